@@ -1,0 +1,123 @@
+//! Reading chunks: pack, frame, chunk, each checked before the next looks at it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::cache::Cache;
+use crate::error::{Error, Kind, Result};
+use crate::format::name::PackKind;
+use crate::format::pack::decompress;
+use crate::id::ChunkId;
+use crate::index::{Index, Location};
+use crate::keys::Keyring;
+use crate::limits::{FRAME_BYTES_MAX, PACK_BYTES_MAX, PACKS_CACHED};
+use crate::seal;
+use crate::store::Store;
+
+/// Decoded frames that a reader keeps: small chunks that were stored together are read together.
+const FRAMES_CACHED: usize = 16;
+
+/// Reads chunks of one kind.
+pub(crate) struct ChunkReader {
+    store: Store,
+    index: Arc<Index>,
+    keyring: Arc<Keyring>,
+    kind: PackKind,
+    identities: Vec<age::x25519::Identity>,
+    packs: Cache<u32, Vec<u8>>,
+    frames: Cache<(u32, u32), Bytes>,
+}
+
+impl ChunkReader {
+    pub(crate) fn new(
+        store: Store,
+        index: Arc<Index>,
+        keyring: Arc<Keyring>,
+        kind: PackKind,
+        identities: Vec<age::x25519::Identity>,
+    ) -> Self {
+        let (packs, frames) = (Cache::new(PACKS_CACHED), Cache::new(FRAMES_CACHED));
+        ChunkReader { store, index, keyring, kind, identities, packs, frames }
+    }
+
+    /// A chunk, compared with its id.
+    pub(crate) async fn read(&self, id: &ChunkId) -> Result<Bytes> {
+        let location = self.index.get(id).ok_or_else(|| self.missing(id))?;
+        let frame = self.frame(location).await.map_err(|e| self.damaged(id, location, e))?;
+        let (start, length) = (location.offset as usize, location.length as usize);
+        if start + length > frame.len() {
+            return Err(self.damaged(id, location, Error::corrupt("the frame is shorter than its chunks")));
+        }
+        let chunk = frame.slice(start..start + length);
+        if self.keyring.chunk_id(self.kind, &chunk) != *id {
+            return Err(self.damaged(id, location, Error::corrupt("its bytes do not have its id")));
+        }
+        Ok(chunk)
+    }
+
+    /// Whether the chunk can be read; if so, its pack is noted as needed.
+    pub(crate) fn pin(&self, id: &ChunkId) -> bool {
+        let location = self.index.get(id);
+        if let Some(location) = location {
+            self.index.mark_used(location.pack);
+        }
+        location.is_some()
+    }
+
+    async fn frame(&self, location: Location) -> Result<Bytes> {
+        let Location { pack, frame, .. } = location;
+        let decode = async {
+            let plaintext = self.pack(pack).await?;
+            let frame = self.index.pack(pack).frames[frame as usize];
+            let start = usize::try_from(frame.start).unwrap_or(usize::MAX);
+            let compressed = start.checked_add(frame.bytes as usize).and_then(|end| plaintext.get(start..end));
+            let compressed = compressed.ok_or_else(|| Error::corrupt("the pack is shorter than its frames"))?;
+            let plain = decompress(compressed, FRAME_BYTES_MAX)?;
+            if plain.len() != frame.plain_bytes as usize {
+                return Err(Error::corrupt("the frame is not as long as its chunks"));
+            }
+            Ok(Bytes::from(plain))
+        };
+        Ok(self.frames.get((pack, frame), decode).await?.as_ref().clone())
+    }
+
+    /// The decrypted plaintext of a pack.
+    async fn pack(&self, number: u32) -> Result<Arc<Vec<u8>>> {
+        let pack = self.index.pack(number);
+        let open = async {
+            let sealed = self.store.get(&pack.kind.object(&pack.id), PACK_BYTES_MAX).await?;
+            if sealed.len() as u64 != pack.bytes {
+                let (got, bytes) = (sealed.len(), pack.bytes);
+                return Err(Error::corrupt(format!("it has {got} bytes, not the {bytes} that its index names")));
+            }
+            let identities: Vec<&dyn age::Identity> = self.identities.iter().map(|i| i as _).collect();
+            seal::open(&sealed, &identities, PACK_BYTES_MAX as usize)
+        };
+        self.packs.get(number, open).await
+    }
+
+    fn missing(&self, id: &ChunkId) -> Error {
+        let noun = self.noun();
+        Error::corrupt(format!("no pack of the repository holds the {noun} chunk {}", id.short()))
+            .hinted("`dozo verify` lists every entry that this touches; a mirror may still have it")
+    }
+
+    fn damaged(&self, id: &ChunkId, location: Location, cause: Error) -> Error {
+        let pack = self.index.pack(location.pack);
+        let what = format!("read the {} chunk {} from {}", self.noun(), id.short(), pack.kind.object(&pack.id));
+        match cause.kind() {
+            Kind::Corrupt => {
+                cause.context(what).hinted("`dozo verify --read-data` lists every entry that this touches")
+            }
+            _ => cause.context(what),
+        }
+    }
+
+    fn noun(&self) -> &'static str {
+        match self.kind {
+            PackKind::Data => "data",
+            PackKind::Catalog => "catalog",
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Names of objects. FORMAT.md section 3.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::error::{Error, Result};
+use crate::id::{HostUid, JobUid, ObjectId};
+
+/// The repository's sign, in the clear.
+pub const SIGN: &str = "dozo.json";
+
+/// What is sealed in a pack: content, or what describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackKind {
+    /// Chunks of entries' content; owners alone can open it.
+    Data,
+    /// Segments of manifests and lists of extents; hosts can open it too.
+    Catalog,
+}
+
+impl PackKind {
+    /// The directory of such packs.
+    pub fn directory(self) -> &'static str {
+        match self {
+            PackKind::Data => "packs",
+            PackKind::Catalog => "catalog",
+        }
+    }
+
+    /// The object that holds a pack.
+    pub fn object(self, id: &ObjectId) -> String {
+        let id = id.to_string();
+        format!("{}/{}/{id}", self.directory(), &id[..2])
+    }
+}
+
+/// Where a document belongs. Its message authentication code covers [`Place::prefix`] and [`Place::kind`], so that one
+/// document cannot be passed off as another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Keys of one epoch for one owner.
+    Key {
+        /// Which data key.
+        epoch: u32,
+        /// First 16 hex digits of the SHA-256 of the owner's recipient string.
+        owner: String,
+    },
+    /// Which chunks lie in which packs.
+    Index,
+    /// A completed run.
+    Snapshot {
+        /// Who ran.
+        host: HostUid,
+        /// Which of its jobs.
+        job: JobUid,
+        /// When the run began.
+        started: Timestamp,
+    },
+    /// What else happened.
+    Record {
+        /// `run`, later others.
+        kind: RecordKind,
+        /// When it began.
+        started: Timestamp,
+    },
+}
+
+/// The kinds of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// A run, whatever became of it.
+    Run,
+}
+
+impl RecordKind {
+    /// The word in the object's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            RecordKind::Run => "run",
+        }
+    }
+}
+
+impl Place {
+    /// The kind that the code covers.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Place::Key { .. } => "key",
+            Place::Index => "index",
+            Place::Snapshot { .. } => "snapshot",
+            Place::Record { .. } => "record",
+        }
+    }
+
+    /// The object's name without its id.
+    pub fn prefix(&self) -> String {
+        match self {
+            Place::Key { epoch, owner } => format!("keys/{epoch}-{owner}"),
+            Place::Index => "index/".to_string(),
+            Place::Snapshot { host, job, started } => format!("snapshots/{host}/{job}/{}-", stamp(*started)),
+            Place::Record { kind, started } => format!("records/{}/{}-", kind.word(), stamp(*started)),
+        }
+    }
+
+    /// The object's whole name.
+    pub fn object(&self, id: &ObjectId) -> String {
+        match self {
+            Place::Key { .. } => format!("{}.age", self.prefix()),
+            _ => format!("{}{id}", self.prefix()),
+        }
+    }
+}
+
+/// The place and id that the name of a snapshot tells.
+pub fn parse_snapshot(object: &str) -> Result<(Place, ObjectId)> {
+    let parse = || {
+        let mut parts = object.strip_prefix("snapshots/")?.splitn(3, '/');
+        let (host, job) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let (time, id) = parts.next()?.split_once('-')?;
+        Some((Place::Snapshot { host, job, started: parse_stamp(time)? }, id.parse().ok()?))
+    };
+    parse().ok_or_else(|| Error::corrupt(format!("`{object}` is not the name of a snapshot")))
+}
+
+/// The id that ends the name of a pack or an index.
+pub fn parse_id(object: &str) -> Result<ObjectId> {
+    let (_, id) = object.rsplit_once('/').unwrap_or(("", object));
+    id.parse().map_err(|_| Error::corrupt(format!("the name `{object}` does not end with an object id")))
+}
+
+/// A time as it stands in an object's name, to the second.
+pub fn stamp(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+fn parse_stamp(text: &str) -> Option<Timestamp> {
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    (stamp(time) == text).then_some(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_they_hold() {
+        let id = ObjectId::of(b"x");
+        assert!(PackKind::Data.object(&id).starts_with("packs/2d/2d711642b726b044"));
+        let started: Timestamp = "2026-11-23T01:47:00.5Z".parse().unwrap();
+        let place = Place::Snapshot { host: HostUid([1; 8]), job: JobUid([2; 16]), started };
+        let (parsed, back) = parse_snapshot(&place.object(&id)).unwrap();
+        assert_eq!((parsed.prefix(), back), (place.prefix(), id));
+        assert_eq!(Place::Key { epoch: 2, owner: "ab".into() }.object(&id), "keys/2-ab.age");
+    }
+
+    #[test]
+    fn other_names_are_not_snapshots() {
+        let good = Place::Snapshot { host: HostUid([1; 8]), job: JobUid([2; 16]), started: Timestamp::UNIX_EPOCH }
+            .object(&ObjectId::of(b"x"));
+        for bad in [
+            "snapshots/",
+            "snapshots/a/b/c",
+            &good.replace('Z', ""),
+            &good[..good.len() - 1],
+            &good.replace("1970", "1x70"),
+            &good.replace("T00", "T99"),
+            &good.replace("snapshots", "snapshot"),
+        ] {
+            assert!(parse_snapshot(bad).is_err(), "{bad}");
+        }
+    }
+}

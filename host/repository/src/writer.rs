@@ -1,0 +1,215 @@
+//! Writing a snapshot: entries in, chunks out, and one commit at the end.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::cut::{Cutter, Cutting};
+use crate::entry::{Entry, Extent, StoredEntry};
+use crate::error::{Error, Result};
+use crate::format::name::PackKind;
+use crate::format::snapshot::{Manifest, Snapshot, Stored};
+use crate::id::ObjectId;
+use crate::index::Index;
+use crate::manifest;
+use crate::pending::{Finished, Pending};
+use crate::pipeline::{Counters, Ends, Job, Pipeline, Shared};
+use crate::repository::Repository;
+
+/// What a writer may use of the machine.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    /// A directory for sorted runs of the manifest that do not fit into memory.
+    pub scratch: PathBuf,
+    /// Threads that hash, compress and seal.
+    pub workers: usize,
+}
+
+/// Writes one snapshot. Dropped before [`Writer::commit`], it leaves nothing that anybody reads.
+pub struct Writer {
+    repository: Repository,
+    index: Arc<Index>,
+    pipeline: Pipeline,
+}
+
+impl Writer {
+    pub(crate) fn start(repository: Repository, index: Arc<Index>, resources: Resources) -> Result<Self> {
+        let ends = Ends {
+            store: repository.store().clone(),
+            keyring: repository.keyring().clone(),
+            index: index.clone(),
+            data: repository.key().data.clone(),
+            catalog: repository.key().catalog.to_public(),
+            scratch: resources.scratch,
+            workers: resources.workers,
+        };
+        Ok(Writer { repository, index, pipeline: Pipeline::start(&ends)? })
+    }
+
+    /// Begins an entry with content.
+    pub fn entry(&self, entry: Entry, cutting: Cutting) -> EntryWriter {
+        EntryWriter {
+            shared: self.pipeline.shared.clone(),
+            index: self.index.clone(),
+            pending: Arc::new(Pending::new(entry)),
+            cutter: Cutter::new(cutting),
+            chunk: Vec::new(),
+            length: 0,
+        }
+    }
+
+    /// Takes an entry whose content, if it has any, the repository holds already.
+    pub fn put(&self, stored: &StoredEntry) -> Result<()> {
+        self.pipeline.shared.failure.check()?;
+        self.pipeline.shared.add_entry(stored)
+    }
+
+    /// What was moved so far.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.pipeline.shared.counters.clone()
+    }
+
+    /// Stores all that is left, then the snapshot that `describe` makes of its manifest: the commit. Afterwards every
+    /// pack that it needs is looked for once more.
+    pub async fn commit(mut self, describe: impl FnOnce(Manifest, Stored) -> Snapshot) -> Result<(ObjectId, Snapshot)> {
+        let counters = self.counters();
+        let lines = self.pipeline.drain().await?;
+        let bytes = self.pipeline.shared.content_bytes.load(Ordering::Relaxed);
+        let manifest = self.pipeline.fill_catalog(move |sink| manifest::write(lines, bytes, sink)).await?;
+        let stored = Stored {
+            bytes_read: counters.bytes_read.load(Ordering::Relaxed),
+            bytes_new: counters.bytes_new.load(Ordering::Relaxed),
+            bytes_stored: counters.bytes_stored.load(Ordering::Relaxed),
+            entries_kept: counters.entries_kept.load(Ordering::Relaxed),
+        };
+        let snapshot = describe(manifest, stored);
+        let id = self.repository.put_snapshot(&snapshot).await?;
+        self.confirm().await.map_err(|e| e.context("confirm what the snapshot needs"))?;
+        Ok((id, snapshot))
+    }
+
+    /// Every pack that the snapshot refers to is in the store, with its length.
+    async fn confirm(&self) -> Result<()> {
+        let mut there: HashMap<String, u64> = HashMap::new();
+        for kind in [PackKind::Data, PackKind::Catalog] {
+            let listed = self.repository.store().list(kind.directory()).await?;
+            there.extend(listed.into_iter().map(|object| (object.name, object.bytes)));
+        }
+        let used = self.index.used_packs().map(|pack| (pack.kind.object(&pack.id), pack.bytes));
+        let new = self.pipeline.packs.iter().map(|pack| (pack.kind.object(&pack.pack), pack.bytes));
+        for (name, bytes) in used.chain(new) {
+            if there.get(&name) != Some(&bytes) {
+                return Err(Error::corrupt(format!(
+                    "{name} is gone from the store, or changed, while the run went on"
+                ))
+                .hinted("find out who deletes there; `dozo verify` tells what is damaged"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The content of one entry. Dropped before it is finished, the entry is not part of the snapshot.
+pub struct EntryWriter {
+    shared: Arc<Shared>,
+    index: Arc<Index>,
+    pending: Arc<Pending>,
+    cutter: Cutter,
+    chunk: Vec<u8>,
+    length: u64,
+}
+
+impl EntryWriter {
+    /// Bytes so far.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Appends bytes; waits while the pipeline is full.
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while let Some(job) = self.next_job(&mut bytes) {
+            self.shared.send(job).await?;
+        }
+        Ok(())
+    }
+
+    /// The same on a thread that may block.
+    pub fn write_blocking(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while let Some(job) = self.next_job(&mut bytes) {
+            self.shared.send_blocking(job)?;
+        }
+        Ok(())
+    }
+
+    /// Appends pieces of chunks that the repository has, by reference.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::Kind::Corrupt) if one of the chunks is not there any more.
+    pub async fn append(&mut self, extents: &[Extent]) -> Result<()> {
+        if let Some(job) = self.close_chunk() {
+            self.shared.send(job).await?;
+        }
+        for extent in extents {
+            let location = self.index.get(&extent.chunk);
+            let location = location.ok_or_else(|| Error::corrupt("a chunk of the previous snapshot is missing"))?;
+            self.index.mark_used(location.pack);
+            self.pending.append(*extent);
+            self.length += u64::from(extent.length);
+        }
+        Ok(())
+    }
+
+    /// The word that this was all; returns the length.
+    pub async fn finish(mut self) -> Result<u64> {
+        for job in self.last_jobs()? {
+            self.shared.send(job).await?;
+        }
+        Ok(self.length)
+    }
+
+    /// The same on a thread that may block.
+    pub fn finish_blocking(mut self) -> Result<u64> {
+        for job in self.last_jobs()? {
+            self.shared.send_blocking(job)?;
+        }
+        Ok(self.length)
+    }
+
+    /// Takes bytes until there is something to send; none when all are taken.
+    fn next_job(&mut self, bytes: &mut &[u8]) -> Option<Job> {
+        while !bytes.is_empty() {
+            let (taken, ends) = self.cutter.take(&self.shared.gear, bytes);
+            let (mine, rest) = bytes.split_at(taken);
+            self.chunk.extend_from_slice(mine);
+            self.length += taken as u64;
+            self.shared.counters.bytes_read.fetch_add(taken as u64, Ordering::Relaxed);
+            *bytes = rest;
+            if ends && let Some(job) = self.close_chunk() {
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    fn close_chunk(&mut self) -> Option<Job> {
+        if self.chunk.is_empty() {
+            return None;
+        }
+        self.cutter.restart();
+        self.shared.gather(&mut self.chunk, &self.pending)
+    }
+
+    fn last_jobs(&mut self) -> Result<impl Iterator<Item = Job> + use<>> {
+        let last = self.close_chunk();
+        let large = match self.pending.finish() {
+            Finished::Waiting => None,
+            Finished::Large => Some(Job::Complete(self.pending.clone())),
+            Finished::Now(stored) => {
+                self.shared.add_entry(&stored)?;
+                None
+            }
+        };
+        Ok(last.into_iter().chain(large))
+    }
+}
