@@ -21,6 +21,14 @@ impl<K: PartialEq + Copy, V> Cache<K, V> {
         Cache { slots: Mutex::default(), capacity }
     }
 
+    /// The value of this key if it is there. For those who ask often: to ask [`Cache::get`] means to build the future that
+    /// would make it.
+    pub(crate) fn ready(&self, key: K) -> Option<Arc<V>> {
+        let slots = lock(&self.slots);
+        let (_, cell) = slots.iter().find(|(k, _)| *k == key)?;
+        cell.get().cloned()
+    }
+
     /// The value of this key, made by `make` if it is not there. Those who ask meanwhile wait for the same one; a
     /// failure is not kept.
     pub(crate) async fn get(&self, key: K, make: impl Future<Output = Result<V>>) -> Result<Arc<V>> {

@@ -67,6 +67,9 @@ impl ChunkReader {
 
     async fn frame(&self, location: Location) -> Result<Bytes> {
         let Location { pack, frame, .. } = location;
+        if let Some(plain) = self.frames.ready((pack, frame)) {
+            return Ok(plain.as_ref().clone());
+        }
         let decode = async {
             let plaintext = self.pack(pack).await?;
             let frame = self.index.pack(pack).frames[frame as usize];

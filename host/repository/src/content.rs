@@ -33,7 +33,9 @@ impl Extents {
     pub(crate) async fn next(&mut self) -> Result<Option<Extent>> {
         while self.ready.is_empty() {
             let Some(list) = self.lists.pop_front() else { return Ok(None) };
-            let body = self.catalog.read(&list.chunk).await.map_err(|e| e.context("read a list of extents"))?;
+            // Boxed, because few entries have lists and every entry comes by here.
+            let body = Box::pin(self.catalog.read(&list.chunk)).await;
+            let body = body.map_err(|e| e.context("read a list of extents"))?;
             let extents = parse_extents(&body)?;
             let covered: u64 = extents.iter().map(|e| u64::from(e.length)).sum();
             if covered != list.covered || body.len() != list.bytes as usize {

@@ -38,6 +38,12 @@ impl Kind {
     }
 }
 
+impl serde::Serialize for Kind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
 /// What failed, in lower case, naming the object; the cause is [`source`](StdError::source) and never repeated in it.
 /// Clones share the cause, because one failure of the pipeline reaches everyone who waits on it.
 #[derive(Clone, Debug)]

@@ -124,7 +124,11 @@ impl ManifestReader {
 
     /// The entries of one segment.
     pub(crate) async fn segment(&self, number: usize) -> Result<Arc<Vec<StoredEntry>>> {
-        self.segments.get(number, self.read_segment(number)).await
+        if let Some(entries) = self.segments.ready(number) {
+            return Ok(entries);
+        }
+        // Boxed: the many calls that do not get here should not carry room for what reading a pack takes.
+        Box::pin(self.segments.get(number, self.read_segment(number))).await
     }
 
     /// The last segment that may hold the path.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::chunks::ChunkReader;
@@ -264,8 +263,9 @@ impl Repository {
     }
 
     /// Leaves the record of a run.
-    pub async fn put_run_record(&self, record: &RunRecord, started: Timestamp) -> Result<ObjectId> {
-        self.put_document(&Place::Record { kind: RecordKind::Run, started }, &record.to_body()).await
+    pub async fn put_run_record(&self, record: &RunRecord) -> Result<ObjectId> {
+        let place = Place::Record { kind: RecordKind::Run, started: record.started };
+        self.put_document(&place, &record.to_body()).await
     }
 
     async fn put_document(&self, place: &Place, body: &[u8]) -> Result<ObjectId> {

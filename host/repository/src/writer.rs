@@ -65,6 +65,11 @@ impl Writer {
         self.pipeline.shared.add_entry(stored)
     }
 
+    /// Gives the snapshot up: whoever still writes to it is told why and stops.
+    pub fn abandon(&self, why: &Error) {
+        self.pipeline.shared.failure.note(why.clone());
+    }
+
     /// What was moved so far.
     pub fn counters(&self) -> Arc<Counters> {
         self.pipeline.shared.counters.clone()

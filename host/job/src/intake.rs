@@ -1,0 +1,548 @@
+//! The snapshot in the making, as a source sees it. Holds the source to its word: whatever it began it must finish or
+//! omit, every count it names is compared, and the first thing that went wrong decides the run.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use dozo_repository::limits::{CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, OMITTED_NAMED_MAX};
+use dozo_repository::{Cutting, Entry, EntryKind, Error, Result, SnapshotReader, StoredEntry, View, Writer, path};
+
+use crate::limits::{ATTRIBUTES, BATCH_ENTRIES, NAMES_IN_MESSAGE, PAGE_ENTRIES, READ_BYTES, TEXT_BYTES};
+use crate::port::{self, Content};
+use crate::progress::Progress;
+
+/// The snapshots of this very job that may serve as previous ones, newest last.
+pub(crate) struct History {
+    pub(crate) view: View,
+    pub(crate) host: dozo_repository::HostUid,
+    pub(crate) job: dozo_repository::JobUid,
+    pub(crate) plugin: String,
+}
+
+impl History {
+    /// The newest snapshot of this job, plugin and source.
+    fn previous(&self, source: &str) -> Option<SnapshotReader> {
+        let mine = |s: &dozo_repository::format::snapshot::Snapshot| {
+            s.host.uid == self.host && s.job.uid == self.job && s.plugin.name == self.plugin
+        };
+        let found = self.view.snapshots().iter().rev().find(|(_, s)| mine(s) && s.source.as_deref() == Some(source));
+        found.map(|(id, snapshot)| self.view.reader(*id, snapshot.clone()))
+    }
+
+    /// The highest sequence of this job, whatever its plugin and source.
+    pub(crate) fn last_sequence(&self) -> u64 {
+        let of_job = self.view.snapshots().iter().filter(|(_, s)| s.host.uid == self.host && s.job.uid == self.job);
+        of_job.map(|(_, s)| s.sequence).max().unwrap_or(0)
+    }
+}
+
+/// One run's intake.
+pub(crate) struct RunIntake {
+    writer: Arc<Writer>,
+    history: History,
+    progress: Arc<Progress>,
+    readers: usize,
+    /// Entries that are finished or kept.
+    accepted: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    source: Option<String>,
+    previous: Option<Arc<SnapshotReader>>,
+    /// Entries that were begun, or could not be read, and are neither finished nor omitted.
+    unresolved: HashMap<String, Option<String>>,
+    omitted: Vec<(String, String)>,
+    omitted_count: u64,
+    attributes: Vec<(String, String)>,
+    answers: Vec<(String, String)>,
+    notes: Vec<String>,
+    vanished: Tally,
+    /// Files that were longer or shorter when they were read than when they were listed.
+    changed: Tally,
+    /// What no later call can mend.
+    broken: Option<Error>,
+}
+
+/// How often something happened, and to which entry first.
+#[derive(Default)]
+struct Tally {
+    count: u64,
+    first: String,
+}
+
+impl Tally {
+    fn add(&mut self, path: &str) {
+        if self.count == 0 {
+            self.first = path::shown(path);
+        }
+        self.count += 1;
+    }
+
+    /// A note about it, if it happened at all.
+    fn note(&self, what: &str) -> Option<String> {
+        match self.count {
+            0 => None,
+            1 => Some(format!("{what}: `{}`", self.first)),
+            count => Some(format!("{what}: {count} entries, the first is `{}`", self.first)),
+        }
+    }
+}
+
+/// What a source told beside its entries.
+pub(crate) struct Told {
+    pub(crate) source: Option<String>,
+    pub(crate) previous: Option<Arc<SnapshotReader>>,
+    pub(crate) omitted: Vec<(String, String)>,
+    pub(crate) omitted_count: u64,
+    pub(crate) attributes: Vec<(String, String)>,
+    pub(crate) answers: Vec<(String, String)>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl RunIntake {
+    pub(crate) fn new(writer: Arc<Writer>, history: History, progress: Arc<Progress>, readers: usize) -> Self {
+        RunIntake {
+            writer,
+            history,
+            progress,
+            readers: readers.max(1),
+            accepted: AtomicU64::new(0),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether the source kept its word. Called once, when it says that it is done.
+    pub(crate) fn close(&self) -> Result<Told> {
+        let mut state = self.state();
+        if let Some(broken) = state.broken.take() {
+            return Err(broken);
+        }
+        if !state.unresolved.is_empty() {
+            return Err(unresolved(&state.unresolved));
+        }
+        if self.accepted.load(Ordering::Relaxed) == 0 {
+            return Err(nothing(&state.omitted));
+        }
+        let mut state = std::mem::take(&mut *state);
+        state.notes.extend(state.vanished.note("vanished while the run went on"));
+        state.notes.extend(state.changed.note("changed while they were read"));
+        Ok(Told {
+            source: state.source,
+            previous: state.previous,
+            omitted: state.omitted,
+            omitted_count: state.omitted_count,
+            attributes: state.attributes,
+            answers: state.answers,
+            notes: state.notes,
+        })
+    }
+
+    /// The first thing that went wrong in the host, which explains better than what the plugin made of it.
+    pub(crate) fn broken(&self) -> Option<Error> {
+        self.state().broken.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes an error that no later call can mend, and hands it on.
+    fn broke(&self, error: Error) -> Error {
+        self.state().broken.get_or_insert(error).clone()
+    }
+
+    fn begin(&self, entry: &Entry) -> Result<()> {
+        check_entry(entry).map_err(|e| self.broke(e))?;
+        self.state().unresolved.insert(entry.path.clone(), None);
+        Ok(())
+    }
+
+    /// The entry is finished or kept.
+    fn accept(&self, path: &str) {
+        self.state().unresolved.remove(path);
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn previous_reader(&self) -> Option<Arc<SnapshotReader>> {
+        self.state().previous.clone()
+    }
+
+    /// An entry of the previous snapshot whose content can be kept.
+    async fn find(&self, path: &str) -> Result<Option<(Arc<SnapshotReader>, StoredEntry)>> {
+        let Some(reader) = self.previous_reader() else { return Ok(None) };
+        match reader.get(path).await? {
+            Some(stored) if reader.pin(&stored).await? => Ok(Some((reader, stored))),
+            _ => Ok(None),
+        }
+    }
+
+    fn keep_stored(&self, stored: &StoredEntry) -> Result<()> {
+        self.writer.put(stored).map_err(|e| self.broke(e))?;
+        self.writer.counters().entries_kept.fetch_add(1, Ordering::Relaxed);
+        self.accept(&stored.entry.path);
+        Ok(())
+    }
+
+    /// Reads one entry's content on a thread that may block.
+    fn take(&self, entry: Entry, mut content: Content, buffer: &mut [u8]) -> Result<u64> {
+        let (path, expected) = (entry.path.clone(), entry.size);
+        let mut writer = self.writer.entry(entry, Cutting::ByContent);
+        loop {
+            let read = content.read(buffer).map_err(|e| Error::io("read the content", e))?;
+            if read == 0 {
+                if expected.is_some_and(|expected| expected != writer.length()) {
+                    self.state().changed.add(&path);
+                }
+                return writer.finish_blocking().map_err(|e| self.broke(e));
+            }
+            writer.write_blocking(&buffer[..read]).map_err(|e| self.broke(e))?;
+        }
+    }
+}
+
+/// A run's intake behind an `Arc`, so that its work can move to other threads.
+#[derive(Clone)]
+pub(crate) struct SharedIntake(pub(crate) Arc<RunIntake>);
+
+#[async_trait]
+impl port::Intake for SharedIntake {
+    async fn identify(&self, identity: String) -> Result<()> {
+        check_text("the identity of the source", &identity)?;
+        let previous = self.0.history.previous(&identity).map(Arc::new);
+        let mut state = self.0.state();
+        if previous.is_none() && self.0.history.last_sequence() > 0 {
+            state.notes.push(
+                "the source is not the one of earlier snapshots (or another plugin made them): everything is read anew"
+                    .into(),
+            );
+        }
+        (state.source, state.previous) = (Some(identity), previous);
+        Ok(())
+    }
+
+    fn answer(&self, probe: String, value: String) -> Result<()> {
+        check_text("the answer to a probe", &value)?;
+        push_bounded(&mut self.0.state().answers, probe, value, "answers")
+    }
+
+    fn open(&self, entry: Entry, cutting: Cutting) -> Result<Box<dyn port::EntryWriter>> {
+        self.0.begin(&entry)?;
+        if let Cutting::Every(bytes) = cutting
+            && !(CHUNK_BYTES_FIXED_MIN..=CHUNK_BYTES_MAX as u32).contains(&bytes)
+        {
+            let shown = path::shown(&entry.path);
+            return Err(self
+                .0
+                .broke(Error::invalid(format!("chunks of {bytes} bytes for `{shown}`: 64 KiB to 4 MiB"))));
+        }
+        let path = entry.path.clone();
+        let writer = self.0.writer.entry(entry, cutting);
+        Ok(Box::new(RunEntryWriter { intake: self.clone(), path, writer: Some(writer) }))
+    }
+
+    async fn put_small(&self, batch: Vec<(Entry, Vec<u8>)>) -> Result<()> {
+        check_batch(batch.len()).map_err(|e| self.0.broke(e))?;
+        for (entry, content) in batch {
+            check_entry(&entry).map_err(|e| self.0.broke(e))?;
+            if !matches!(entry.kind, EntryKind::File) && !content.is_empty() {
+                let shown = path::shown(&entry.path);
+                return Err(self.0.broke(Error::invalid(format!("`{shown}` has content but is not a file"))));
+            }
+            let path = entry.path.clone();
+            let mut writer = self.0.writer.entry(entry, Cutting::ByContent);
+            let written = async {
+                writer.write(&content).await?;
+                writer.finish().await
+            };
+            written.await.map_err(|e| self.0.broke(e))?;
+            self.0.accept(&path);
+        }
+        Ok(())
+    }
+
+    async fn put_contents(&self, batch: Vec<(Entry, Content)>) -> Vec<Result<u64>> {
+        if let Err(error) = check_batch(batch.len()) {
+            let error = self.0.broke(error);
+            return batch.iter().map(|_| Err(error.clone())).collect();
+        }
+        take_all(&self.0, batch).await
+    }
+
+    async fn keep(&self, path: String) -> Result<()> {
+        path::check(&path).map_err(|e| self.0.broke(e))?;
+        match self.0.find(&path).await? {
+            Some((_, stored)) => self.0.keep_stored(&stored),
+            None => {
+                let shown = path::shown(&path);
+                self.0.state().unresolved.insert(path, Some("it is not in the previous snapshot".into()));
+                Err(Error::invalid(format!("`{shown}` is not in the previous snapshot, or its content is gone")))
+            }
+        }
+    }
+
+    async fn keep_under(&self, prefix: String, expected: u64) -> Result<()> {
+        let Some(reader) = self.0.previous_reader() else {
+            return Err(Error::invalid("there is no previous snapshot to keep entries of"));
+        };
+        let (mut found, mut after) = (0, None);
+        loop {
+            let page = reader.page(&prefix, after.as_deref(), PAGE_ENTRIES).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.entry.path.clone());
+            for stored in &page {
+                if !reader.pin(stored).await? {
+                    let shown = path::shown(&stored.entry.path);
+                    return Err(self.0.broke(Error::corrupt(format!("the content of `{shown}` is gone"))));
+                }
+                self.0.keep_stored(stored)?;
+                found += 1;
+            }
+        }
+        if found == expected {
+            return Ok(());
+        }
+        let shown = path::shown(&prefix);
+        Err(self.0.broke(Error::corrupt(format!(
+            "the previous snapshot has {found} entries under `{shown}`, the plugin expects {expected}"
+        ))))
+    }
+
+    fn omit(&self, path: String, why: Error) -> Result<()> {
+        path::check(&path).map_err(|e| self.0.broke(e))?;
+        let mut state = self.0.state();
+        state.unresolved.remove(&path);
+        state.omitted_count += 1;
+        if state.omitted.len() < OMITTED_NAMED_MAX {
+            state.omitted.push((path, why.chain()));
+        }
+        Ok(())
+    }
+
+    fn vanished(&self, path: String) -> Result<()> {
+        path::check(&path).map_err(|e| self.0.broke(e))?;
+        let mut state = self.0.state();
+        state.unresolved.remove(&path);
+        state.vanished.add(&path);
+        Ok(())
+    }
+
+    async fn previous(&self, path: String) -> Result<Option<Entry>> {
+        Ok(self.0.find(&path).await?.map(|(_, stored)| stored.entry))
+    }
+
+    async fn previous_under(&self, prefix: String, after: Option<String>, max: usize) -> Result<Vec<Entry>> {
+        let Some(reader) = self.0.previous_reader() else { return Ok(Vec::new()) };
+        let page = reader.page(&prefix, after.as_deref(), max.min(PAGE_ENTRIES)).await?;
+        Ok(page.into_iter().map(|stored| stored.entry).collect())
+    }
+
+    fn previous_attributes(&self) -> Vec<(String, String)> {
+        self.0.previous_reader().map_or_else(Vec::new, |reader| reader.snapshot().attributes.clone())
+    }
+
+    fn set_attribute(&self, name: String, value: String) -> Result<()> {
+        check_text("the name of an attribute", &name)?;
+        check_text("the value of an attribute", &value)?;
+        let mut state = self.0.state();
+        state.attributes.retain(|(known, _)| *known != name);
+        push_bounded(&mut state.attributes, name, value, "attributes")
+    }
+
+    fn progress(&self, done: u64, total: Option<u64>) {
+        self.0.progress.set(done, total);
+    }
+}
+
+/// An item of a batch until somebody takes it.
+type Slot = Mutex<Option<(Entry, Content)>>;
+
+/// Reads a batch on several threads: each takes the next entry that nobody has taken.
+async fn take_all(intake: &Arc<RunIntake>, batch: Vec<(Entry, Content)>) -> Vec<Result<u64>> {
+    let count = batch.len();
+    let entries: Arc<Vec<Slot>> = Arc::new(batch.into_iter().map(|item| Mutex::new(Some(item))).collect());
+    let next = Arc::new(AtomicUsize::new(0));
+    let threads = (0..intake.readers.min(count)).map(|_| {
+        let (intake, entries, next) = (intake.clone(), entries.clone(), next.clone());
+        tokio::task::spawn_blocking(move || {
+            let (mut buffer, mut done) = (vec![0; READ_BYTES], Vec::new());
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(slot) = entries.get(number) else { return done };
+                let item = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let Some((entry, content)) = item else { return done };
+                done.push((number, take_one(&intake, entry, content, &mut buffer)));
+            }
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let mut results: Vec<Result<u64>> =
+        (0..count).map(|_| Err(Error::internal("a thread that reads contents panicked"))).collect();
+    for thread in threads {
+        for (number, result) in thread.await.unwrap_or_default() {
+            results[number] = result;
+        }
+    }
+    results
+}
+
+/// Reads one entry; one that cannot be read waits to be omitted or put again.
+fn take_one(intake: &RunIntake, entry: Entry, content: Content, buffer: &mut [u8]) -> Result<u64> {
+    check_entry(&entry).map_err(|e| intake.broke(e))?;
+    let path = entry.path.clone();
+    let result = intake.take(entry, content, buffer);
+    match &result {
+        Ok(_) => intake.accept(&path),
+        Err(why) => {
+            intake.state().unresolved.insert(path, Some(why.chain()));
+        }
+    }
+    result
+}
+
+/// The writer of one entry.
+struct RunEntryWriter {
+    intake: SharedIntake,
+    path: String,
+    /// None while its content is read on another thread.
+    writer: Option<dozo_repository::EntryWriter>,
+}
+
+impl RunEntryWriter {
+    fn writer(&mut self) -> Result<&mut dozo_repository::EntryWriter> {
+        let gone = || Error::invalid(format!("`{}` was written to after an error", path::shown(&self.path)));
+        self.writer.as_mut().ok_or_else(gone)
+    }
+}
+
+#[async_trait]
+impl port::EntryWriter for RunEntryWriter {
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let intake = self.intake.clone();
+        self.writer()?.write(bytes).await.map_err(|e| intake.0.broke(e))
+    }
+
+    async fn append(&mut self, mut content: Content) -> Result<u64> {
+        self.writer()?;
+        let (Some(mut writer), intake) = (self.writer.take(), self.intake.clone()) else {
+            return Err(Error::internal("a writer that was just there is gone"));
+        };
+        let appended = tokio::task::spawn_blocking(move || {
+            let (mut buffer, before) = (vec![0; READ_BYTES], writer.length());
+            loop {
+                let read = content.read(&mut buffer).map_err(|e| Error::io("read the content", e))?;
+                if read == 0 {
+                    let appended = writer.length() - before;
+                    return Ok((writer, appended));
+                }
+                writer.write_blocking(&buffer[..read]).map_err(|e| intake.0.broke(e))?;
+            }
+        });
+        let appended =
+            appended.await.unwrap_or_else(|_| Err(Error::internal("a thread that reads a content panicked")));
+        match appended {
+            Ok((writer, appended)) => {
+                self.writer = Some(writer);
+                Ok(appended)
+            }
+            Err(error) => {
+                self.intake.0.state().unresolved.insert(self.path.clone(), Some(error.chain()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn append_previous(&mut self, path: &str, offset: u64, length: u64) -> Result<()> {
+        let Some((reader, stored)) = self.intake.0.find(path).await? else {
+            let shown = path::shown(path);
+            return Err(Error::invalid(format!("`{shown}` is not in the previous snapshot, or its content is gone")));
+        };
+        let extents = reader.range(&stored, offset, length).await?;
+        let intake = self.intake.clone();
+        self.writer()?.append(&extents).await.map_err(|e| intake.0.broke(e))
+    }
+
+    async fn finish(mut self: Box<Self>, bytes: u64) -> Result<()> {
+        let written = self.writer()?.length();
+        if written != bytes {
+            let shown = path::shown(&self.path);
+            return Err(self.intake.0.broke(Error::corrupt(format!(
+                "`{shown}` has {written} bytes, but the plugin says that it wrote {bytes}"
+            ))));
+        }
+        let Some(writer) = self.writer.take() else {
+            return Err(Error::internal("a writer that was just there is gone"));
+        };
+        writer.finish().await.map_err(|e| self.intake.0.broke(e))?;
+        self.intake.0.accept(&self.path);
+        Ok(())
+    }
+}
+
+/// A snapshot without an entry is no backup, whatever the plugin says of it (restic#5667, borg#5144).
+fn nothing(omitted: &[(String, String)]) -> Error {
+    match omitted.first() {
+        Some((path, why)) => {
+            Error::denied(format!("nothing could be read; the first is `{}`: {why}", path::shown(path)))
+        }
+        None => Error::corrupt("the source has no entry at all")
+            .hinted("an empty source is most often one that is not mounted, or a wrong path"),
+    }
+}
+
+/// Which entries were begun and left.
+fn unresolved(entries: &HashMap<String, Option<String>>) -> Error {
+    let mut names: Vec<&String> = entries.keys().collect();
+    names.sort();
+    let told = |name: &&String| match &entries[*name] {
+        Some(why) => format!("`{}` ({why})", path::shown(name)),
+        None => format!("`{}`", path::shown(name)),
+    };
+    let mut list: Vec<String> = names.iter().take(NAMES_IN_MESSAGE).map(told).collect();
+    if names.len() > NAMES_IN_MESSAGE {
+        list.push(format!("{} more", names.len() - NAMES_IN_MESSAGE));
+    }
+    Error::internal(format!("the plugin said it was done, but neither finished nor omitted {}", list.join(", ")))
+}
+
+/// What a snapshot can hold, and a restore can make again.
+fn check_entry(entry: &Entry) -> Result<()> {
+    path::check(&entry.path)?;
+    let shown = || path::shown(&entry.path);
+    if entry.modified.is_some_and(|time| time.nanoseconds > 999_999_999) {
+        return Err(Error::invalid(format!("`{}` has a time with more than 999,999,999 nanoseconds", shown())));
+    }
+    if entry.posix.as_ref().is_some_and(|posix| posix.mode > 0o7777) {
+        return Err(Error::invalid(format!("`{}` has a mode beyond 0o7777", shown())));
+    }
+    if let EntryKind::Hardlink(target) = &entry.kind {
+        path::check(target).map_err(|e| e.context(format!("the hard link `{}` points wrong", shown())))?;
+    }
+    Ok(())
+}
+
+fn check_batch(length: usize) -> Result<()> {
+    if length <= BATCH_ENTRIES {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("a batch of {length} entries; at most {BATCH_ENTRIES} go into one")))
+}
+
+fn check_text(noun: &str, text: &str) -> Result<()> {
+    if text.len() <= TEXT_BYTES {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{noun} has {} bytes; at most {TEXT_BYTES} are kept", text.len())))
+}
+
+fn push_bounded(list: &mut Vec<(String, String)>, name: String, value: String, noun: &str) -> Result<()> {
+    if list.len() >= ATTRIBUTES {
+        return Err(Error::invalid(format!("more than {ATTRIBUTES} {noun}")));
+    }
+    list.push((name, value));
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! The use cases: [`run`] a job, [`restore`] a snapshot. Owns the ports that a source implements ([`Source`]) and that
+//! a source is given ([`Intake`], [`Stored`]). Knows the repository; knows no wasmtime, no TOML, no terminal, no clock
+//! but the one that is handed in.
+
+mod intake;
+pub mod limits;
+pub mod port;
+mod progress;
+mod report;
+mod restore;
+mod run;
+mod selection;
+mod stored;
+
+pub use port::{Content, EntryWriter, Intake, Source, Stored};
+pub use progress::Progress;
+pub use report::{Failure, Report, RestoreReport};
+pub use restore::{RestoreJob, restore};
+pub use run::{Clock, House, Job, run};
+pub use selection::Selection;
+
+pub use dozo_repository::{Error, Kind, Result};

@@ -1,0 +1,192 @@
+//! The ports between the use cases and the plugins: what a source can do, and what it is given to do it with.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use dozo_repository::format::snapshot::{PluginStamp, Scope};
+pub use dozo_repository::{Cutting, Entry, EntryKind, ObjectId, Posix, Time, path};
+
+use crate::{Error, Result};
+
+/// Content on the host's side: a file, a program's output, a stored entry. Read on threads that may block; its errors
+/// are [`Error`]s that travel inside [`std::io::Error`].
+pub type Content = Box<dyn Read + Send>;
+
+/// What a source says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Its name, as a configuration has it.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    /// JSON Schema of its configuration.
+    pub config_schema: String,
+}
+
+/// What a configuration needs of the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// `host:port`, `unix:///path`.
+    pub network: Vec<String>,
+    /// Directories to read.
+    pub read: Vec<String>,
+    /// Directories to write.
+    pub write: Vec<String>,
+    /// Programs by absolute path.
+    pub programs: Vec<String>,
+}
+
+/// What a backup is asked for.
+#[derive(Clone, Debug)]
+pub struct BackupRequest {
+    /// The job's configuration as JSON, secrets resolved.
+    pub config: String,
+    /// All of it, or what is new.
+    pub scope: Scope,
+    /// Names and questions.
+    pub probes: Vec<(String, String)>,
+}
+
+/// To which point to recover, for sources that can.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Moment {
+    /// As far as the snapshot goes.
+    #[default]
+    Latest,
+    /// A time.
+    Time(String),
+    /// A position in the source's own log.
+    Position(String),
+    /// A restore point.
+    Name(String),
+}
+
+/// What to do with what is in the target already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conflict {
+    /// Leave it, and fail.
+    #[default]
+    Refuse,
+    /// Leave it, and go on.
+    Skip,
+    /// Put the restored in its place.
+    Replace,
+}
+
+/// What a restore is asked for.
+#[derive(Clone, Debug)]
+pub struct RestoreRequest {
+    /// The target's configuration as JSON, secrets resolved.
+    pub config: String,
+    /// What the operator chose; [`Stored`] shows only what this chooses.
+    pub paths: Vec<String>,
+    /// To which point.
+    pub at: Moment,
+    /// What to do with what is there.
+    pub conflict: Conflict,
+    /// The source's own.
+    pub options: Vec<(String, String)>,
+}
+
+/// What a source used of the machine, for the run's record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Largest memory of the plugin, in bytes.
+    pub memory_bytes: u64,
+    /// Calls from the plugin to the host.
+    pub host_calls: u64,
+    /// Lines that it logged.
+    pub log_lines: u64,
+}
+
+/// What a call of a source leaves behind beside its result.
+#[derive(Clone, Debug, Default)]
+pub struct Finished {
+    /// What it used.
+    pub usage: Usage,
+    /// What the operator should know: owners that could not be set, an omitted attribute.
+    pub notes: Vec<String>,
+}
+
+/// A source of data, with its grants and limits fixed. Each call is a life of its own: a source that hangs, traps or is
+/// cancelled leaves nothing behind that the next call would see.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Which plugin, to the byte.
+    fn stamp(&self) -> &PluginStamp;
+    /// Reads the source into `intake`. Returns when the source says that it was all.
+    async fn backup(&self, request: BackupRequest, intake: Arc<dyn Intake>) -> Result<Finished>;
+    /// The snapshot is durable: the source may forget. Idempotent.
+    async fn committed(&self, config: &str, attributes: Vec<(String, String)>) -> Result<()>;
+    /// The run failed: the source removes what it left behind.
+    async fn abandoned(&self, config: &str) -> Result<()>;
+    /// Reads `stored` into the target.
+    async fn restore(&self, request: RestoreRequest, stored: Arc<dyn Stored>) -> Result<Finished>;
+    /// Reachable, privileged enough, configured rightly? Changes nothing.
+    async fn check(&self, config: &str) -> Result<Vec<(String, String)>>;
+    /// Asks the source a question in its own language.
+    async fn probe(&self, config: &str, question: &str) -> Result<String>;
+}
+
+/// Where a backup goes: the snapshot in the making.
+///
+/// Whatever was begun must be finished or omitted; the run fails otherwise, whatever the source returns.
+#[async_trait]
+pub trait Intake: Send + Sync {
+    /// What the source is. Without it there is no previous snapshot.
+    async fn identify(&self, identity: String) -> Result<()>;
+    /// The answer to a probe of the request.
+    fn answer(&self, probe: String, value: String) -> Result<()>;
+    /// Begins an entry with content.
+    fn open(&self, entry: Entry, cutting: Cutting) -> Result<Box<dyn EntryWriter>>;
+    /// Small entries, whole.
+    async fn put_small(&self, batch: Vec<(Entry, Vec<u8>)>) -> Result<()>;
+    /// Entries whose content the host holds; read several at a time. One that cannot be read is to be omitted or put again.
+    async fn put_contents(&self, batch: Vec<(Entry, Content)>) -> Vec<Result<u64>>;
+    /// An entry as the previous snapshot has it.
+    async fn keep(&self, path: String) -> Result<()>;
+    /// All entries at and under a prefix, of which there must be as many as expected.
+    async fn keep_under(&self, prefix: String, expected: u64) -> Result<()>;
+    /// Something that could not be read.
+    fn omit(&self, path: String, why: Error) -> Result<()>;
+    /// Something that was there when the source was listed, and was gone when it was to be read.
+    fn vanished(&self, path: String) -> Result<()>;
+    /// What the previous snapshot has under a path, if its content can be kept.
+    async fn previous(&self, path: String) -> Result<Option<Entry>>;
+    /// A page of the previous snapshot.
+    async fn previous_under(&self, prefix: String, after: Option<String>, max: usize) -> Result<Vec<Entry>>;
+    /// The attributes of the previous snapshot.
+    fn previous_attributes(&self) -> Vec<(String, String)>;
+    /// A fact that restore or the next run needs.
+    fn set_attribute(&self, name: String, value: String) -> Result<()>;
+    /// How far the source is, in its own measure.
+    fn progress(&self, done: u64, total: Option<u64>);
+}
+
+/// The content of one entry in the making. Dropped, it leaves the entry begun and unfinished.
+#[async_trait]
+pub trait EntryWriter: Send {
+    /// Bytes that the source made; waits while the pipeline is full.
+    async fn write(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Content that the host holds; returns how many bytes it had.
+    async fn append(&mut self, content: Content) -> Result<u64>;
+    /// A range of what the previous snapshot has under a path.
+    async fn append_previous(&mut self, path: &str, offset: u64, length: u64) -> Result<()>;
+    /// The word that it was all, and how many bytes.
+    async fn finish(self: Box<Self>, bytes: u64) -> Result<()>;
+}
+
+/// What a restore reads: the entries of a snapshot that the operator chose.
+#[async_trait]
+pub trait Stored: Send + Sync {
+    /// The snapshot's attributes.
+    fn attributes(&self) -> Vec<(String, String)>;
+    /// A page of the chosen entries.
+    async fn entries(&self, prefix: String, after: Option<String>, max: usize) -> Result<Vec<Entry>>;
+    /// The content of a chosen entry, from `offset` on.
+    async fn read(&self, path: String, offset: u64) -> Result<Content>;
+}

@@ -1,0 +1,124 @@
+//! What happened, for people, notifiers and records. The JSON form is part of the interface: fields are added, never
+//! changed.
+
+use std::error::Error as _;
+
+use dozo_repository::format::record::Outcome;
+use dozo_repository::format::snapshot::PluginStamp;
+use dozo_repository::{Error, Kind, ObjectId};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::port::Usage;
+
+/// What became of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `dozo/report/1`.
+    pub schema: &'static str,
+    /// The job's name.
+    pub job: String,
+    /// The host's name.
+    pub host: String,
+    /// Which plugin, to the byte.
+    pub plugin: PluginStamp,
+    /// Complete, partial or failed.
+    pub outcome: Outcome,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// The snapshot, if there is one.
+    pub snapshot: Option<ObjectId>,
+    /// The snapshot that it was made against, if there is one.
+    pub previous: Option<ObjectId>,
+    /// Entries in the snapshot.
+    pub entries: u64,
+    /// Of these, taken from the previous snapshot unread.
+    pub entries_kept: u64,
+    /// Bytes of content in the snapshot.
+    pub bytes: u64,
+    /// Bytes that the source gave.
+    pub bytes_read: u64,
+    /// Of these, bytes of chunks that the repository did not have.
+    pub bytes_new: u64,
+    /// Bytes that went into the store.
+    pub bytes_stored: u64,
+    /// What could not be read: the first 100, path and why.
+    pub omitted: Vec<(String, String)>,
+    /// How many in all.
+    pub omitted_count: u64,
+    /// What the operator should know though nothing failed.
+    pub notes: Vec<String>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// What the plugin used.
+    pub usage: Usage,
+}
+
+impl Report {
+    /// The schema of this version.
+    pub const SCHEMA: &str = "dozo/report/1";
+}
+
+/// An error as a report keeps it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// What the operator can do about it; a word in JSON.
+    pub kind: Kind,
+    /// The sentence.
+    pub message: String,
+    /// Its causes, outermost first.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        let hint = error.hint().map(str::to_string);
+        Failure { kind: error.kind(), message: error.to_string(), causes, hint }
+    }
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RestoreReport {
+    /// `dozo/restore/1`.
+    pub schema: &'static str,
+    /// Which snapshot.
+    pub snapshot: ObjectId,
+    /// The job that made it.
+    pub job: String,
+    /// When it was made.
+    pub taken: Timestamp,
+    /// When the restore began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Entries that were chosen.
+    pub entries: u64,
+    /// Files among them.
+    pub files: u64,
+    /// Files whose content was read to its end, every chunk compared with its id.
+    pub files_read: u64,
+    /// Bytes of content that were chosen.
+    pub bytes: u64,
+    /// Bytes of content that were read.
+    pub bytes_read: u64,
+    /// What the operator should know though nothing failed.
+    pub notes: Vec<String>,
+    /// What the plugin used.
+    pub usage: Usage,
+}
+
+impl RestoreReport {
+    /// The schema of this version.
+    pub const SCHEMA: &str = "dozo/restore/1";
+}

@@ -1,0 +1,201 @@
+//! A run: the source is read into a snapshot, or there is none. Read this first.
+
+use std::sync::Arc;
+
+use dozo_repository::format::record::{Outcome, RunRecord};
+use dozo_repository::format::snapshot::{Named, Scope, Snapshot, Status};
+use dozo_repository::{Error, ObjectId, Repository, Resources, Result};
+use jiff::Timestamp;
+
+use crate::intake::{History, RunIntake, SharedIntake};
+use crate::limits::OMITTED_IN_REPORT;
+use crate::port::{BackupRequest, Finished, Source};
+use crate::progress::Progress;
+use crate::report::{Failure, Report};
+
+/// The time, handed in.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// What a run is about.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// The source's configuration as JSON, secrets resolved.
+    pub config: String,
+    /// All of the source, or what is new.
+    pub scope: Scope,
+    /// Names and questions.
+    pub probes: Vec<(String, String)>,
+    /// The operator's words.
+    pub tags: Vec<String>,
+}
+
+/// Where a run takes place.
+pub struct House<'a> {
+    /// Where the snapshot goes.
+    pub repository: &'a Repository,
+    /// The host's name, for people.
+    pub host: String,
+    /// What of the machine may be used.
+    pub resources: Resources,
+    /// Threads that read contents which the host holds.
+    pub readers: usize,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Who shows how far it is.
+    pub progress: Arc<Progress>,
+}
+
+/// Runs a job once. A failure is a report, not an error: it is recorded in the repository where that is possible, so
+/// that whoever reads the repository sees it.
+pub async fn run(job: &Job, source: &dyn Source, house: &House<'_>) -> Report {
+    let started = house.clock.now();
+    let mut report = blank_report(job, source, house, started);
+    match backup(job, source, house, started).await {
+        Ok(done) => fill_report(&mut report, done),
+        Err(error) => {
+            report.error = Some(Failure::from(&error));
+            if let Err(error) = source.abandoned(&job.config).await {
+                report.notes.push(format!("the plugin could not clean up at the source: {}", error.chain()));
+            }
+        }
+    }
+    report.ended = house.clock.now();
+    if let Err(error) = leave_record(&report, house).await {
+        report.notes.push(format!("the run could not be recorded in the repository: {}", error.chain()));
+    }
+    report
+}
+
+/// What a run that made a snapshot has to tell.
+struct Done {
+    id: ObjectId,
+    snapshot: Snapshot,
+    finished: Finished,
+    notes: Vec<String>,
+}
+
+async fn backup(job: &Job, source: &dyn Source, house: &House<'_>, started: Timestamp) -> Result<Done> {
+    let repository = house.repository;
+    let view = repository.view().await?;
+    let mut notes: Vec<String> = view
+        .problems()
+        .iter()
+        .map(|problem| format!("{} is damaged or missing ({}): see `dozo verify`", problem.object, problem.why.chain()))
+        .collect();
+    let writer = Arc::new(view.writer(house.resources.clone())?);
+    let _ = house.progress.counters.set(writer.counters());
+    let job_uid = repository.job_uid(&job.name);
+    let history = History { view, host: repository.host(), job: job_uid, plugin: source.stamp().name.clone() };
+    let sequence = history.last_sequence() + 1;
+    let intake = Arc::new(RunIntake::new(writer.clone(), history, house.progress.clone(), house.readers));
+
+    let request = BackupRequest { config: job.config.clone(), scope: job.scope, probes: job.probes.clone() };
+    let finished = source.backup(request, Arc::new(SharedIntake(intake.clone()))).await;
+    // The host knows better than the plugin what went wrong in the host.
+    let finished = finished.map_err(|error| intake.broken().unwrap_or(error));
+    let (finished, told) = finished.and_then(|finished| Ok((finished, intake.close()?))).inspect_err(|error| {
+        writer.abandon(error);
+    })?;
+    drop(intake);
+    let writer =
+        Arc::try_unwrap(writer).map_err(|_| Error::internal("the plugin is still writing after it was done"))?;
+
+    let (attributes, earlier) = (told.attributes.clone(), told.notes.clone());
+    let ended = house.clock.now();
+    let describe = |manifest, stored| Snapshot {
+        schema: Snapshot::SCHEMA.into(),
+        features: Vec::new(),
+        host: Named { uid: repository.host(), name: house.host.clone() },
+        job: Named { uid: job_uid, name: job.name.clone() },
+        sequence,
+        plugin: source.stamp().clone(),
+        source: told.source,
+        scope: job.scope,
+        started,
+        ended,
+        status: if told.omitted_count == 0 { Status::Complete } else { Status::Partial },
+        omitted: told.omitted,
+        omitted_count: told.omitted_count,
+        manifest,
+        attributes: told.attributes,
+        answers: told.answers,
+        tags: job.tags.clone(),
+        previous: told.previous.map(|reader| reader.id()),
+        stored,
+    };
+    let (id, snapshot) = writer.commit(describe).await?;
+    notes.extend(earlier);
+    if let Err(error) = source.committed(&job.config, attributes).await {
+        notes.push(format!("the snapshot is safe, but the source was not told so: {}", error.chain()));
+    }
+    Ok(Done { id, snapshot, finished, notes })
+}
+
+fn blank_report(job: &Job, source: &dyn Source, house: &House<'_>, started: Timestamp) -> Report {
+    Report {
+        schema: Report::SCHEMA,
+        job: job.name.clone(),
+        host: house.host.clone(),
+        plugin: source.stamp().clone(),
+        outcome: Outcome::Failed,
+        started,
+        ended: started,
+        snapshot: None,
+        previous: None,
+        entries: 0,
+        entries_kept: 0,
+        bytes: 0,
+        bytes_read: 0,
+        bytes_new: 0,
+        bytes_stored: 0,
+        omitted: Vec::new(),
+        omitted_count: 0,
+        notes: Vec::new(),
+        error: None,
+        usage: crate::port::Usage::default(),
+    }
+}
+
+fn fill_report(report: &mut Report, done: Done) {
+    let Done { id, snapshot, finished, notes } = done;
+    report.outcome = match snapshot.status {
+        Status::Complete => Outcome::Complete,
+        Status::Partial => Outcome::Partial,
+    };
+    report.snapshot = Some(id);
+    report.previous = snapshot.previous;
+    report.entries = snapshot.manifest.totals.entries;
+    report.entries_kept = snapshot.stored.entries_kept;
+    report.bytes = snapshot.manifest.totals.bytes;
+    report.bytes_read = snapshot.stored.bytes_read;
+    report.bytes_new = snapshot.stored.bytes_new;
+    report.bytes_stored = snapshot.stored.bytes_stored;
+    report.omitted = snapshot.omitted.into_iter().take(OMITTED_IN_REPORT).collect();
+    report.omitted_count = snapshot.omitted_count;
+    report.notes.extend(notes);
+    report.notes.extend(finished.notes);
+    report.usage = finished.usage;
+}
+
+async fn leave_record(report: &Report, house: &House<'_>) -> Result<()> {
+    let repository = house.repository;
+    let body = serde_json::to_value(report).map_err(|e| Error::internal("write the report as JSON").caused_by(e))?;
+    let one_line = |failure: &Failure| [std::slice::from_ref(&failure.message), &failure.causes].concat().join(": ");
+    let record = RunRecord {
+        schema: RunRecord::SCHEMA.into(),
+        host: Named { uid: repository.host(), name: house.host.clone() },
+        job: Named { uid: repository.job_uid(&report.job), name: report.job.clone() },
+        started: report.started,
+        ended: report.ended,
+        outcome: report.outcome,
+        snapshot: report.snapshot,
+        error: report.error.as_ref().map(one_line),
+        report: body,
+    };
+    repository.put_run_record(&record).await.map(|_| ())
+}

@@ -1,0 +1,94 @@
+//! A finished snapshot, as a source sees it when it restores: only what the operator chose, and every read counted.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use dozo_repository::{ContentReader, DataChunks, Entry, Error, Result, SnapshotReader, StoredEntry, path};
+
+use crate::limits::PAGE_ENTRIES;
+use crate::port::{self, Content};
+use crate::progress::Progress;
+use crate::selection::Selection;
+
+/// The chosen entries of one snapshot.
+pub(crate) struct Chosen {
+    pub(crate) reader: SnapshotReader,
+    pub(crate) selection: Selection,
+    pub(crate) data: DataChunks,
+    pub(crate) progress: Arc<Progress>,
+    /// Files whose content was read from the beginning to the end.
+    pub(crate) files_read: Arc<AtomicU64>,
+}
+
+impl Chosen {
+    /// A page of the chosen entries with what is stored of them.
+    pub(crate) async fn page(&self, prefix: &str, after: Option<&str>, max: usize) -> Result<Vec<StoredEntry>> {
+        let mut after = after.map(str::to_string);
+        loop {
+            let mut page = self.reader.page(prefix, after.as_deref(), max).await?;
+            let Some(last) = page.last() else { return Ok(page) };
+            after = Some(last.entry.path.clone());
+            page.retain(|stored| self.selection.takes(&stored.entry.path));
+            // An empty page would mean the end, so those without a chosen entry are passed over here.
+            if !page.is_empty() {
+                return Ok(page);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl port::Stored for Chosen {
+    fn attributes(&self) -> Vec<(String, String)> {
+        self.reader.snapshot().attributes.clone()
+    }
+
+    async fn entries(&self, prefix: String, after: Option<String>, max: usize) -> Result<Vec<Entry>> {
+        let page = self.page(&prefix, after.as_deref(), max.clamp(1, PAGE_ENTRIES)).await?;
+        Ok(page.into_iter().map(|stored| stored.entry).collect())
+    }
+
+    async fn read(&self, path: String, offset: u64) -> Result<Content> {
+        let stored = self.reader.get(&path).await?.filter(|_| self.selection.takes(&path));
+        let stored = stored.ok_or_else(|| {
+            Error::invalid(format!("`{}` is not among the entries that are restored", path::shown(&path)))
+        })?;
+        let content = self.reader.content(&stored, offset, &self.data)?;
+        let whole = (offset == 0).then(|| self.files_read.clone());
+        let left = stored.entry.size.unwrap_or(0) - offset;
+        let mut counted = Counted { content, progress: self.progress.clone(), left, whole };
+        counted.note_end();
+        Ok(Box::new(counted))
+    }
+}
+
+/// Content that notes when it was read to its end.
+struct Counted {
+    content: ContentReader,
+    progress: Arc<Progress>,
+    left: u64,
+    whole: Option<Arc<AtomicU64>>,
+}
+
+impl Counted {
+    fn note_end(&mut self) {
+        if self.left == 0
+            && let Some(files_read) = self.whole.take()
+        {
+            files_read.fetch_add(1, Ordering::Relaxed);
+            self.progress.entries_restored.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.content.read(buffer)?;
+        self.left -= read as u64;
+        self.progress.bytes_restored.fetch_add(read as u64, Ordering::Relaxed);
+        self.note_end();
+        Ok(read)
+    }
+}
