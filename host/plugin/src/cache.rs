@@ -1,0 +1,105 @@
+//! Compiled components, kept by the digest of the component and all that its machine code depends on, in a directory
+//! that nobody else can write to: what is loaded from it is executed.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use dozo_job::{Error, Result};
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// The directory of compiled components.
+pub(crate) struct Cache {
+    directory: PathBuf,
+}
+
+impl Cache {
+    /// Makes the directory, if it is missing, and refuses one that others could write to.
+    pub(crate) fn open(directory: PathBuf) -> Result<Self> {
+        let shown = directory.display();
+        let failed = |e| Error::io(format!("make the cache directory {shown}"), e);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
+        let metadata = fs::symlink_metadata(&directory).map_err(failed)?;
+        let mine = metadata.uid() == rustix::process::geteuid().as_raw();
+        if !metadata.is_dir() || !mine || metadata.mode() & 0o022 != 0 {
+            return Err(Error::denied(format!("the cache directory {shown} is not private"))
+                .hinted("compiled plugins are executed from it: let it belong to this user alone (chmod 700)"));
+        }
+        Ok(Cache { directory })
+    }
+
+    /// The compiled component, from the cache or compiled now.
+    pub(crate) fn component(&self, engine: &Engine, bytes: &[u8], digest: &[u8; 32]) -> Result<Component> {
+        let file = self.directory.join(file_name(engine, digest));
+        if let Some(component) = load(engine, &file) {
+            return Ok(component);
+        }
+        let compiled = engine.precompile_component(bytes).map_err(|e| not_a_component(bytes, &e))?;
+        self.keep(&file, &compiled)?;
+        load(engine, &file)
+            .ok_or_else(|| Error::internal(format!("{} does not load though it was just made", file.display())))
+    }
+
+    /// A file appears whole or not at all, so that two processes can compile side by side.
+    fn keep(&self, file: &Path, compiled: &[u8]) -> Result<()> {
+        let temporary = file.with_extension(format!("new-{}", std::process::id()));
+        let write = || {
+            let mut new = File::create(&temporary)?;
+            new.write_all(compiled)?;
+            new.sync_all()?;
+            fs::rename(&temporary, file)
+        };
+        write().map_err(|e| {
+            let _ = fs::remove_file(&temporary);
+            Error::io(format!("keep a compiled plugin in {}", self.directory.display()), e)
+        })
+    }
+}
+
+/// Digest of the component, wasmtime's version, and a hash of the engine's settings and target.
+fn file_name(engine: &Engine, digest: &[u8; 32]) -> String {
+    use std::hash::{Hash, Hasher};
+    struct Collect(Sha256);
+    impl Hasher for Collect {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut hasher = Collect(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let engine = hasher.0.finalize();
+    format!("{}-{}.cwasm", hex::encode(digest), hex::encode(&engine[..8]))
+}
+
+/// Loads what an earlier run compiled; anything that does not fit is compiled anew.
+#[allow(
+    unsafe_code,
+    reason = "the one call that trusts machine code from a file: ours, in a directory that is private"
+)]
+fn load(engine: &Engine, file: &Path) -> Option<Component> {
+    if !file.exists() {
+        return None;
+    }
+    // SAFETY: the directory belongs to this user and nobody else can write to it (checked when it was opened); files
+    // appear in it whole, by rename, written by this program from the output of the same engine.
+    let loaded = unsafe { Component::deserialize_file(engine, file) };
+    loaded.inspect_err(|e| tracing::debug!("compile anew, {}: {e:#}", file.display())).ok()
+}
+
+fn not_a_component(bytes: &[u8], error: &wasmtime::Error) -> Error {
+    let why = std::io::Error::other(format!("{error:#}"));
+    let hint = match bytes {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            "it is a core module: build it for wasm32-wasip2, or make a component of it"
+        }
+        [0, b'a', b's', b'm', ..] => "it is a component of another version of WebAssembly's format, or damaged",
+        _ => "it is no WebAssembly file",
+    };
+    Error::invalid("it is not a component that this version can load").caused_by(why).hinted(hint)
+}

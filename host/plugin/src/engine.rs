@@ -1,0 +1,90 @@
+//! The engine that all plugins share, and its clock.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dozo_job::{Error, Result};
+use sha2::{Digest, Sha256};
+use wasmtime::component::Linker;
+use wasmtime::{Config, Engine};
+
+use crate::cache::Cache;
+use crate::interface;
+use crate::limits::{COMPONENT_BYTES, EPOCH};
+use crate::plugin::Plugin;
+use crate::state::State;
+
+/// Loads plugins.
+pub struct Plugins(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    linker: Linker<State>,
+    cache: Cache,
+}
+
+impl Plugins {
+    /// An engine that keeps compiled components in `cache`, a private directory.
+    ///
+    /// # Errors
+    /// [`Denied`](dozo_job::Kind::Denied) if others can write to that directory.
+    pub fn new(cache: PathBuf) -> Result<Self> {
+        let failed = |e: wasmtime::Error| Error::internal(format!("start the plugin engine: {e:#}"));
+        let cache = Cache::open(cache)?;
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        let engine = Engine::new(&config).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        interface::link(&mut linker).map_err(failed)?;
+        start_epochs(&engine)?;
+        Ok(Plugins(Arc::new(Inner { engine, linker, cache })))
+    }
+
+    /// Loads a component, reads its API track from its exports, and asks it who it is.
+    ///
+    /// # Errors
+    /// [`Invalid`](dozo_job::Kind::Invalid) if it is not a component, not a source, or of an unknown track.
+    pub async fn load(&self, file: &Path) -> Result<Plugin> {
+        let shown = file.display();
+        self.load_unnamed(file).await.map_err(|e| e.context(format!("load the plugin {shown}")))
+    }
+
+    async fn load_unnamed(&self, file: &Path) -> Result<Plugin> {
+        let inner = self.0.clone();
+        let path = file.to_path_buf();
+        let compile = move || {
+            let failed = |e| Error::io("read it", e);
+            let length = std::fs::metadata(&path).map_err(failed)?.len();
+            if length > COMPONENT_BYTES {
+                return Err(Error::invalid(format!("it has {length} bytes, more than {COMPONENT_BYTES}")));
+            }
+            let bytes = std::fs::read(&path).map_err(failed)?;
+            let digest: [u8; 32] = Sha256::digest(&bytes).into();
+            let component = inner.cache.component(&inner.engine, &bytes, &digest)?;
+            let pre = inner.linker.instantiate_pre(&component).map_err(|e| {
+                Error::invalid("it needs something that this version of dozo does not offer")
+                    .caused_by(std::io::Error::other(format!("{e:#}")))
+            })?;
+            Ok((pre, digest))
+        };
+        let (pre, digest) = tokio::task::spawn_blocking(compile)
+            .await
+            .unwrap_or_else(|e| Err(Error::internal(format!("compiling it ended early: {e}"))))?;
+        Plugin::introduce(pre, digest).await
+    }
+}
+
+/// Advances the epoch for as long as the engine lives, so that a plugin that computes for ever yields.
+fn start_epochs(engine: &Engine) -> Result<()> {
+    let engine = engine.weak();
+    let tick = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(EPOCH);
+        }
+    };
+    let thread = std::thread::Builder::new().name("plugin-epochs".into());
+    thread.spawn(tick).map_err(|e| Error::io("start the plugins' clock", e))?;
+    Ok(())
+}

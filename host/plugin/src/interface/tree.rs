@@ -1,0 +1,220 @@
+//! `tree`: granted directories. Everything blocks, so everything moves to threads for that.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dozo_job::limits::READ_BYTES;
+use dozo_job::port::{Content, Entry, EntryKind};
+use wasmtime::Result;
+use wasmtime::component::Resource;
+
+use crate::bindings::dozo::plugin::tree;
+use crate::bindings::dozo::plugin::types::{Entry as WitEntry, Error as Told};
+use crate::convert::{entry_from_wit, entry_to_wit};
+use crate::handles::{ContentHandle, FileHandle};
+use crate::interface::blocking;
+use crate::interface::snapshot::Spent;
+use crate::limits::PAGE_ENTRIES;
+use crate::state::State;
+use crate::tree::Directory;
+
+/// Threads that create files of one batch.
+const CREATORS: usize = 4;
+
+impl tree::Host for State {
+    fn granted(&mut self) -> Result<Vec<(String, Resource<Directory>)>> {
+        let _busy = self.life.enter();
+        let directories = self.grants.directories.clone();
+        directories.into_iter().map(|directory| Ok((directory.shown(), self.table.push(directory)?))).collect()
+    }
+
+    fn locate(&mut self, path: String) -> Result<Result<tree::Place, Told>> {
+        let _busy = self.life.enter();
+        Ok(match crate::tree::locate(&self.grants.directories, &path) {
+            Ok((directory, path, entry_path)) => {
+                Ok(tree::Place { directory: self.table.push(directory)?, path, entry_path })
+            }
+            Err(error) => Err(Self::told(&error)),
+        })
+    }
+}
+
+impl tree::HostDirectory for State {
+    async fn identity(&mut self, handle: Resource<Directory>) -> Result<Result<String, Told>> {
+        self.in_directory(&handle, Directory::identity).await
+    }
+
+    async fn get(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<Option<WitEntry>, Told>> {
+        let found = self.in_directory(&handle, move |directory| directory.get(&path)).await?;
+        Ok(found.map(|entry| entry.map(entry_to_wit)))
+    }
+
+    async fn children(
+        &mut self,
+        handle: Resource<Directory>,
+        path: String,
+        after: Option<String>,
+        max: u32,
+    ) -> Result<Result<Vec<WitEntry>, Told>> {
+        let max = max.clamp(1, PAGE_ENTRIES) as usize;
+        let list = move |directory: &Directory| {
+            let entries = directory.children(&path, after.as_deref(), max)?;
+            Ok(entries.into_iter().map(entry_to_wit).collect())
+        };
+        self.in_directory(&handle, list).await
+    }
+
+    fn open(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<Resource<ContentHandle>, Told>> {
+        let _busy = self.life.enter();
+        Ok(match self.table.get(&handle)?.open_file(&path) {
+            Ok(content) => Ok(self.table.push(ContentHandle(Some(Box::new(content))))?),
+            Err(error) => Err(Self::told(&error)),
+        })
+    }
+
+    async fn create(
+        &mut self,
+        handle: Resource<Directory>,
+        entry: WitEntry,
+        from: Option<Resource<ContentHandle>>,
+    ) -> Result<Result<u64, Told>> {
+        let (entry, content) = (entry_from_wit(entry), self.take_content(from)?);
+        let create = move |directory: &Directory| directory.create(&entry, content, &mut vec![0; READ_BYTES]);
+        self.in_directory(&handle, create).await
+    }
+
+    async fn create_all(
+        &mut self,
+        handle: Resource<Directory>,
+        batch: Vec<tree::NewEntry>,
+    ) -> Result<Vec<Result<u64, Told>>> {
+        let _busy = self.life.enter();
+        let directory = self.table.get(&handle)?.clone();
+        let mut items = Vec::with_capacity(batch.len());
+        for tree::NewEntry { entry, content } in batch {
+            items.push((entry_from_wit(entry), self.take_content(content)?));
+        }
+        let results = create_all(directory, items).await?;
+        Ok(results.into_iter().map(|result| result.map_err(|error| Self::told(&error))).collect())
+    }
+
+    async fn create_file(
+        &mut self,
+        handle: Resource<Directory>,
+        entry: WitEntry,
+    ) -> Result<Result<Resource<FileHandle>, Told>> {
+        let entry = entry_from_wit(entry);
+        let created = self.in_directory(&handle, move |directory| directory.create_file(entry)).await?;
+        created.map_or_else(|error| Ok(Err(error)), |file| Ok(Ok(self.table.push(FileHandle(Some(file)))?)))
+    }
+
+    async fn set_metadata(&mut self, handle: Resource<Directory>, entry: WitEntry) -> Result<Result<(), Told>> {
+        let entry = entry_from_wit(entry);
+        self.in_directory(&handle, move |directory| directory.set_metadata(&entry)).await
+    }
+
+    async fn remove(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<(), Told>> {
+        self.in_directory(&handle, move |directory| directory.remove(&path)).await
+    }
+
+    fn drop(&mut self, handle: Resource<Directory>) -> Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+impl tree::HostFile for State {
+    async fn write(&mut self, handle: Resource<FileHandle>, bytes: Vec<u8>) -> Result<Result<(), Told>> {
+        let _busy = self.life.enter();
+        let Some(mut file) = self.table.get_mut(&handle)?.0.take() else {
+            return Ok(Err(Told::Invalid("a write to this file failed before".into())));
+        };
+        let (file, written) = blocking(move || {
+            let written = file.write(&bytes);
+            (file, written)
+        })
+        .await?;
+        // After an error the file is dropped, and with it what was written: it will not appear.
+        Ok(match written {
+            Ok(()) => {
+                self.table.get_mut(&handle)?.0 = Some(file);
+                Ok(())
+            }
+            Err(error) => Err(Self::told(&error)),
+        })
+    }
+
+    async fn close(&mut self, handle: Resource<FileHandle>) -> Result<Result<(), Told>> {
+        let _busy = self.life.enter();
+        let Some(file) = self.table.delete(handle)?.0 else {
+            return Ok(Err(Told::Invalid("a write to this file failed before".into())));
+        };
+        Ok(blocking(move || file.close()).await?.map(|_| ()).map_err(|error| Self::told(&error)))
+    }
+
+    fn drop(&mut self, handle: Resource<FileHandle>) -> Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+impl State {
+    /// Does something with a granted directory on a thread that may block.
+    async fn in_directory<T: Send + 'static>(
+        &mut self,
+        handle: &Resource<Directory>,
+        work: impl FnOnce(&Directory) -> dozo_job::Result<T> + Send + 'static,
+    ) -> Result<Result<T, Told>> {
+        let _busy = self.life.enter();
+        let directory = self.table.get(handle)?.clone();
+        Ok(blocking(move || work(&directory)).await?.map_err(|error| Self::told(&error)))
+    }
+
+    fn take_content(&mut self, handle: Option<Resource<ContentHandle>>) -> Result<Option<Content>> {
+        let Some(handle) = handle else { return Ok(None) };
+        Ok(Some(self.table.delete(handle)?.0.unwrap_or_else(|| Box::new(Spent))))
+    }
+}
+
+type Item = (Entry, Option<Content>);
+
+/// Creates a batch: directories first, in order, then the rest on several threads.
+pub(crate) async fn create_all(directory: Directory, items: Vec<Item>) -> Result<Vec<dozo_job::Result<u64>>> {
+    let (mut directories, mut others) = (Vec::new(), Vec::new());
+    let count = items.len();
+    for (number, (entry, content)) in items.into_iter().enumerate() {
+        match entry.kind {
+            EntryKind::Directory => directories.push((number, (entry, content))),
+            _ => others.push(Mutex::new(Some((number, (entry, content))))),
+        }
+    }
+    let first = directory.clone();
+    let mut done = blocking(move || {
+        let create = |(number, (entry, content)): (usize, Item)| (number, first.create(&entry, content, &mut []));
+        directories.into_iter().map(create).collect::<Vec<_>>()
+    })
+    .await?;
+    let (others, next) = (Arc::new(others), Arc::new(AtomicUsize::new(0)));
+    let threads: Vec<_> = (0..CREATORS.min(others.len()))
+        .map(|_| {
+            let (directory, others, next) = (directory.clone(), others.clone(), next.clone());
+            blocking(move || {
+                let (mut buffer, mut done) = (vec![0; READ_BYTES], Vec::new());
+                while let Some(slot) = others.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let item = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let Some((number, (entry, content))) = item else { break };
+                    done.push((number, directory.create(&entry, content, &mut buffer)));
+                }
+                done
+            })
+        })
+        .collect();
+    for thread in futures::future::join_all(threads).await {
+        done.extend(thread?);
+    }
+    done.sort_unstable_by_key(|(number, _)| *number);
+    if done.len() != count {
+        return Err(wasmtime::format_err!("{count} entries were to be created, {} were", done.len()));
+    }
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}

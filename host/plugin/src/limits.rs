@@ -1,0 +1,53 @@
+//! What a plugin may use of the host, with reasons. Everything has a bound; most can be set for each job.
+
+use std::time::Duration;
+
+/// Bounds of one call of a plugin.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Linear memory, in bytes, of all its memories together.
+    pub memory_bytes: u64,
+    /// How long a run or a restore may take.
+    pub wall: Duration,
+    /// How long it may go without asking anything of the host: one that computes or sleeps this long is stuck.
+    pub stall: Duration,
+    /// Lines that it may log; the rest are counted.
+    pub log_lines: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory_bytes: 256 << 20,
+            // No lease lives longer, so no run may (docs/FORMAT.md).
+            wall: Duration::from_secs(7 * 24 * 3600),
+            stall: Duration::from_secs(300),
+            log_lines: 10_000,
+        }
+    }
+}
+
+/// How long `describe`, `requires` and the like may take: they ask nobody.
+pub(crate) const QUESTION_WALL: Duration = Duration::from_secs(10);
+/// How long a call that was told to stop may take to let go.
+pub(crate) const LETTING_GO: Duration = Duration::from_secs(5);
+/// How often the watchdog looks.
+pub(crate) const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// How often running plugins are made to yield, so that deadlines and other tasks get their turn.
+pub(crate) const EPOCH: Duration = Duration::from_millis(10);
+/// The end of standard error that an error keeps.
+pub(crate) const STDERR_BYTES: usize = 4 << 10;
+/// Longest message that a plugin's error or log line may have.
+pub(crate) const MESSAGE_BYTES: usize = 4 << 10;
+/// Bytes of one read that crosses the sandbox.
+pub(crate) const READ_BYTES: u32 = 4 << 20;
+/// Entries of one page that crosses the sandbox.
+pub(crate) const PAGE_ENTRIES: u32 = 1_024;
+/// Open contents, writers, files and directories at once.
+pub(crate) const HANDLES: usize = 100_000;
+/// Pieces of a stream that wait for the pipeline.
+pub(crate) const STREAM_PIECES: usize = 2;
+/// Bytes of such a piece.
+pub(crate) const STREAM_PIECE_BYTES: usize = 256 << 10;
+/// Largest component that is loaded; compiling is bounded by this.
+pub(crate) const COMPONENT_BYTES: u64 = 256 << 20;

@@ -1,0 +1,179 @@
+//! A loaded plugin: which track it speaks, who it says it is, and how one of its functions is called: in a store of its
+//! own, with a watchdog outside, and nothing left of it afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dozo_job::port::{Description, Finished, Needs, ObjectId, PluginStamp};
+use dozo_job::{Error, Result};
+use wasmtime::component::{Accessor, InstancePre};
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::convert;
+use crate::exports::{Exports, Track};
+use crate::limits::{Limits, QUESTION_WALL};
+use crate::redact::Secrets;
+use crate::source::WasmSource;
+use crate::state::{Call, Grants, Names, State};
+use crate::watchdog;
+
+/// A component that is a source, ready to be called.
+#[derive(Clone)]
+pub struct Plugin(Arc<Inner>);
+
+struct Inner {
+    pre: InstancePre<State>,
+    track: Track,
+    stamp: PluginStamp,
+    description: Description,
+}
+
+/// What a call of a plugin may do, and on whose behalf.
+#[derive(Clone, Default)]
+pub struct Permit {
+    /// The job, for logs.
+    pub job: String,
+    /// What the operator allows.
+    pub grants: Grants,
+    /// What it may use.
+    pub limits: Limits,
+    /// What it must not tell.
+    pub secrets: Secrets,
+}
+
+/// One of a plugin's functions, to be called in a store.
+pub(crate) type Function<R> = Box<dyn for<'a> FnOnce(&'a dyn Exports, &'a Accessor<State>) -> Answer<'a, R> + Send>;
+pub(crate) type Answer<'a, R> = futures::future::BoxFuture<'a, wasmtime::Result<R>>;
+
+impl Plugin {
+    /// Reads the track from the exports, and asks the component who it is.
+    pub(crate) async fn introduce(pre: InstancePre<State>, digest: [u8; 32]) -> Result<Self> {
+        let track = Track::of(&pre)?;
+        let stamp = PluginStamp { name: "(unnamed)".into(), version: String::new(), digest: ObjectId(digest) };
+        let unknown = Description {
+            name: String::new(),
+            version: String::new(),
+            summary: String::new(),
+            config_schema: String::new(),
+        };
+        let mut inner = Inner { pre, track, stamp, description: unknown };
+        let describe: Function<_> = Box::new(|exports, accessor| exports.describe(accessor));
+        let nobody = Permit { job: "-".into(), ..Permit::default() };
+        let (described, _) = inner.call(Call::Question, &nobody, QUESTION_WALL, describe).await?;
+        inner.description = convert::description_from_wit(described);
+        check_description(&inner.description)?;
+        inner.stamp.name.clone_from(&inner.description.name);
+        inner.stamp.version.clone_from(&inner.description.version);
+        Ok(Plugin(Arc::new(inner)))
+    }
+
+    /// Who it says it is.
+    pub fn description(&self) -> &Description {
+        &self.0.description
+    }
+
+    /// Name, version and digest.
+    pub fn stamp(&self) -> &PluginStamp {
+        &self.0.stamp
+    }
+
+    /// What a configuration needs of the host. Asked without any grant.
+    pub async fn needs(&self, config: &str, secrets: Secrets) -> Result<Needs> {
+        let permit = Permit { job: "-".into(), secrets, ..Permit::default() };
+        let config = config.to_string();
+        let requires: Function<_> = Box::new(move |exports, accessor| exports.requires(accessor, config));
+        let (needs, _) = self.call_fallible(Call::Question, &permit, QUESTION_WALL, requires).await?;
+        Ok(convert::needs_from_wit(needs))
+    }
+
+    /// The plugin as a source, with its grants and limits fixed.
+    pub fn source(&self, permit: Permit) -> WasmSource {
+        WasmSource::new(self.clone(), permit)
+    }
+
+    /// Calls a function whose own errors are the plugin's.
+    pub(crate) async fn call_fallible<R: Send + 'static>(
+        &self,
+        call: Call,
+        permit: &Permit,
+        wall: Duration,
+        function: Function<Result<R, crate::bindings::dozo::plugin::types::Error>>,
+    ) -> Result<(R, Finished)> {
+        let (answer, finished) = self.0.call(call, permit, wall, function).await?;
+        match answer {
+            Ok(answer) => Ok((answer, finished)),
+            Err(error) => {
+                let error = convert::error_from_wit(error, &permit.secrets);
+                Err(error.context(format!("the plugin {} failed", self.0.name())))
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Name and version, for people.
+    fn name(&self) -> String {
+        format!("{} {}", self.stamp.name, self.stamp.version).trim_end().to_string()
+    }
+
+    /// Calls one function in a store of its own. The store runs in a task of its own too: the deadline is outside of it.
+    async fn call<R: Send + 'static>(
+        &self,
+        call: Call,
+        permit: &Permit,
+        wall: Duration,
+        function: Function<R>,
+    ) -> Result<(R, Finished)> {
+        let Permit { job, grants, limits, secrets } = permit.clone();
+        let names = Arc::new(Names { job, plugin: self.stamp.name.clone() });
+        let directories = grants.directories.clone();
+        let state = State::new(call, grants, limits.clone(), secrets.clone(), names);
+        let (life, stderr) = (state.life.clone(), state.stderr.clone());
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        let (pre, track) = (self.pre.clone(), self.track.clone());
+        let task = tokio::spawn(async move {
+            let instance = pre.instantiate_async(&mut store).await?;
+            let exports = track.load(&mut store, &instance)?;
+            store.run_concurrent(async move |accessor| function(&*exports, accessor).await).await?
+        });
+        let answer = watchdog::guard(task, &life, wall, limits.stall).await;
+        let notes = directories.iter().flat_map(crate::tree::Directory::take_notes).collect();
+        let finished = Finished { usage: life.usage(), notes };
+        match answer {
+            Ok(Ok(answer)) => Ok((answer, finished)),
+            Ok(Err(trap)) => {
+                let why = convert::printable(secrets.redact(trap.root_cause().to_string()));
+                Err(self.died("trapped", why, &stderr.text(), &secrets))
+            }
+            Err(stopped) => Err(self.died("was stopped", stopped, &stderr.text(), &secrets)),
+        }
+    }
+
+    /// A plugin that did not come back by itself: how, why, and the end of what it wrote to standard error.
+    fn died(&self, how: &str, why: String, stderr: &Option<String>, secrets: &Secrets) -> Error {
+        let name = self.name();
+        let mut why = Error::internal(why);
+        if let Some(text) = stderr {
+            let text = convert::printable(secrets.redact(text.clone()));
+            why = why.caused_by(std::io::Error::other(format!("its standard error ends with:\n{text}")));
+        }
+        Error::internal(format!("the plugin {name} {how}")).caused_by(why)
+    }
+}
+
+/// What a description must have for its name to be put into messages, snapshots and file names.
+fn check_description(description: &Description) -> Result<()> {
+    let plain = |text: &str| {
+        !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._+".contains(&b))
+    };
+    if !plain(&description.name) || !plain(&description.version) {
+        return Err(Error::invalid("its name or version is empty, too long, or more than letters, digits and `-._+`"));
+    }
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(&description.config_schema) {
+        return Err(Error::invalid("its configuration schema is not JSON").caused_by(error));
+    }
+    Ok(())
+}

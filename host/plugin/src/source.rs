@@ -1,0 +1,78 @@
+//! A plugin as the port of `job`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dozo_job::Result;
+use dozo_job::port::{BackupRequest, Finished, Intake, PluginStamp, RestoreRequest, Source, Stored};
+
+use crate::convert;
+use crate::plugin::{Function, Permit, Plugin};
+use crate::state::Call;
+
+/// A source that is a component.
+pub struct WasmSource {
+    plugin: Plugin,
+    permit: Permit,
+}
+
+impl WasmSource {
+    pub(crate) fn new(plugin: Plugin, permit: Permit) -> Self {
+        WasmSource { plugin, permit }
+    }
+
+    /// Calls a function that is not a backup or a restore.
+    async fn ask<R: Send + 'static>(
+        &self,
+        function: Function<Result<R, crate::bindings::dozo::plugin::types::Error>>,
+    ) -> Result<R> {
+        let wall = self.permit.limits.stall;
+        Ok(self.plugin.call_fallible(Call::Question, &self.permit, wall, function).await?.0)
+    }
+}
+
+#[async_trait]
+impl Source for WasmSource {
+    fn stamp(&self) -> &PluginStamp {
+        self.plugin.stamp()
+    }
+
+    async fn backup(&self, request: BackupRequest, intake: Arc<dyn Intake>) -> Result<Finished> {
+        let request = convert::request_to_wit(request);
+        let function: Function<_> = Box::new(move |exports, store| exports.backup(store, request));
+        let wall = self.permit.limits.wall;
+        Ok(self.plugin.call_fallible(Call::Backup(intake), &self.permit, wall, function).await?.1)
+    }
+
+    async fn committed(&self, config: &str, attributes: Vec<(String, String)>) -> Result<()> {
+        let config = config.to_string();
+        self.ask(Box::new(move |exports, store| exports.committed(store, config, attributes))).await
+    }
+
+    async fn abandoned(&self, config: &str) -> Result<()> {
+        let config = config.to_string();
+        self.ask(Box::new(move |exports, store| exports.abandoned(store, config))).await
+    }
+
+    async fn restore(&self, request: RestoreRequest, stored: Arc<dyn Stored>) -> Result<Finished> {
+        let request = convert::restore_to_wit(request);
+        let function: Function<_> = Box::new(move |exports, store| exports.restore(store, request));
+        let wall = self.permit.limits.wall;
+        let finished = self.plugin.call_fallible(Call::Restore(stored), &self.permit, wall, function).await?.1;
+        let directories = self.permit.grants.directories.clone();
+        let sync = move || directories.iter().try_for_each(crate::tree::Directory::sync);
+        let synced = tokio::task::spawn_blocking(sync).await;
+        synced.unwrap_or_else(|e| Err(dozo_job::Error::internal(format!("a thread of the host ended early: {e}"))))?;
+        Ok(finished)
+    }
+
+    async fn check(&self, config: &str) -> Result<Vec<(String, String)>> {
+        let config = config.to_string();
+        self.ask(Box::new(move |exports, store| exports.check(store, config))).await
+    }
+
+    async fn probe(&self, config: &str, question: &str) -> Result<String> {
+        let (config, question) = (config.to_string(), question.to_string());
+        self.ask(Box::new(move |exports, store| exports.probe(store, config, question))).await
+    }
+}

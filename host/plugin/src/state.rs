@@ -1,0 +1,162 @@
+//! What a running plugin has on the host's side: one of these for each store, gone with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dozo_job::port::{Intake, Stored, Usage};
+use dozo_job::{Error, Result};
+use wasmtime::component::ResourceTable;
+use wasmtime::{Result as WasmResult, format_err};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::bindings::dozo::plugin::types;
+use crate::convert;
+use crate::limits::{HANDLES, Limits};
+use crate::redact::Secrets;
+use crate::stderr::Tail;
+use crate::tree::Directory;
+
+/// What the operator allows one plugin in one job.
+#[derive(Clone, Default)]
+pub struct Grants {
+    /// Directories, in the order in which the plugin sees them.
+    pub directories: Vec<Directory>,
+}
+
+/// What this call is about; the interfaces that it does not concern answer that they are unsupported here.
+#[derive(Clone)]
+pub(crate) enum Call {
+    /// `describe`, `check`, `probe` and the like.
+    Question,
+    Backup(Arc<dyn Intake>),
+    Restore(Arc<dyn Stored>),
+}
+
+/// Signs of life, read by the watchdog while the store runs.
+#[derive(Default)]
+pub(crate) struct Life {
+    /// Grows whenever the plugin asks something of the host or gets an answer, or bytes of its streams move.
+    pub(crate) signs: AtomicU64,
+    /// Calls that the host is busy with: the plugin is not stuck while it waits for the host.
+    pub(crate) in_host: AtomicU64,
+    pub(crate) calls: AtomicU64,
+    pub(crate) log_lines: AtomicU64,
+    pub(crate) memory_bytes: AtomicU64,
+}
+
+impl Life {
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+            host_calls: self.calls.load(Ordering::Relaxed),
+            log_lines: self.log_lines.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Notes a call; the guard notes its end.
+    pub(crate) fn enter(self: &Arc<Self>) -> InHost {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.signs.fetch_add(1, Ordering::Relaxed);
+        self.in_host.fetch_add(1, Ordering::Relaxed);
+        InHost(self.clone())
+    }
+
+    /// Notes that something moved.
+    pub(crate) fn sign(&self) {
+        self.signs.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A call that the host is busy with.
+pub(crate) struct InHost(Arc<Life>);
+
+impl Drop for InHost {
+    fn drop(&mut self) {
+        self.0.in_host.fetch_sub(1, Ordering::Relaxed);
+        self.0.sign();
+    }
+}
+
+/// The store's data.
+pub(crate) struct State {
+    pub(crate) table: ResourceTable,
+    pub(crate) call: Call,
+    pub(crate) grants: Grants,
+    pub(crate) life: Arc<Life>,
+    pub(crate) secrets: Secrets,
+    pub(crate) stderr: Tail,
+    /// For log lines: job and plugin.
+    pub(crate) names: Arc<Names>,
+    pub(crate) limits: Limits,
+    pub(crate) memory: MemoryLimit,
+    wasi: WasiCtx,
+}
+
+/// Who is talking, for logs.
+pub(crate) struct Names {
+    pub(crate) job: String,
+    pub(crate) plugin: String,
+}
+
+impl State {
+    pub(crate) fn new(call: Call, grants: Grants, limits: Limits, secrets: Secrets, names: Arc<Names>) -> Self {
+        let (stderr, life) = (Tail::default(), Arc::new(Life::default()));
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        // Deny by default: no directory, no socket, no environment, no arguments. Clocks and randomness are harmless.
+        let wasi = WasiCtx::builder().stdout(stderr.clone()).stderr(stderr.clone()).build();
+        let memory = MemoryLimit { max: limits.memory_bytes, now: 0, life: life.clone() };
+        State { table, call, grants, life, secrets, stderr, names, limits, memory, wasi }
+    }
+
+    /// The snapshot in the making.
+    pub(crate) fn intake(&self) -> Result<Arc<dyn Intake>, types::Error> {
+        match &self.call {
+            Call::Backup(intake) => Ok(intake.clone()),
+            _ => Err(types::Error::Unsupported("there is no snapshot in the making: this is not a backup".into())),
+        }
+    }
+
+    /// The snapshot that is restored.
+    pub(crate) fn stored(&self) -> Result<Arc<dyn Stored>, types::Error> {
+        match &self.call {
+            Call::Restore(stored) => Ok(stored.clone()),
+            _ => Err(types::Error::Unsupported("there is no stored snapshot to read: this is not a restore".into())),
+        }
+    }
+
+    /// An error of the host as the plugin gets it.
+    pub(crate) fn told(error: &Error) -> types::Error {
+        convert::error_to_wit(error)
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Bounds the sum of a plugin's memories and remembers the most.
+pub(crate) struct MemoryLimit {
+    max: u64,
+    now: u64,
+    life: Arc<Life>,
+}
+
+impl wasmtime::ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> WasmResult<bool> {
+        let next = self.now + desired.saturating_sub(current) as u64;
+        if next > self.max {
+            let (mib, max) = (next >> 20, self.max >> 20);
+            return Err(format_err!("it asked for {mib} MiB of memory; its limit is {max} MiB"));
+        }
+        self.now = next;
+        self.life.memory_bytes.fetch_max(next, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> WasmResult<bool> {
+        Ok(desired <= 1_000_000)
+    }
+}

@@ -1,0 +1,141 @@
+//! What the kernel says of a file, as an entry; and an entry's metadata, set on a file.
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+
+use dozo_job::port::{Entry, EntryKind, Posix, Time, path};
+use dozo_job::{Error, Result};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
+
+use super::{Directory, is_privilege};
+
+/// Longest target of a symlink that Linux allows.
+const TARGET_BYTES_MAX: usize = 4_096;
+
+/// The entry of a file that was looked at with `stat`. `name` and `parent` find a symlink's target.
+pub(super) fn entry(path: String, stat: &Stat, parent: impl AsFd, name: &OsStr) -> Result<Entry, Errno> {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Directory,
+        FileType::Symlink => EntryKind::Symlink(target(parent, name)?),
+        FileType::Fifo => EntryKind::Fifo,
+        FileType::Socket => EntryKind::Socket,
+        FileType::CharacterDevice => EntryKind::CharDevice(fs::major(stat.st_rdev), fs::minor(stat.st_rdev)),
+        FileType::BlockDevice => EntryKind::BlockDevice(fs::major(stat.st_rdev), fs::minor(stat.st_rdev)),
+        FileType::Unknown => return Err(Errno::NOTSUP),
+    };
+    Ok(Entry {
+        size: (kind == EntryKind::File).then_some(stat.st_size as u64),
+        kind,
+        path,
+        modified: Some(Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 }),
+        version: Some(version(stat)),
+        posix: Some(Posix {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            user: None,
+            group: None,
+            xattrs: Vec::new(),
+        }),
+        attributes: Vec::new(),
+    })
+}
+
+/// Inode and change time: what no program can set back as it can the modification time.
+fn version(stat: &Stat) -> String {
+    format!("{}:{}.{:09}", stat.st_ino, stat.st_ctime, stat.st_ctime_nsec)
+}
+
+/// A symlink's target, each of its names escaped.
+fn target(parent: impl AsFd, name: &OsStr) -> Result<String, Errno> {
+    let target = fs::readlinkat(parent, name, Vec::with_capacity(256))?;
+    let bytes = target.as_bytes();
+    Ok(bytes.split(|b| *b == b'/').map(escape_segment).collect::<Vec<_>>().join("/"))
+}
+
+/// In a target, unlike in a path, `.` and `..` and nothing at all are names that mean what they say.
+fn escape_segment(segment: &[u8]) -> String {
+    match segment {
+        b"" => String::new(),
+        b"." | b".." => String::from_utf8_lossy(segment).into_owned(),
+        _ => path::escape(segment),
+    }
+}
+
+/// The bytes of an escaped target.
+pub(super) fn target_bytes(target: &str) -> Result<Vec<u8>> {
+    let bytes = target
+        .split('/')
+        .map(|segment| match segment {
+            "" | "." | ".." => Ok(segment.as_bytes().to_vec()),
+            _ => path::unescape(segment),
+        })
+        .collect::<Result<Vec<_>>>()?
+        .join(&b'/');
+    if bytes.is_empty() || bytes.len() > TARGET_BYTES_MAX || bytes.contains(&0) {
+        return Err(Error::unsupported(format!("`{}` cannot be the target of a symlink", path::shown(target))));
+    }
+    Ok(bytes)
+}
+
+impl Directory {
+    /// Sets owner, mode and time of a file that is open. Mode comes after owner, because a change of owner clears the
+    /// set-user-id bit.
+    pub(super) fn apply_to_file(&self, file: impl AsFd, entry: &Entry) -> Result<()> {
+        if let Some(posix) = &entry.posix {
+            let owner = (Uid::from_raw(posix.uid), Gid::from_raw(posix.gid));
+            let chown = || fs::fchown(&file, Some(owner.0), Some(owner.1));
+            let kept = self.chown_or_note(entry, chown)?;
+            fs::fchmod(&file, mode(posix, kept)).map_err(|e| self.failed("set the mode of", &entry.path, e))?;
+        }
+        if let Some(modified) = entry.modified {
+            fs::futimens(&file, &timestamps(modified)).map_err(|e| self.failed("set the time of", &entry.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// The same for what cannot be opened: symlinks, devices, sockets.
+    pub(super) fn apply_to_name(&self, parent: impl AsFd, name: &OsStr, entry: &Entry) -> Result<()> {
+        if let Some(posix) = &entry.posix {
+            let owner = (Uid::from_raw(posix.uid), Gid::from_raw(posix.gid));
+            let chown = || fs::chownat(&parent, name, Some(owner.0), Some(owner.1), AtFlags::SYMLINK_NOFOLLOW);
+            let kept = self.chown_or_note(entry, chown)?;
+            // Linux has no mode for symlinks.
+            if !matches!(entry.kind, EntryKind::Symlink(_)) {
+                fs::chmodat(&parent, name, mode(posix, kept), AtFlags::empty())
+                    .map_err(|e| self.failed("set the mode of", &entry.path, e))?;
+            }
+        }
+        if let Some(modified) = entry.modified {
+            fs::utimensat(&parent, name, &timestamps(modified), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|e| self.failed("set the time of", &entry.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Changes the owner. Who is not root cannot: that is noted, and tells `false`.
+    fn chown_or_note(&self, entry: &Entry, chown: impl Fn() -> Result<(), Errno>) -> Result<bool> {
+        match chown() {
+            Ok(()) => Ok(true),
+            Err(errno) if is_privilege(errno) => {
+                self.note("owners were not set, because that takes root", &entry.path);
+                Ok(false)
+            }
+            Err(errno) => Err(self.failed("set the owner of", &entry.path, errno)),
+        }
+    }
+}
+
+/// The permission bits; set-user-id and set-group-id only where the owner is the one they were meant for.
+fn mode(posix: &Posix, owner_set: bool) -> Mode {
+    let bits = if owner_set { posix.mode & 0o7777 } else { posix.mode & 0o1777 };
+    Mode::from_raw_mode(bits)
+}
+
+/// Sets the modification time; the access time becomes the same, as of a file that nobody has read since.
+fn timestamps(modified: Time) -> Timestamps {
+    let time = Timespec { tv_sec: modified.seconds, tv_nsec: i64::from(modified.nanoseconds) };
+    Timestamps { last_access: time, last_modification: time }
+}

@@ -1,0 +1,250 @@
+//! A granted directory of the host's file system. Every path is resolved below the directory by the kernel
+//! (`openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), so that neither `..` nor a symlink, nor a directory that
+//! is swapped for one while it is walked, leads out of it. Blocks; called on threads for that.
+
+mod metadata;
+mod read;
+mod write;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dozo_job::port::{Conflict, path};
+use dozo_job::{Error, Result};
+use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+pub(crate) use write::NewFile;
+
+/// What may be done in a granted directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Listing and reading.
+    Read,
+    /// Also creating, with this rule for what is there already.
+    Write(Conflict),
+}
+
+/// A directory that the operator granted.
+#[derive(Clone)]
+pub struct Directory(Arc<Inner>);
+
+struct Inner {
+    root: OwnedFd,
+    shown: PathBuf,
+    access: Access,
+    /// The directory that was used last: most calls in a row are about entries of one.
+    last: Mutex<Option<(String, Arc<OwnedFd>)>>,
+    /// The directory that was listed last, for its next page.
+    listed: Mutex<Option<(String, Arc<read::Names>)>>,
+    notes: Mutex<BTreeMap<&'static str, Note>>,
+}
+
+/// Something that happened to many entries, told once.
+struct Note {
+    count: u64,
+    first: String,
+}
+
+impl Directory {
+    /// Opens a directory for granting.
+    ///
+    /// # Errors
+    /// [`Invalid`](dozo_job::Kind::Invalid) if it is not there or not a directory, [`Denied`](dozo_job::Kind::Denied) without permission.
+    pub fn open(directory: &Path, access: Access) -> Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let root = fs::open(directory, flags, Mode::empty())
+            .map_err(|e| Error::io(format!("open the granted directory {}", directory.display()), e.into()))?;
+        let shown = directory.to_path_buf();
+        Ok(Directory(Arc::new(Inner {
+            root,
+            shown,
+            access,
+            last: Mutex::default(),
+            listed: Mutex::default(),
+            notes: Mutex::default(),
+        })))
+    }
+
+    /// The path that the operator wrote.
+    pub fn shown(&self) -> String {
+        self.0.shown.display().to_string()
+    }
+
+    /// Makes all that was written durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        if self.0.access == Access::Read {
+            return Ok(());
+        }
+        fs::syncfs(&self.0.root).map_err(|e| self.failed("sync", "", e))
+    }
+
+    /// What happened to entries without being an error.
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        let mut notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = std::mem::take(&mut *notes).into_iter();
+        told.map(|(what, note)| match note.count {
+            1 => format!("{what}: `{}`", note.first),
+            count => format!("{what}: {count} entries, the first is `{}`", note.first),
+        })
+        .collect()
+    }
+
+    fn note(&self, what: &'static str, entry: &str) {
+        let mut notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.entry(what).or_insert_with(|| Note { count: 0, first: path::shown(entry) }).count += 1;
+    }
+
+    /// A directory below this one, opened for reading or for working in it.
+    fn subdirectory(&self, path: &str) -> Result<Arc<OwnedFd>> {
+        if let Some((_, fd)) = self.last().as_ref().filter(|(last, _)| last == path) {
+            return Ok(fd.clone());
+        }
+        let fd = Arc::new(self.open_beneath(path, OFlags::DIRECTORY | OFlags::RDONLY)?);
+        *self.last() = Some((path.to_string(), fd.clone()));
+        Ok(fd)
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<(String, Arc<OwnedFd>)>> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a path below this directory, following no symlink on the way or at its end.
+    fn open_beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
+        let relative = relative(path)?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // EAGAIN: a rename anywhere on the way raced with the resolution; the kernel asks to try again.
+        for _ in 0..64 {
+            match fs::openat2(&self.0.root, &relative, flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN) => {}
+                opened => return opened.map_err(|e| self.failed("open", path, e)),
+            }
+        }
+        Err(Error::unavailable(format!("open {}: it is being renamed all the time", self.full(path))))
+    }
+
+    /// The directory that holds a path, and the path's last name.
+    fn parent(&self, path: &str) -> Result<(Arc<OwnedFd>, OsString)> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        Ok((self.subdirectory(parent)?, name_bytes(name)?))
+    }
+
+    /// What the kernel said about a path, in words that fit: a symlink on the way out is not a missing file.
+    fn failed(&self, what: &str, path: &str, errno: Errno) -> Error {
+        let full = self.full(path);
+        match errno {
+            Errno::LOOP | Errno::XDEV => {
+                Error::not_granted(format!("{what} {full}: a symlink or `..` leads out of the granted directory"))
+            }
+            Errno::NOENT | Errno::NOTDIR | Errno::STALE => {
+                Error::unavailable(format!("{what} {full}: it is not there (any more)"))
+                    .caused_by(std::io::Error::from(errno))
+            }
+            Errno::EXIST => Error::invalid(format!("{what} {full}: something is there already"))
+                .hinted("`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place"),
+            _ => Error::io(format!("{what} {full}"), errno.into()),
+        }
+    }
+
+    fn full(&self, path: &str) -> String {
+        match path {
+            "" => self.shown(),
+            _ => format!("{}/{}", self.0.shown.display().to_string().trim_end_matches('/'), path::shown(path)),
+        }
+    }
+
+    fn root(&self) -> impl AsFd + '_ {
+        &self.0.root
+    }
+
+    /// The rule for what is there already, or why nothing may be created here.
+    fn conflict(&self) -> Result<Conflict> {
+        match self.0.access {
+            Access::Write(conflict) => Ok(conflict),
+            Access::Read => {
+                let shown = self.shown();
+                Err(Error::not_granted(format!("{shown} is granted for reading only"))
+                    .hinted(format!("a restore writes where `--to` points; else grant `write = [\"{shown}\"]`")))
+            }
+        }
+    }
+}
+
+/// Finds an absolute path of the file system among granted directories: the innermost that holds it, the canonical path
+/// in that, and the canonical path of its entries.
+///
+/// # Errors
+/// [`Invalid`](dozo_job::Kind::Invalid) if it is not absolute, [`NotGranted`](dozo_job::Kind::NotGranted) with the line to
+/// add if no granted directory holds it.
+pub(crate) fn locate(granted: &[Directory], path: &str) -> Result<(Directory, String, String)> {
+    let wanted = Path::new(path);
+    let plain = wanted.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+    if !wanted.is_absolute() || !plain {
+        return Err(Error::invalid(format!("`{}` is not an absolute path without `..`", path::shown(path))));
+    }
+    let holding = granted.iter().filter(|directory| wanted.starts_with(&directory.0.shown));
+    let Some(directory) = holding.max_by_key(|directory| directory.0.shown.components().count()) else {
+        let shown = path::shown(path);
+        return Err(Error::not_granted(format!("`{shown}` is in no granted directory"))
+            .hinted(format!("grant = {{ read = [{shown:?}] }}")));
+    };
+    let relative = wanted.strip_prefix(&directory.0.shown).unwrap_or(wanted);
+    Ok((directory.clone(), escaped(relative), escaped(wanted)))
+}
+
+/// The canonical form of a path's names.
+fn escaped(path: &Path) -> String {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(path::escape(name.as_encoded_bytes())),
+        _ => None,
+    });
+    names.collect::<Vec<_>>().join("/")
+}
+
+/// The source's bytes of a canonical relative path; `.` for the directory itself.
+fn relative(path: &str) -> Result<OsString> {
+    if path.is_empty() {
+        return Ok(".".into());
+    }
+    path::check(path)?;
+    if !path.contains('%') {
+        return Ok(path.into());
+    }
+    let mut bytes = Vec::with_capacity(path.len());
+    for name in path.split('/') {
+        if !bytes.is_empty() {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name_bytes(name)?.as_encoded_bytes());
+    }
+    Ok(OsString::from_vec(bytes))
+}
+
+/// The source's bytes of one escaped name. A name that holds what no file name can is refused: it came from a source
+/// that is not a file system.
+fn name_bytes(name: &str) -> Result<OsString> {
+    path::check(name)?;
+    let bytes = path::unescape(name)?;
+    if bytes.contains(&b'/') || bytes.contains(&0) || bytes == b"." || bytes == b".." {
+        return Err(Error::unsupported(format!("`{}` cannot be the name of a file", path::shown(name))));
+    }
+    Ok(OsString::from_vec(bytes))
+}
+
+/// Whether an error says that the entry is not there any more, rather than that it cannot be read.
+fn is_vanished(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::STALE)
+}
+
+/// Whether it is the lack of privilege that forbids something.
+fn is_privilege(errno: Errno) -> bool {
+    matches!(errno, Errno::PERM | Errno::ACCESS)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! The walls of a granted directory, tried from inside.
+
+use std::fs as std_fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use dozo_job::Kind;
+
+use super::*;
+use dozo_job::port::{Entry, EntryKind, Posix, Time};
+
+struct Case {
+    dir: tempfile::TempDir,
+    tree: Directory,
+}
+
+fn case(access: Access) -> Case {
+    let dir = tempfile::tempdir().unwrap();
+    std_fs::create_dir(dir.path().join("granted")).unwrap();
+    std_fs::write(dir.path().join("secret"), "secret").unwrap();
+    let tree = Directory::open(&dir.path().join("granted"), access).unwrap();
+    Case { dir, tree }
+}
+
+fn read(tree: &Directory, path: &str) -> Result<String> {
+    let mut text = String::new();
+    tree.open_file(path)?.read_to_string(&mut text).map_err(|e| Error::io("read", e))?;
+    Ok(text)
+}
+
+fn create(tree: &Directory, entry: &Entry, content: &'static str) -> Result<u64> {
+    tree.create(entry, Some(Box::new(content.as_bytes())), &mut [0; 16])
+}
+
+#[test]
+fn no_path_and_no_symlink_leads_out() {
+    let Case { dir, tree } = case(Access::Write(Conflict::Replace));
+    let granted = dir.path().join("granted");
+    symlink("..", granted.join("up")).unwrap();
+    symlink("../secret", granted.join("link")).unwrap();
+    symlink(dir.path(), granted.join("absolute")).unwrap();
+    for path in
+        ["../secret", "up/secret", "link", "absolute/secret", "/etc/passwd", "a/../../secret", "./x", "%2E%2E/secret"]
+    {
+        assert!(read(&tree, path).is_err(), "read {path}");
+        assert!(!matches!(tree.get(path), Ok(Some(_))) || path == "link", "get {path}");
+        assert!(create(&tree, &Entry::file(path), "forged").is_err() || path == "link", "create {path}");
+    }
+    for path in ["up", "absolute", ".."] {
+        assert!(tree.children(path, None, 10).is_err(), "list {path}");
+    }
+    assert_eq!(std_fs::read_to_string(dir.path().join("secret")).unwrap(), "secret");
+    assert_eq!(std_fs::read_dir(dir.path()).unwrap().count(), 2, "nothing was made outside");
+    assert_eq!(std_fs::read_to_string(granted.join("link")).unwrap(), "forged", "the link itself was replaced");
+}
+
+#[test]
+fn reading_grants_no_writing() {
+    let Case { tree, .. } = case(Access::Read);
+    let error = create(&tree, &Entry::file("a"), "x").unwrap_err();
+    assert_eq!(error.kind(), Kind::NotGranted);
+    assert!(tree.remove("a").is_err() && tree.set_metadata(&Entry::file("")).is_err());
+}
+
+#[test]
+fn a_directory_is_listed_in_pages_and_in_order() {
+    let Case { dir, tree } = case(Access::Read);
+    for name in ["b", "a", "a%", "z", "é"] {
+        std_fs::write(dir.path().join("granted").join(name), name).unwrap();
+    }
+    std_fs::create_dir(dir.path().join("granted/dir")).unwrap();
+    let mut names = Vec::new();
+    loop {
+        let page = tree.children("", names.last().map(String::as_str), 2).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        names.extend(page.into_iter().map(|e| e.path));
+    }
+    assert_eq!(names, ["a", "a%25", "b", "dir", "z", "é"]);
+    assert_eq!(read(&tree, "a%25").unwrap(), "a%");
+    assert_eq!(tree.get("dir").unwrap().unwrap().kind, EntryKind::Directory);
+    assert_eq!(tree.children("missing", None, 1).unwrap_err().kind(), Kind::Unavailable);
+}
+
+#[test]
+fn metadata_comes_back_as_it_was() {
+    let Case { dir, tree } = case(Access::Write(Conflict::Refuse));
+    let time = Time { seconds: -5, nanoseconds: 123_456_789 };
+    let me = std_fs::metadata(dir.path()).unwrap();
+    let posix = Posix { mode: 0o2751, uid: me.uid(), gid: me.gid(), ..Posix::default() };
+    let describe =
+        |path: &str, kind| Entry { kind, modified: Some(time), posix: Some(posix.clone()), ..Entry::file(path) };
+    let kinds = [
+        ("new/file", EntryKind::File),
+        ("new/link", EntryKind::Symlink("../no%25where/./x".into())),
+        ("new/pipe", EntryKind::Fifo),
+        ("new/socket", EntryKind::Socket),
+    ];
+    for (path, kind) in kinds {
+        let entry = describe(path, kind);
+        create(&tree, &entry, "content").unwrap();
+        let found = tree.get(path).unwrap().unwrap();
+        assert_eq!((&found.kind, found.modified), (&entry.kind, Some(time)), "{path}");
+        if !matches!(entry.kind, EntryKind::Symlink(_)) {
+            assert_eq!(found.posix.unwrap(), posix, "{path}");
+        }
+    }
+    assert_eq!(std_fs::read_link(dir.path().join("granted/new/link")).unwrap(), Path::new("../no%where/./x"));
+    create(&tree, &describe("new", EntryKind::Directory), "").unwrap();
+    tree.set_metadata(&describe("new", EntryKind::Directory)).unwrap();
+    let found = tree.get("new").unwrap().unwrap();
+    assert_eq!((found.modified, found.posix), (Some(time), Some(posix)));
+}
+
+#[test]
+fn what_is_there_is_kept_unless_it_is_to_be_replaced() {
+    for (conflict, expected, fails) in
+        [(Conflict::Refuse, "old", true), (Conflict::Skip, "old", false), (Conflict::Replace, "new", false)]
+    {
+        let Case { dir, tree } = case(Access::Write(conflict));
+        let file = dir.path().join("granted/a");
+        std_fs::write(&file, "old").unwrap();
+        assert_eq!(create(&tree, &Entry::file("a"), "new").is_err(), fails, "{conflict:?}");
+        assert_eq!(std_fs::read_to_string(&file).unwrap(), expected, "{conflict:?}");
+        assert_eq!(std_fs::read_dir(dir.path().join("granted")).unwrap().count(), 1, "no temporary file is left");
+    }
+}
+
+#[test]
+fn a_directory_with_something_in_it_gives_way_to_nothing() {
+    let Case { dir, tree } = case(Access::Write(Conflict::Replace));
+    let granted = dir.path().join("granted");
+    std_fs::create_dir(granted.join("a")).unwrap();
+    std_fs::write(granted.join("a/inside"), "precious").unwrap();
+    assert!(create(&tree, &Entry::file("a"), "new").is_err());
+    assert_eq!(std_fs::read_to_string(granted.join("a/inside")).unwrap(), "precious");
+}
+
+#[test]
+fn half_a_file_never_has_its_name() {
+    struct Cut;
+    impl Read for Cut {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(Error::corrupt("the pack is damaged").into())
+        }
+    }
+    let Case { dir, tree } = case(Access::Write(Conflict::Refuse));
+    let content = b"half".as_slice().chain(Cut);
+    let error = tree.create(&Entry::file("a"), Some(Box::new(content)), &mut [0; 16]).unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt);
+    let mut file = tree.create_file(Entry::file("b")).unwrap();
+    file.write(b"half").unwrap();
+    drop(file);
+    assert_eq!(std_fs::read_dir(dir.path().join("granted")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_pipe_in_a_files_place_does_not_hang() {
+    let Case { dir: _dir, tree } = case(Access::Write(Conflict::Refuse));
+    create(&tree, &Entry { kind: EntryKind::Fifo, ..Entry::file("pipe") }, "").unwrap();
+    assert!(read(&tree, "pipe").is_err());
+}
+
+#[test]
+fn paths_are_found_in_the_innermost_grant() {
+    let dir = tempfile::tempdir().unwrap();
+    std_fs::create_dir_all(dir.path().join("a/b%")).unwrap();
+    let open = |path: &Path| Directory::open(path, Access::Read).unwrap();
+    let granted = [open(dir.path()), open(&dir.path().join("a"))];
+    let wanted = dir.path().join("a/b%/c");
+    let (directory, inside, entry) = locate(&granted, wanted.to_str().unwrap()).unwrap();
+    assert_eq!(directory.shown(), dir.path().join("a").display().to_string());
+    assert_eq!(inside, "b%25/c");
+    assert!(entry.ends_with("/a/b%25/c") && !entry.starts_with('/'), "{entry}");
+    assert_eq!(locate(&granted, "/etc").err().unwrap().kind(), Kind::NotGranted);
+    for wrong in ["etc", "", "/a/../etc"] {
+        assert_eq!(locate(&granted, wrong).err().unwrap().kind(), Kind::Invalid, "{wrong}");
+    }
+    let beside = format!("{}x", dir.path().join("a").display());
+    assert_eq!(locate(&granted[1..], &beside).err().unwrap().kind(), Kind::NotGranted, "a name is not a prefix");
+}

@@ -1,0 +1,300 @@
+//! Creating: below the directory, each file whole or not at all, and never over what the rule for conflicts protects.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dozo_job::port::{Conflict, Content, Entry, EntryKind};
+use dozo_job::{Error, Result};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::{Directory, is_privilege, metadata};
+
+/// What a directory has before its own mode is set, and what those keep that no entry describes.
+const MODE_UNTIL_SET: u32 = 0o700;
+const MODE_OF_MISSING_PARENTS: u32 = 0o755;
+/// A file's mode before its own is set: nobody else may look into half a file.
+const MODE_OF_HALF_A_FILE: u32 = 0o600;
+
+/// Numbers the temporary names of this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Directory {
+    /// Creates an entry, with content if it is a file, and the directories above it that are missing. Returns the bytes
+    /// of content that were written.
+    pub(crate) fn create(&self, entry: &Entry, content: Option<Content>, buffer: &mut [u8]) -> Result<u64> {
+        let conflict = self.conflict()?;
+        if entry.path.is_empty() {
+            return self.create_root(entry);
+        }
+        let place = self.place(&entry.path)?;
+        if conflict == Conflict::Skip && self.is_taken_by_other(&place, entry)? {
+            return Ok(0);
+        }
+        match &entry.kind {
+            EntryKind::File => self.create_file_at(place, entry, content, buffer),
+            EntryKind::Directory => self.create_directory_at(&place, entry, conflict),
+            EntryKind::Symlink(target) => {
+                let target = metadata::target_bytes(target)?;
+                let make = |name: &OsStr| fs::symlinkat(OsStr::from_bytes(&target), &*place.parent, name);
+                self.create_named(&place, entry, conflict, make)
+            }
+            EntryKind::Fifo => self.make_node(&place, entry, conflict, FileType::Fifo, 0),
+            EntryKind::Socket => self.make_node(&place, entry, conflict, FileType::Socket, 0),
+            EntryKind::CharDevice(major, minor) => {
+                self.make_node(&place, entry, conflict, FileType::CharacterDevice, fs::makedev(*major, *minor))
+            }
+            EntryKind::BlockDevice(major, minor) => {
+                self.make_node(&place, entry, conflict, FileType::BlockDevice, fs::makedev(*major, *minor))
+            }
+            EntryKind::Hardlink(_) => Err(Error::unsupported(format!(
+                "create {}: hard links are not restored by this version",
+                self.full(&entry.path)
+            ))),
+        }
+    }
+
+    /// Begins a file whose bytes the plugin makes.
+    pub(crate) fn create_file(&self, entry: Entry) -> Result<NewFile> {
+        let conflict = self.conflict()?;
+        if !matches!(entry.kind, EntryKind::File) {
+            return Err(Error::invalid(format!("create {}: it is not a file", self.full(&entry.path))));
+        }
+        NewFile::begin(self.clone(), self.place(&entry.path)?, entry, conflict)
+    }
+
+    /// Sets owner, mode and time of a directory, once all that is in it is there.
+    pub(crate) fn set_metadata(&self, entry: &Entry) -> Result<()> {
+        self.conflict()?;
+        if entry.path.is_empty() {
+            return self.apply_to_file(self.root(), entry);
+        }
+        let opened = self.open_beneath(&entry.path, OFlags::DIRECTORY | OFlags::RDONLY)?;
+        self.apply_to_file(&opened, entry)
+    }
+
+    /// Removes a file or an empty directory.
+    pub(crate) fn remove(&self, path: &str) -> Result<()> {
+        if self.conflict()? != Conflict::Replace {
+            let full = self.full(path);
+            return Err(Error::not_granted(format!("remove {full}: only a restore with `--conflict replace` removes")));
+        }
+        let (parent, name) = self.parent(path)?;
+        unlink(&parent, &name).map_err(|e| self.failed("remove", path, e))
+    }
+
+    fn create_root(&self, entry: &Entry) -> Result<u64> {
+        match entry.kind {
+            EntryKind::Directory => Ok(0),
+            _ => Err(Error::invalid(format!("create {}: it is a directory", self.full("")))),
+        }
+    }
+
+    /// The directory for an entry, made with all above it that is missing, and the entry's name.
+    fn place(&self, path: &str) -> Result<Place> {
+        match self.parent(path) {
+            Ok((parent, name)) => Ok(Place { parent, name }),
+            Err(error) if error.kind() == dozo_job::Kind::Unavailable => {
+                self.make_parents(path)?;
+                let (parent, name) = self.parent(path)?;
+                Ok(Place { parent, name })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make_parents(&self, path: &str) -> Result<()> {
+        for (at, _) in path.match_indices('/') {
+            let directory = &path[..at];
+            let (parent, name) = self.parent(directory)?;
+            match fs::mkdirat(&*parent, &name, Mode::from_raw_mode(MODE_OF_MISSING_PARENTS)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(self.failed("create the directory", directory, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something is there that `Skip` leaves alone. A directory in a directory's place is not: its entries may
+    /// still be missing.
+    fn is_taken_by_other(&self, place: &Place, entry: &Entry) -> Result<bool> {
+        match fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => {
+                let both =
+                    entry.kind == EntryKind::Directory && FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+                Ok(!both)
+            }
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.failed("look at", &entry.path, errno)),
+        }
+    }
+
+    fn create_directory_at(&self, place: &Place, entry: &Entry, conflict: Conflict) -> Result<u64> {
+        let make = || fs::mkdirat(&*place.parent, &place.name, Mode::from_raw_mode(MODE_UNTIL_SET));
+        let failed = |e| self.failed("create the directory", &entry.path, e);
+        match make() {
+            Ok(()) => return Ok(0),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let stat = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Ok(0),
+            _ if conflict == Conflict::Replace => {
+                unlink(&place.parent, &place.name).and_then(|()| make()).map_err(failed)?;
+                Ok(0)
+            }
+            _ => Err(failed(Errno::EXIST)),
+        }
+    }
+
+    fn make_node(&self, place: &Place, entry: &Entry, conflict: Conflict, kind: FileType, device: u64) -> Result<u64> {
+        let make = |name: &OsStr| fs::mknodat(&*place.parent, name, kind, Mode::from_raw_mode(0o600), device);
+        match self.create_named(place, entry, conflict, make) {
+            Err(_)
+                if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice)
+                    && !self.may_make_devices(place) =>
+            {
+                self.note("devices were not created, because that takes root", &entry.path);
+                Ok(0)
+            }
+            made => made,
+        }
+    }
+
+    /// Tries with a device that means nothing (0, 0), which the kernel lets everybody make who may make others.
+    fn may_make_devices(&self, place: &Place) -> bool {
+        let name = temporary_name();
+        let made = fs::mknodat(&*place.parent, &name, FileType::CharacterDevice, Mode::empty(), fs::makedev(1, 3));
+        let _ = unlink(&place.parent, &name);
+        !made.is_err_and(is_privilege)
+    }
+
+    /// Makes something under a temporary name, with its metadata, and gives it its own.
+    fn create_named(
+        &self,
+        place: &Place,
+        entry: &Entry,
+        conflict: Conflict,
+        make: impl Fn(&OsStr) -> Result<(), Errno>,
+    ) -> Result<u64> {
+        let temporary = temporary_name();
+        make(&temporary).map_err(|e| self.failed("create", &entry.path, e))?;
+        let named = self
+            .apply_to_name(&*place.parent, &temporary, entry)
+            .and_then(|()| self.rename(place, &temporary, entry, conflict));
+        if named.is_err() {
+            let _ = unlink(&place.parent, &temporary);
+        }
+        named.map(|()| 0)
+    }
+
+    fn create_file_at(&self, place: Place, entry: &Entry, content: Option<Content>, buffer: &mut [u8]) -> Result<u64> {
+        let conflict = self.conflict()?;
+        let mut file = NewFile::begin(self.clone(), place, entry.clone(), conflict)?;
+        if let Some(mut content) = content {
+            loop {
+                let read = content.read(buffer).map_err(|e| Error::io("read the content", e))?;
+                if read == 0 {
+                    break;
+                }
+                file.write(&buffer[..read])?;
+            }
+        }
+        file.close()
+    }
+
+    fn rename(&self, place: &Place, temporary: &OsStr, entry: &Entry, conflict: Conflict) -> Result<()> {
+        let failed = |e| self.failed("create", &entry.path, e);
+        let (parent, name) = (&*place.parent, &place.name);
+        if conflict != Conflict::Replace {
+            return fs::renameat_with(parent, temporary, parent, name, RenameFlags::NOREPLACE).map_err(failed);
+        }
+        match fs::renameat(parent, temporary, parent, name) {
+            // An empty directory gives way to a file; one with something in it does not.
+            Err(Errno::ISDIR) => {
+                fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(failed)?;
+                fs::renameat(parent, temporary, parent, name).map_err(failed)
+            }
+            renamed => renamed.map_err(failed),
+        }
+    }
+}
+
+/// Where an entry will be.
+struct Place {
+    parent: Arc<OwnedFd>,
+    name: OsString,
+}
+
+/// A file in the making, under a temporary name until it is closed. Dropped before, it is gone.
+pub(crate) struct NewFile {
+    directory: Directory,
+    place: Place,
+    entry: Entry,
+    conflict: Conflict,
+    temporary: OsString,
+    file: File,
+    written: u64,
+    closed: bool,
+}
+
+impl NewFile {
+    fn begin(directory: Directory, place: Place, entry: Entry, conflict: Conflict) -> Result<Self> {
+        let temporary = temporary_name();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = fs::openat(&*place.parent, &temporary, flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE))
+            .map_err(|e| directory.failed("create", &entry.path, e))?;
+        Ok(NewFile {
+            directory,
+            place,
+            entry,
+            conflict,
+            temporary,
+            file: File::from(opened),
+            written: 0,
+            closed: false,
+        })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let failed = |e| Error::io(format!("write {}", self.directory.full(&self.entry.path)), e);
+        self.file.write_all(bytes).map_err(failed)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Gives the file its metadata and its name; returns its length.
+    pub(crate) fn close(mut self) -> Result<u64> {
+        self.directory.apply_to_file(self.file.as_fd(), &self.entry)?;
+        self.directory.rename(&self.place, &self.temporary, &self.entry, self.conflict)?;
+        self.closed = true;
+        Ok(self.written)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.closed {
+            let _ = unlink(&self.place.parent, &self.temporary);
+        }
+    }
+}
+
+/// A name that no other process and no other file of this one has.
+fn temporary_name() -> OsString {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!(".dozo-{}-{number}", std::process::id()).into()
+}
+
+fn unlink(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    match fs::unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) => fs::unlinkat(parent, name, AtFlags::REMOVEDIR),
+        unlinked => unlinked,
+    }
+}

@@ -1,0 +1,58 @@
+//! Deadlines outside the store. Inside, a timer does not fire while the plugin computes or the host waits for it; so the
+//! store runs in a task, and whoever looks at it looks from here.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use crate::limits::{LETTING_GO, WATCH_INTERVAL};
+use crate::state::Life;
+
+/// Waits for the task; stops it when it takes too long, or for too long shows no sign of life.
+///
+/// A plugin that waits for the host is not stuck: what the host does has limits of its own.
+pub(crate) async fn guard<T>(
+    mut task: JoinHandle<wasmtime::Result<T>>,
+    life: &Arc<Life>,
+    wall: Duration,
+    stall: Duration,
+) -> Result<wasmtime::Result<T>, String> {
+    let begun = Instant::now();
+    let (mut signs, mut last_sign) = (0, begun);
+    let stopped = loop {
+        tokio::select! {
+            ended = &mut task => return match ended {
+                Ok(answer) => Ok(answer),
+                Err(error) if error.is_panic() => Err("the host panicked while it ran: a bug in dozo".into()),
+                Err(_) => Err("its task was cancelled".into()),
+            },
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+        }
+        let now = Instant::now();
+        let seen = life.signs.load(Ordering::Relaxed);
+        if seen != signs || life.in_host.load(Ordering::Relaxed) > 0 {
+            (signs, last_sign) = (seen, now);
+        }
+        if now - begun >= wall {
+            break format!("it took longer than its limit of {}", shown(wall));
+        }
+        if now - last_sign >= stall {
+            break format!("it asked nothing of the host for {}: it is stuck", shown(stall));
+        }
+    };
+    task.abort();
+    // The abort takes effect when the plugin next yields, which the epochs make it do.
+    let _ = tokio::time::timeout(LETTING_GO, &mut task).await;
+    Err(stopped)
+}
+
+fn shown(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{} ms", time.as_millis()),
+        seconds if seconds < 120 => format!("{seconds} s"),
+        seconds if seconds < 7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
