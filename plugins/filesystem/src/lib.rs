@@ -1,0 +1,48 @@
+//! Backs up directories with what POSIX knows of their files, and puts them back. Everything goes through the
+//! directories that the operator granted; contents never enter this component.
+
+mod backup;
+mod config;
+mod restore;
+
+use dozo_sdk::prelude::*;
+use dozo_sdk::tree;
+
+use config::Config;
+
+struct Filesystem;
+
+impl Source for Filesystem {
+    type Config = Config;
+    const INFO: Info = Info {
+        name: "filesystem",
+        version: env!("CARGO_PKG_VERSION"),
+        summary: "directories and files with owner, mode and times",
+    };
+
+    fn needs(config: &Config) -> Result<Needs> {
+        config.selection()?;
+        Ok(Needs { network: vec![], read: config.paths.clone(), write: vec![], programs: vec![] })
+    }
+
+    async fn check(config: Config) -> Result<Vec<(String, String)>> {
+        config.selection()?;
+        let look = |path: &String| {
+            let place = tree::locate(path)?;
+            let first = place.directory.children(&place.path, None, 1)?;
+            let found = if first.is_empty() { "it is empty" } else { "it can be listed" };
+            Ok((path.clone(), found.to_string()))
+        };
+        config.paths.iter().map(look).collect()
+    }
+
+    async fn backup(config: Config, backup: Backup) -> Result<()> {
+        backup::backup(&config, &backup)
+    }
+
+    async fn restore(_config: Config, restore: Restore) -> Result<()> {
+        restore::restore(&restore)
+    }
+}
+
+dozo_sdk::export!(Filesystem);

@@ -1,0 +1,165 @@
+//! What a dozo plugin is written with: one trait, [`Source`], and one macro, [`export!`].
+//!
+//! A plugin is a crate of type `cdylib`, built for `wasm32-wasip2`, that depends on this crate alone:
+//!
+//! ```no_run
+//! use dozo_sdk::prelude::*;
+//!
+//! /// What the operator writes into `[job.NAME.config]`. Doc comments become the schema's descriptions.
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Config {
+//!     /// Whom to greet.
+//!     name: String,
+//! }
+//!
+//! struct Greeting;
+//!
+//! impl Source for Greeting {
+//!     type Config = Config;
+//!     const INFO: Info = Info { name: "greeting", version: "0.1.0", summary: "backs up a greeting" };
+//!
+//!     async fn backup(config: Config, backup: Backup) -> Result<()> {
+//!         backup.identify(&config.name)?;
+//!         let mut writer = backup.file("greeting.txt").create();
+//!         writeln!(writer, "hello, {}", config.name)?;
+//!         writer.finish()?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! dozo_sdk::export!(Greeting);
+//! ```
+
+extern crate self as dozo_sdk;
+
+mod backup;
+mod error;
+mod escape;
+mod glue;
+pub mod log;
+mod restore;
+pub mod tree;
+mod writer;
+
+#[doc(hidden)]
+pub use wit_bindgen;
+
+/// The contract, as generated. The rest of this crate is what to use.
+#[doc(hidden)]
+#[allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "source-plugin",
+        generate_all,
+        additional_derives: [PartialEq],
+        additional_derives_ignore: [
+            "content-entry", "new-entry", "place", "body", "request", "response",
+        ],
+        pub_export_macro: true,
+        export_macro_name: "__export_source",
+        default_bindings_module: "dozo_sdk::bindings",
+        runtime_path: "dozo_sdk::wit_bindgen::rt",
+    });
+}
+
+pub use backup::{Backup, EntryBuilder, Probe};
+pub use bindings::dozo::plugin::contents::Content;
+pub use bindings::dozo::plugin::snapshot::{ContentEntry, SmallEntry};
+pub use bindings::dozo::plugin::source_types::{Conflict, Moment, Needs, Scope, ScratchServer};
+pub use bindings::dozo::plugin::types::{Chunking, Entry, Error, Kind, Posix, Timestamp};
+pub use escape::escape;
+#[doc(hidden)]
+pub use glue::Glue;
+pub use restore::Restore;
+pub use writer::Writer;
+
+/// The result of nearly everything here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Who a plugin is.
+pub struct Info {
+    /// The name that configurations use: letters, digits, `-._+`, at most 64.
+    pub name: &'static str,
+    /// Its version, of the same letters.
+    pub version: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+}
+
+/// A source of data. Only [`INFO`](Source::INFO) and [`backup`](Source::backup) are required.
+///
+/// Every function begins with a fresh instance: nothing is kept between calls but what the snapshot keeps.
+#[allow(async_fn_in_trait, reason = "plugins are single-threaded: their futures need not be Send")]
+pub trait Source: 'static {
+    /// What the operator configures. Its JSON Schema is published from the type.
+    type Config: serde::de::DeserializeOwned + schemars::JsonSchema + 'static;
+    /// Who it is.
+    const INFO: Info;
+
+    /// What this configuration needs of the host.
+    fn needs(_config: &Self::Config) -> Result<Needs> {
+        Ok(Needs { network: vec![], read: vec![], write: vec![], programs: vec![] })
+    }
+
+    /// Reachable, privileged enough, configured rightly? Changes nothing. Returns facts by name.
+    async fn check(_config: Self::Config) -> Result<Vec<(String, String)>> {
+        Ok(vec![])
+    }
+
+    /// Reads the source. Whatever is begun must be finished or omitted; returning `Ok` is the word that it was all.
+    async fn backup(config: Self::Config, backup: Backup) -> Result<()>;
+
+    /// The snapshot is durable: the source may forget. Idempotent.
+    async fn committed(_config: Self::Config, _attributes: Vec<(String, String)>) -> Result<()> {
+        Ok(())
+    }
+
+    /// The run failed: remove what was left at the source.
+    async fn abandoned(_config: Self::Config) -> Result<()> {
+        Ok(())
+    }
+
+    /// How to start a throw-away server on a restored directory, if the source is one.
+    async fn scratch(_config: Self::Config, _directory: String) -> Result<Option<ScratchServer>> {
+        Ok(None)
+    }
+
+    /// Puts a snapshot back.
+    async fn restore(_config: Self::Config, _restore: Restore) -> Result<()> {
+        Err(Error::Unsupported(format!("{} cannot restore; `dozo cat` reads single entries", Self::INFO.name)))
+    }
+
+    /// Asks the source a question in its own language. Read-only.
+    async fn probe(_config: Self::Config, _question: String) -> Result<String> {
+        Err(Error::Unsupported(format!("{} answers no questions", Self::INFO.name)))
+    }
+}
+
+/// Makes a type that implements [`Source`] the component's export.
+#[macro_export]
+macro_rules! export {
+    ($source:ty) => {
+        const _: () = {
+            type DozoGlue = $crate::Glue<$source>;
+    $crate::bindings::__export_source!(DozoGlue with_types_in $crate::bindings);
+        };
+    };
+}
+
+/// All that most plugins need.
+pub mod prelude {
+    pub use std::io::Write as _;
+
+    pub use schemars::JsonSchema;
+    pub use serde::Deserialize;
+
+    pub use crate::{
+        Backup, Chunking, Content, Entry, Error, Info, Kind, Needs, Restore, Result, Scope, Source, Writer,
+    };
+}
+
+#[doc(hidden)]
+pub use schemars;
+#[doc(hidden)]
+pub use serde;
