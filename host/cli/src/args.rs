@@ -1,0 +1,199 @@
+//! The command line. Its doc comments are the help texts and the manual (docs/cli.md).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Back up databases, buckets and files through sandboxed plugins, encrypted and deduplicated, and prove that they come
+/// back
+#[derive(Parser)]
+#[command(name = "dozo", version, max_term_width = 100, infer_subcommands = false)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args)]
+pub(crate) struct Global {
+    /// The configuration [default: ./dozo.toml, then /etc/dozo/dozo.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON instead of text for people
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more; twice for even more (to standard error; DOZO_LOG takes precedence)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make a repository, its keys, and a configuration to start from
+    Init(InitArgs),
+    /// Run jobs now
+    Run(RunArgs),
+    /// List snapshots, oldest first
+    Snapshots(SnapshotsArgs),
+    /// List the entries of a snapshot
+    Ls(LsArgs),
+    /// Print the content of an entry
+    Cat(CatArgs),
+    /// Put a snapshot, or some of it, back
+    Restore(RestoreArgs),
+    /// Hold what the repository has against what it says it has
+    Verify(VerifyArgs),
+    /// Look at plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// `dozo init`
+#[derive(Args)]
+pub(crate) struct InitArgs {
+    /// Where the repository goes: file:///absolute/directory. Not needed if the configuration names one
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Another owner's age recipient (age1…), who will be able to read every backup too. Can be given more than once
+    #[arg(long, value_name = "RECIPIENT")]
+    pub(crate) owner: Vec<String>,
+    /// Make do with the one owner key that this command writes: lose it, and every backup is lost
+    #[arg(long)]
+    pub(crate) single_owner: bool,
+}
+
+/// `dozo run`
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// Jobs to run [default: all]
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+    /// Read everything, also what looks unchanged
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// A word that the snapshot carries. Can be given more than once
+    #[arg(long, value_name = "WORD")]
+    pub(crate) tag: Vec<String>,
+}
+
+/// `dozo snapshots`
+#[derive(Args)]
+pub(crate) struct SnapshotsArgs {
+    /// Only of this job
+    #[arg(value_name = "JOB")]
+    pub(crate) job: Option<String>,
+}
+
+/// Which snapshot a command is about.
+const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), or the beginning \
+                             of a snapshot's id";
+
+/// `dozo ls`
+#[derive(Args)]
+pub(crate) struct LsArgs {
+    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+    /// A directory in it [default: all]
+    #[arg(value_name = "PATH", default_value = "")]
+    pub(crate) path: String,
+    /// Also what is below directories
+    #[arg(long, short)]
+    pub(crate) recursive: bool,
+    /// Also mode, owner and time
+    #[arg(long, short)]
+    pub(crate) long: bool,
+}
+
+/// `dozo cat`
+#[derive(Args)]
+pub(crate) struct CatArgs {
+    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+    /// The entry
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo restore`
+#[derive(Args)]
+pub(crate) struct RestoreArgs {
+    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+    /// Paths or globs [default: everything]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+    /// The directory to restore into; this grants writing there, and nowhere else
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// What to do with what is there already
+    #[arg(long, value_enum, default_value_t = ConflictArg::Refuse)]
+    pub(crate) conflict: ConflictArg,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// What to do with what is there already.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConflictArg {
+    /// Restore only into a directory that is empty
+    Refuse,
+    /// Leave what is there, restore what is missing
+    Skip,
+    /// Put the restored in its place
+    Replace,
+}
+
+/// `dozo verify`
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// Also decrypt and check every chunk, or those of so many packs in a hundred; needs an owner key
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", require_equals = true)]
+    pub(crate) read_data: Option<String>,
+    /// Also read every pack and compare its digest; needs no key that reads content
+    #[arg(long, conflicts_with = "read_data")]
+    pub(crate) scrub: bool,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// Who reads content.
+#[derive(Args)]
+pub(crate) struct IdentityArgs {
+    /// The owner key [default: `identity` of the configuration]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+}
+
+/// `dozo plugin`
+#[derive(Subcommand)]
+pub(crate) enum PluginCommand {
+    /// List the plugins that are there
+    List,
+    /// Tell what a plugin is, what it needs, and how it is configured
+    Info(PluginInfoArgs),
+}
+
+/// `dozo plugin info`
+#[derive(Args)]
+pub(crate) struct PluginInfoArgs {
+    /// A plugin's name, or the path of a component
+    #[arg(value_name = "PLUGIN")]
+    pub(crate) plugin: String,
+}
+
+/// `dozo config`
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check the configuration: keys, types, plugins' tables, grants. Fetches no secret, asks no source
+    Check,
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+}

@@ -1,0 +1,39 @@
+//! `dozo cat`: the content of one entry, every chunk checked before a byte of it is printed.
+
+use std::io::Write;
+
+use dozo_repository::{EntryKind, Error};
+
+use crate::args::{CatArgs, Global};
+use crate::context::{Context, find_snapshot};
+use crate::exit::Exit;
+
+pub(crate) async fn cat(global: &Global, args: &CatArgs) -> anyhow::Result<Exit> {
+    let context = Context::load(global)?;
+    let repository = context.repository().await?;
+    let keys = context.read_keys(&repository, &args.identity).await?;
+    let view = repository.view().await?;
+    let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
+    let reader = view.reader(id, snapshot);
+    let path = args.path.trim_matches('/');
+    let stored = reader.get(path).await?.ok_or_else(|| {
+        Error::invalid(format!("the snapshot has no entry `{path}`")).hinted("`dozo ls -r` lists what it has")
+    })?;
+    if stored.entry.kind != EntryKind::File {
+        return Err(Error::invalid(format!("`{path}` has no content: it is not a file")).into());
+    }
+    let mut content = reader.content(&stored, 0, &view.data_chunks(&keys))?;
+    let copied = tokio::task::spawn_blocking(move || {
+        let mut out = std::io::stdout().lock();
+        std::io::copy(&mut content, &mut out)?;
+        out.flush()
+    });
+    match copied.await? {
+        // Whoever reads may have seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        copied => {
+            copied.map_err(|e| Error::io("print the content", e))?;
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `dozo init`: a repository, the keys to it, and a configuration to start from. Nothing that is there is overwritten.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use dozo_repository::{Error, HostUid, OwnerKey, Recipient, Repository, Secret};
+
+use crate::args::{Global, InitArgs};
+use crate::config::{self, Loaded};
+use crate::context::{store, store_directory};
+use crate::exit::Exit;
+use crate::ui;
+
+const OWNER_KEY: &str = "owner.key";
+
+pub(crate) async fn init(global: &Global, args: &InitArgs) -> anyhow::Result<Exit> {
+    let recipients = owners(args)?;
+    let file = global.config.clone().unwrap_or_else(config::default_file);
+    let written = write_config(&file, args)?;
+    let made = make(&file, recipients).await;
+    if made.is_err() && written {
+        // What was made for a repository that there is not would only be in the way.
+        let _ = std::fs::remove_file(&file);
+    }
+    let made = made?;
+    if global.json {
+        ui::json(&serde_json::json!({
+            "schema": "dozo/init/1", "repository": made.repository, "url": made.url, "config": file,
+            "host_key": made.host_key, "owner_key": made.owner_key,
+        }))?;
+    } else {
+        print(&file, &made);
+    }
+    Ok(Exit::Done)
+}
+
+struct Made {
+    repository: String,
+    url: String,
+    host_key: PathBuf,
+    owner_key: PathBuf,
+}
+
+async fn make(file: &Path, mut recipients: Vec<Recipient>) -> anyhow::Result<Made> {
+    let loaded = Loaded::read(Some(file))?;
+    let directory = store_directory(&loaded)?;
+    let host_key = loaded.path(&loaded.config.repository.key);
+    let owner_key = host_key.with_file_name(OWNER_KEY);
+    for key in [&host_key, &owner_key] {
+        if key.exists() {
+            let shown = key.display();
+            return Err(Error::invalid(format!("there is a key file {shown} already"))
+                .hinted("it may be the only key to a repository: move it to where it belongs, then try again")
+                .into());
+        }
+    }
+    std::fs::create_dir_all(&directory)
+        .map_err(|e| Error::io(format!("make the directory {}", directory.display()), e))?;
+    let store = store(&loaded)?;
+    let secret = Secret::new(random()?);
+    let repository = secret.repository();
+    let (recipient, owner_text) = OwnerKey::generate(repository);
+    recipients.insert(0, recipient);
+    // The keys are on disk before the repository is: one that nobody can open must never exist.
+    write_key(&owner_key, &owner_text)?;
+    let created = Repository::create(&store, secret, HostUid(random()?), &recipients).await;
+    let key = created.inspect_err(|_| {
+        let _ = std::fs::remove_file(&owner_key);
+    })?;
+    write_key(&host_key, &key.to_text())?;
+    Ok(Made { repository: repository.to_string(), url: store.to_string(), host_key, owner_key })
+}
+
+/// The other owners. Without one, the operator must say that one key is enough.
+fn owners(args: &InitArgs) -> anyhow::Result<Vec<Recipient>> {
+    if args.owner.is_empty() && !args.single_owner {
+        return Err(Error::invalid("a repository with one owner key is lost with that key")
+            .hinted(
+                "give a second owner's recipient with `--owner age1…` (`age-keygen` makes one), or say `--single-owner`",
+            )
+            .into());
+    }
+    let parse = |text: &String| {
+        text.parse::<Recipient>()
+            .map_err(|why| Error::invalid(format!("`--owner {text}` is not an age recipient: {why}")).into())
+    };
+    args.owner.iter().map(parse).collect()
+}
+
+/// Writes a configuration to start from, unless there is one; tells whether it did.
+fn write_config(file: &Path, args: &InitArgs) -> anyhow::Result<bool> {
+    if file.exists() {
+        if args.url.is_some() {
+            return Err(Error::invalid(format!("there is a configuration {} already", file.display()))
+                .hinted("leave out the URL to use the one in it, or name another file with `--config`")
+                .into());
+        }
+        return Ok(false);
+    }
+    let Some(url) = &args.url else {
+        return Err(Error::invalid("where shall the repository be?")
+            .hinted("dozo init file:///absolute/directory")
+            .into());
+    };
+    let text = TEMPLATE.replace("{url}", &toml::Value::from(url.as_str()).to_string());
+    if let Some(parent) = file.parent() {
+        std::fs::create_dir_all(parent)
+            .map_err(|e| Error::io(format!("make the directory {}", parent.display()), e))?;
+    }
+    write_new(file, &text, 0o644)?;
+    Ok(true)
+}
+
+fn write_key(file: &Path, text: &str) -> anyhow::Result<()> {
+    write_new(file, text, 0o600)
+}
+
+/// Writes a file that must not be there yet, durably.
+fn write_new(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let write = || {
+        let mut new = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(file)?;
+        new.write_all(text.as_bytes())?;
+        new.sync_all()
+    };
+    Ok(write().map_err(|e| Error::io(format!("write {}", file.display()), e))?)
+}
+
+fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| Error::internal(format!("ask the system for random numbers: {e}")))?;
+    Ok(bytes)
+}
+
+fn print(file: &Path, made: &Made) {
+    let Made { repository, url, host_key, owner_key } = made;
+    let (file, host_key, owner_key) = (file.display(), host_key.display(), owner_key.display());
+    ui::line(format!("repository {} in {url}", &repository[..8]));
+    ui::line(format!("  {file}: the configuration; add a job, then `dozo config check` and `dozo run`"));
+    ui::line(format!("  {host_key}: this host's key; it writes backups and cannot read them"));
+    ui::line(format!("  {owner_key}: the owner's key; it reads every backup"));
+    ui::line("");
+    ui::line(format!(
+        "Put {owner_key} where this machine's fire, thief or mistake does not reach it, and a copy elsewhere."
+    ));
+    ui::line(
+        "Without it nothing can be restored, by anyone. With it and the repository, `age`, `zstd` and `jq` are enough",
+    );
+    ui::line("(docs/recover.sh).");
+}
+
+const TEMPLATE: &str = r#"# dozo configuration. `dozo config check` tells what is wrong with it, `dozo config schema` what may stand here.
+
+[repository]
+url = {url}
+key = "host.key"            # this host's key: writes and lists, reads no content
+# identity = "owner.key"    # only where this host may read backups; else `--identity FILE` when restoring
+# host = "web-1"            # default: the machine's name
+
+# A job: what is backed up, and what its plugin may reach. Nothing else is open to it.
+# [job.attachments]
+# plugin = "filesystem"
+# config = { paths = ["/srv/app/attachments"], exclude = ["*.tmp", "cache/"] }
+# grant = { read = ["/srv/app/attachments"] }
+"#;

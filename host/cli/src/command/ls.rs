@@ -1,0 +1,133 @@
+//! `dozo ls`: the entries of a snapshot.
+
+use dozo_repository::{Entry, EntryKind, Error, StoredEntry};
+use jiff::Timestamp;
+
+use crate::args::{Global, LsArgs};
+use crate::command::snapshots::problems;
+use crate::context::{Context, find_snapshot};
+use crate::exit::Exit;
+use crate::ui::{self, words};
+
+/// Entries fetched at once.
+const PAGE: usize = 1_000;
+
+pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
+    let context = Context::load(global)?;
+    let view = context.repository().await?.view().await?;
+    let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
+    let reader = view.reader(id, snapshot);
+    let prefix = args.path.trim_matches('/');
+    let (mut after, mut shown, mut last) = (None::<String>, 0u64, None::<String>);
+    loop {
+        let page = reader.page(prefix, after.as_deref(), PAGE).await?;
+        let Some(end) = page.last() else { break };
+        after = Some(end.entry.path.clone());
+        for stored in &page {
+            shown += 1;
+            match listed(&stored.entry.path, prefix, args.recursive) {
+                Listed::Whole => print(global, args, stored)?,
+                // A directory that no entry describes: parents of what was backed up.
+                Listed::Above(name) if last.as_ref() != Some(&name) => {
+                    if global.json {
+                        ui::json(&serde_json::json!({ "schema": "dozo/entry/1", "path": name, "kind": "above" }))?;
+                    } else {
+                        ui::line(format!("{name}/"));
+                    }
+                    last = Some(name);
+                }
+                Listed::Above(_) => {}
+            }
+            if let EntryKind::Directory = stored.entry.kind {
+                last = Some(stored.entry.path.clone());
+            }
+        }
+    }
+    if shown == 0 && !prefix.is_empty() {
+        return Err(Error::invalid(format!("the snapshot has nothing under `{}`", args.path)).into());
+    }
+    Ok(problems(&view))
+}
+
+enum Listed {
+    /// The entry itself.
+    Whole,
+    /// It lies deeper: this is the name on the level that is listed.
+    Above(String),
+}
+
+fn listed(path: &str, prefix: &str, recursive: bool) -> Listed {
+    let inside = path.strip_prefix(prefix).unwrap_or(path).trim_start_matches('/');
+    match inside.split_once('/') {
+        Some((first, _)) if !recursive => {
+            Listed::Above(if prefix.is_empty() { first.to_string() } else { format!("{prefix}/{first}") })
+        }
+        _ => Listed::Whole,
+    }
+}
+
+fn print(global: &Global, args: &LsArgs, stored: &StoredEntry) -> anyhow::Result<()> {
+    let entry = &stored.entry;
+    if global.json {
+        return ui::json(&json(entry));
+    }
+    let suffix = match &entry.kind {
+        EntryKind::Directory => "/".to_string(),
+        EntryKind::Symlink(target) if args.long => format!(" -> {target}"),
+        EntryKind::Hardlink(path) if args.long => format!(" => {path}"),
+        _ => String::new(),
+    };
+    if !args.long {
+        ui::line(format!("{}{suffix}", entry.path));
+        return Ok(());
+    }
+    let (mode, owner) = match &entry.posix {
+        Some(posix) => (mode(entry, posix.mode), format!("{}:{}", posix.uid, posix.gid)),
+        None => (mode(entry, 0), "-".to_string()),
+    };
+    let size = entry.size.map_or(String::new(), words::count);
+    let time = entry.modified.and_then(|time| Timestamp::new(time.seconds, time.nanoseconds.cast_signed()).ok());
+    let time = time.map_or("-".to_string(), words::time);
+    ui::line(format!("{mode} {owner:>11} {size:>15} {time:>19} {}{suffix}", entry.path));
+    Ok(())
+}
+
+fn mode(entry: &Entry, bits: u32) -> String {
+    let kind = match entry.kind {
+        EntryKind::File | EntryKind::Hardlink(_) => '-',
+        EntryKind::Directory => 'd',
+        EntryKind::Symlink(_) => 'l',
+        EntryKind::Fifo => 'p',
+        EntryKind::Socket => 's',
+        EntryKind::CharDevice(..) => 'c',
+        EntryKind::BlockDevice(..) => 'b',
+    };
+    let letter = |shift: u32, letter: char| if bits >> shift & 1 == 1 { letter } else { '-' };
+    let triple = |shift: u32| [letter(shift + 2, 'r'), letter(shift + 1, 'w'), letter(shift, 'x')];
+    std::iter::once(kind).chain([6, 3, 0].into_iter().flat_map(triple)).collect()
+}
+
+fn json(entry: &Entry) -> serde_json::Value {
+    let (kind, target) = match &entry.kind {
+        EntryKind::File => ("file", None),
+        EntryKind::Directory => ("directory", None),
+        EntryKind::Symlink(target) => ("symlink", Some(target)),
+        EntryKind::Hardlink(path) => ("hardlink", Some(path)),
+        EntryKind::Fifo => ("fifo", None),
+        EntryKind::Socket => ("socket", None),
+        EntryKind::CharDevice(..) => ("char-device", None),
+        EntryKind::BlockDevice(..) => ("block-device", None),
+    };
+    let posix = entry.posix.as_ref();
+    serde_json::json!({
+        "schema": "dozo/entry/1",
+        "path": entry.path,
+        "kind": kind,
+        "target": target,
+        "size": entry.size.map(|n| n.to_string()),
+        "modified": entry.modified.map(|time| format!("{}.{:09}", time.seconds, time.nanoseconds)),
+        "mode": posix.map(|p| format!("{:04o}", p.mode)),
+        "uid": posix.map(|p| p.uid),
+        "gid": posix.map(|p| p.gid),
+    })
+}

@@ -1,0 +1,11 @@
+//! One file for each command: resolve, call one use case, print.
+
+pub(crate) mod cat;
+pub(crate) mod config;
+pub(crate) mod init;
+pub(crate) mod ls;
+pub(crate) mod plugin;
+pub(crate) mod restore;
+pub(crate) mod run;
+pub(crate) mod snapshots;
+pub(crate) mod verify;

@@ -1,0 +1,133 @@
+//! `dozo run`: jobs, one after the other; one that fails does not keep the next from running.
+
+use std::sync::Arc;
+
+use dozo_job::port::Scope;
+use dozo_job::{Failure, House, Job, Progress, Report};
+use dozo_repository::Repository;
+use dozo_repository::format::record::Outcome;
+
+use crate::args::{Global, RunArgs};
+use crate::config::JobTable;
+use crate::context::{Context, PluginShelf, SystemClock};
+use crate::exit::Exit;
+use crate::ui::{self, progress, words};
+
+pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
+    let context = Context::load(global)?;
+    let jobs = context.loaded.jobs(&args.jobs)?;
+    let repository = context.repository().await?;
+    let mut plugins = context.plugins()?;
+    let mut exit = Exit::Done;
+    for (name, job) in jobs {
+        let report = run_job(&context, &repository, &mut plugins, (name, job), args).await;
+        exit = exit.worst(match report {
+            Ok(report) => {
+                if global.json {
+                    ui::json(&report)?
+                } else {
+                    print(&report)
+                }
+                exit_of(&report)
+            }
+            // The next job may be well, and the worst exit code is kept.
+            Err(error) => {
+                let error = error.context(format!("the job `{name}` did not run"));
+                if global.json {
+                    ui::errors::print_json(&error)
+                } else {
+                    ui::errors::print(&error)
+                }
+                Exit::of(&error)
+            }
+        });
+    }
+    Ok(exit)
+}
+
+async fn run_job(
+    context: &Context,
+    repository: &Repository,
+    plugins: &mut PluginShelf,
+    (name, table): (&str, &JobTable),
+    args: &RunArgs,
+) -> anyhow::Result<Report> {
+    let plugin = plugins.get(&table.plugin).await?;
+    let prepared = context.prepare(name, table, &plugin).await?;
+    let job = Job {
+        name: name.to_string(),
+        config: prepared.config,
+        scope: if args.full { Scope::Full } else { Scope::Incremental },
+        probes: Vec::new(),
+        tags: table.tags.iter().chain(&args.tag).cloned().collect(),
+    };
+    let progress = Arc::new(Progress::default());
+    let house = House {
+        repository,
+        host: context.host(),
+        resources: context.resources()?,
+        readers: context.readers(),
+        clock: &SystemClock,
+        progress: progress.clone(),
+    };
+    let _shown = progress::Shown::begin(name.to_string(), progress::of_run(&progress));
+    Ok(dozo_job::run(&job, &plugin.source(prepared.permit), &house).await)
+}
+
+fn exit_of(report: &Report) -> Exit {
+    match (report.outcome, &report.error) {
+        (Outcome::Complete, _) => Exit::Done,
+        (Outcome::Partial, _) => Exit::Partial,
+        (Outcome::Failed, Some(failure)) => Exit::of_kind(failure.kind),
+        (Outcome::Failed, None) => Exit::Failed,
+    }
+}
+
+fn print(report: &Report) {
+    let took = words::duration(report.ended.duration_since(report.started));
+    if let Some(id) = &report.snapshot {
+        let word = if report.outcome == Outcome::Partial { "partial snapshot" } else { "snapshot" };
+        ui::line(format!("{}: {word} {} in {took}", report.job, id.short()));
+        let kept = match report.entries_kept {
+            0 => String::new(),
+            kept => format!(", {} kept unread", words::count(kept)),
+        };
+        let entries = words::counted(report.entries, "entry", "entries");
+        ui::line(format!("  {entries}, {}{kept}", words::bytes(report.bytes)));
+        let (read, new) = (words::bytes(report.bytes_read), words::bytes(report.bytes_new));
+        ui::line(format!("  {read} read, {new} new, {} stored", words::bytes(report.bytes_stored)));
+    }
+    print_omitted(report);
+    for note in &report.notes {
+        ui::note(format!("  note: {note}"));
+    }
+    if let Some(failure) = &report.error {
+        print_failure(report, failure, &took);
+    }
+}
+
+/// What is missing is named where the operator looks first.
+fn print_omitted(report: &Report) {
+    const SHOWN: usize = 10;
+    if report.omitted_count == 0 {
+        return;
+    }
+    let count = words::counted(report.omitted_count, "entry", "entries");
+    ui::note(format!("  not backed up: {count}"));
+    for (path, why) in report.omitted.iter().take(SHOWN) {
+        ui::note(format!("    /{path}: {why}"));
+    }
+    if report.omitted_count > SHOWN as u64 {
+        ui::note("    … and more: `--json` lists the first hundred, the snapshot the first thousand");
+    }
+}
+
+fn print_failure(report: &Report, failure: &Failure, took: &str) {
+    ui::note(format!("error: the job `{}` failed after {took}: {}", report.job, failure.message));
+    for cause in &failure.causes {
+        ui::note(format!("caused by: {}", cause.replace('\n', "\n    ")));
+    }
+    if let Some(hint) = &failure.hint {
+        ui::note(format!("hint: {hint}"));
+    }
+}

@@ -1,0 +1,61 @@
+//! `dozo snapshots`: what there is.
+
+use dozo_repository::format::snapshot::{Snapshot, Status};
+use dozo_repository::{ObjectId, View};
+
+use crate::args::{Global, SnapshotsArgs};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::ui::{self, words};
+
+pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::Result<Exit> {
+    let context = Context::load(global)?;
+    let view = context.repository().await?.view().await?;
+    let chosen = view.snapshots().iter().filter(|(_, s)| args.job.as_ref().is_none_or(|job| s.job.name == *job));
+    let chosen: Vec<_> = chosen.map(|(id, snapshot)| (id, snapshot.as_ref())).collect();
+    if global.json {
+        for (id, snapshot) in &chosen {
+            ui::json(&serde_json::json!({ "schema": "dozo/snapshots/1", "id": id, "snapshot": snapshot }))?;
+        }
+    } else {
+        print(&chosen);
+    }
+    Ok(problems(&view))
+}
+
+fn print(snapshots: &[(&ObjectId, &Snapshot)]) {
+    if snapshots.is_empty() {
+        ui::note("no snapshots");
+        return;
+    }
+    ui::line(format!(
+        "{:8}  {:19}  {:20}  {:12}  {:>9}  {:>10}  {:>10}  ",
+        "id", "time", "job", "host", "entries", "size", "new"
+    ));
+    for (id, snapshot) in snapshots {
+        let partial = if snapshot.status == Status::Partial { "partial" } else { "" };
+        let line = format!(
+            "{:8}  {:19}  {:20}  {:12}  {:>9}  {:>10}  {:>10}  {partial}",
+            id.short(),
+            words::time(snapshot.started),
+            snapshot.job.name,
+            snapshot.host.name,
+            words::count(snapshot.manifest.totals.entries),
+            words::bytes(snapshot.manifest.totals.bytes),
+            words::bytes(snapshot.stored.bytes_stored),
+        );
+        ui::line(line.trim_end());
+    }
+}
+
+/// A listing that could not read everything must not look whole.
+pub(crate) fn problems(view: &View) -> Exit {
+    for problem in view.problems() {
+        ui::note(format!("damaged: {}: {}", problem.object, problem.why.chain()));
+    }
+    if view.problems().is_empty() {
+        return Exit::Done;
+    }
+    ui::note("hint: `dozo verify` lists every entry that this touches");
+    Exit::Damaged
+}

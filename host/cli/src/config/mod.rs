@@ -1,0 +1,110 @@
+//! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
+
+mod place;
+mod raw;
+mod secrets;
+mod validate;
+
+use std::path::{Path, PathBuf};
+
+use dozo_job::Kind;
+
+pub(crate) use place::ConfigError;
+pub(crate) use raw::{Config, JobTable};
+pub(crate) use secrets::Secrecy;
+pub(crate) use validate::ResolvedConfig;
+
+/// Where a configuration is looked for if nobody says.
+const DEFAULT_FILES: [&str; 2] = ["dozo.toml", "/etc/dozo/dozo.toml"];
+/// Larger files are no configuration.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A configuration and the text it came from.
+pub(crate) struct Loaded {
+    pub(crate) file: PathBuf,
+    pub(crate) text: String,
+    pub(crate) config: Config,
+}
+
+impl Loaded {
+    /// Reads the file that was named, or the first of the usual ones that is there.
+    pub(crate) fn read(named: Option<&Path>) -> anyhow::Result<Self> {
+        let file = find(named)?;
+        let what = || format!("read the configuration {}", file.display());
+        let failed = |e| dozo_job::Error::io(what(), e).with_kind(Kind::Invalid);
+        let length = std::fs::metadata(&file).map_err(failed)?.len();
+        if length > FILE_BYTES_MAX {
+            let why = format!("{}: {length} bytes are too many for a configuration", file.display());
+            return Err(dozo_job::Error::invalid(why).into());
+        }
+        let text = std::fs::read_to_string(&file).map_err(failed)?;
+        let config = raw::parse(&file, &text)?;
+        let loaded = Loaded { file, text, config };
+        loaded.check_names()?;
+        Ok(loaded)
+    }
+
+    /// A path of the configuration: relative ones are relative to its file.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        match self.file.parent() {
+            Some(parent) => parent.join(path),
+            None => path.to_path_buf(),
+        }
+    }
+
+    /// A complaint about the value at a path of keys.
+    pub(crate) fn fault(&self, keys: &[&str], message: impl Into<String>) -> ConfigError {
+        place::fault(&self.file, &self.text, keys, message.into())
+    }
+
+    /// The jobs that were named, or all in order of their names.
+    pub(crate) fn jobs<'a>(&'a self, named: &'a [String]) -> anyhow::Result<Vec<(&'a str, &'a JobTable)>> {
+        if named.is_empty() {
+            if self.config.job.is_empty() {
+                let message = "there is no job in this configuration";
+                return Err(self.fault(&[], message).hinted("add a table `[job.NAME]`; `dozo init` shows one").into());
+            }
+            return Ok(self.config.job.iter().map(|(name, job)| (name.as_str(), job)).collect());
+        }
+        named.iter().map(|name| self.job(name).map(|job| (name.as_str(), job))).collect()
+    }
+
+    /// The job of this name.
+    pub(crate) fn job(&self, name: &str) -> anyhow::Result<&JobTable> {
+        self.config.job.get(name).ok_or_else(|| {
+            let known = self.config.job.keys().map(String::as_str);
+            let error = self.fault(&[], format!("there is no job `{name}` in this configuration"));
+            error.hinted(place::did_you_mean(name, known)).into()
+        })
+    }
+
+    /// Names stand in messages, files and records.
+    fn check_names(&self) -> Result<(), ConfigError> {
+        for name in self.config.job.keys() {
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+            if name.is_empty() || name.len() > 64 || !plain {
+                let message = format!("`{name}` cannot be the name of a job");
+                return Err(self
+                    .fault(&["job", name], message)
+                    .hinted("letters, digits, `-`, `_` and `.`, at most 64"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(named) = named {
+        return Ok(named.to_path_buf());
+    }
+    let usual = DEFAULT_FILES.iter().map(Path::new).find(|file| file.exists());
+    usual.map(Path::to_path_buf).ok_or_else(|| {
+        let message = format!("there is no configuration: neither {} nor {}", DEFAULT_FILES[0], DEFAULT_FILES[1]);
+        dozo_job::Error::invalid(message).hinted("`dozo init` writes one; `--config FILE` names another").into()
+    })
+}
+
+/// Where a new configuration goes if nobody says.
+pub(crate) fn default_file() -> PathBuf {
+    DEFAULT_FILES[0].into()
+}

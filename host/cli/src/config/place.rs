@@ -1,0 +1,150 @@
+//! Complaints about the configuration, with file, line, and the text itself under a marker.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+/// What is wrong with the configuration, and where.
+#[derive(Debug)]
+pub(crate) struct ConfigError {
+    message: String,
+    place: Option<Place>,
+    hint: Option<String>,
+}
+
+/// A line of the configuration and what of it is meant.
+#[derive(Debug)]
+struct Place {
+    file: PathBuf,
+    line: usize,
+    column: usize,
+    text: String,
+    width: usize,
+}
+
+impl ConfigError {
+    /// Adds what to do.
+    pub(crate) fn hinted(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into()).filter(|hint: &String| !hint.is_empty()).or(self.hint);
+        self
+    }
+
+    /// What to do.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// File and line, for machines.
+    pub(crate) fn file_and_line(&self) -> Option<(&Path, usize)> {
+        self.place.as_ref().map(|place| (place.file.as_path(), place.line))
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        let Some(Place { file, line, column, text, width }) = &self.place else { return Ok(()) };
+        let margin = " ".repeat(line.to_string().len());
+        let (skip, marker) = (" ".repeat(column - 1), "^".repeat((*width).max(1)));
+        write!(f, "\n{margin}--> {}:{line}:{column}\n{margin} |\n", file.display())?;
+        write!(f, "{line} | {text}\n{margin} | {skip}{marker}")
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A complaint of the TOML parser, or of the shape of its tables.
+pub(super) fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let message = error.message().trim().to_string();
+    // serde lists what it expected: a short list says more as a hint, a long one says nothing.
+    let (message, hint) = match message.split_once(", expected ") {
+        Some((what, expected)) if what.starts_with("unknown field") => {
+            let field = what.trim_start_matches("unknown field ").trim_matches('`').to_string();
+            let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+            (format!("`{field}` is not a key that dozo knows here"), did_you_mean(&field, known.into_iter()))
+        }
+        _ => (message, String::new()),
+    };
+    let error = ConfigError { message, place: error.span().and_then(|span| place(file, text, span)), hint: None };
+    error.hinted(hint)
+}
+
+/// A complaint about the value at a path of keys; about as much of the path as there is.
+pub(super) fn fault(file: &Path, text: &str, keys: &[&str], message: String) -> ConfigError {
+    let span = DeTable::parse(text).ok().and_then(|table| span_of(table.get_ref(), keys));
+    let place = span.and_then(|span| place(file, text, span));
+    let place = place.or_else(|| {
+        let file = file.to_path_buf();
+        let first = text.lines().next().unwrap_or_default().to_string();
+        Some(Place { file, line: 1, column: 1, text: first, width: 1 })
+    });
+    ConfigError { message, place, hint: None }
+}
+
+/// A sentence that names what was probably meant.
+pub(super) fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let near = known.iter().map(|name| (strsim::jaro_winkler(wrong, name), name));
+    let best = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > 0.8);
+    match (best, known.as_slice()) {
+        (Some((_, name)), _) => format!("did you mean `{name}`?"),
+        (None, []) => String::new(),
+        (None, names) => format!("known are `{}`", names.join("`, `")),
+    }
+}
+
+/// The span of the key at the end of the path, or of the nearest that is there.
+fn span_of(table: &DeTable<'_>, keys: &[&str]) -> Option<Range<usize>> {
+    let (first, rest) = keys.split_first()?;
+    let (key, value) = table.iter().find(|(key, _)| key.get_ref().as_ref() == *first)?;
+    let deeper = match value.get_ref() {
+        DeValue::Table(table) => span_of(table, rest),
+        DeValue::Array(items) => rest.first().and_then(|n| n.parse::<usize>().ok()).and_then(|n| {
+            let item = items.get(n)?;
+            match item.get_ref() {
+                DeValue::Table(table) => span_of(table, &rest[1..]).or(Some(item.span())),
+                _ => Some(item.span()),
+            }
+        }),
+        // A value is meant, not its key: the marker goes under the value.
+        _ if rest.is_empty() => Some(value.span()),
+        _ => None,
+    };
+    deeper.or_else(|| Some(key.span()))
+}
+
+fn place(file: &Path, text: &str, span: Range<usize>) -> Option<Place> {
+    let start = span.start.min(text.len());
+    let before = text.get(..start)?;
+    let line = before.matches('\n').count() + 1;
+    let begin = before.rfind('\n').map_or(0, |at| at + 1);
+    let line_text = text.get(begin..)?.lines().next().unwrap_or_default();
+    let column = text.get(begin..start)?.chars().count() + 1;
+    let end = span.end.min(begin + line_text.len()).max(start);
+    let width = text.get(start..end)?.chars().count();
+    Some(Place { file: file.to_path_buf(), line, column, text: line_text.to_string(), width })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "[job.files]\nplugin = \"filesystem\"\n[job.files.config]\npaths = [\"/a\", \"relative\"]\n";
+
+    #[test]
+    fn a_complaint_points_at_the_value() {
+        let shown =
+            fault(Path::new("dozo.toml"), TEXT, &["job", "files", "config", "paths", "1"], "no".into()).to_string();
+        assert!(shown.contains("dozo.toml:4:16") && shown.ends_with("^^^^^^^^^^"), "{shown}");
+        let shown = fault(Path::new("dozo.toml"), TEXT, &["job", "files", "grant"], "no".into()).to_string();
+        assert!(shown.contains("dozo.toml:1:6"), "the nearest that is there: {shown}");
+    }
+
+    #[test]
+    fn what_was_meant_is_guessed() {
+        assert_eq!(did_you_mean("exlude", ["include", "exclude"].into_iter()), "did you mean `exclude`?");
+        assert_eq!(did_you_mean("zzz", ["a", "b"].into_iter()), "known are `a`, `b`");
+    }
+}

@@ -1,0 +1,97 @@
+//! The configuration as it is written. Every key is documented here, and nowhere else; `dozo config schema` prints it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::place::{self, ConfigError};
+
+/// The configuration of one dozo host.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "dozo configuration")]
+pub(crate) struct Config {
+    /// Where snapshots go.
+    pub(crate) repository: RepositoryTable,
+    /// Directory of plugins, `NAME.wasm`. Default: `plugins` beside the program.
+    pub(crate) plugin_dir: Option<PathBuf>,
+    /// Private directory for compiled plugins and temporary files. Default: `dozo` in the user's cache directory,
+    /// `/var/cache/dozo` for root.
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// What is backed up, by name.
+    #[serde(default)]
+    pub(crate) job: BTreeMap<String, JobTable>,
+}
+
+/// A repository and the keys to it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RepositoryTable {
+    /// `file:///absolute/directory`.
+    pub(crate) url: String,
+    /// This host's key file, made by `dozo init`: it writes and lists, it does not read content.
+    pub(crate) key: PathBuf,
+    /// An owner's key file, which reads content. Only where this host may restore; `--identity` names it elsewhere.
+    pub(crate) identity: Option<PathBuf>,
+    /// This host's name, for people. Default: the machine's.
+    pub(crate) host: Option<String>,
+}
+
+/// One source, what it may do, and what is asked of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JobTable {
+    /// A plugin's name, or a path (with `/`) to a component.
+    pub(crate) plugin: String,
+    /// Words that every snapshot of this job carries.
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    /// The plugin's own table: `dozo plugin info NAME` prints its schema.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub(crate) config: toml::Table,
+    /// What the plugin may reach. Nothing else.
+    #[serde(default)]
+    pub(crate) grant: GrantTable,
+    /// What the plugin may use.
+    #[serde(default)]
+    pub(crate) limits: LimitsTable,
+}
+
+/// What a plugin may reach.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GrantTable {
+    /// Directories that it may list and read, absolute.
+    #[serde(default)]
+    pub(crate) read: Vec<PathBuf>,
+}
+
+/// What a plugin may use.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsTable {
+    /// Memory, such as `"256MiB"` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) memory: Option<bytesize::ByteSize>,
+    /// How long a run or a restore may take, such as `"12h"`. Default: 7 days.
+    #[schemars(with = "Option<String>")]
+    pub(crate) wall: Option<jiff::SignedDuration>,
+    /// How long it may go without asking anything of the host, such as `"5m"` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) stall: Option<jiff::SignedDuration>,
+}
+
+/// Parses the text of a configuration.
+pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
+    toml::from_str(text).map_err(|error| place::from_toml(file, text, &error))
+}
+
+impl Config {
+    /// The schema that editors and `dozo config schema` use.
+    pub(crate) fn schema() -> serde_json::Value {
+        schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>().to_value()
+    }
+}

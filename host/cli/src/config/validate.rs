@@ -1,0 +1,73 @@
+//! A job's table against the schema that its plugin publishes.
+
+use std::path::Path;
+
+use dozo_plugin::Secrets;
+use jsonschema::error::ValidationErrorKind;
+use serde_json::Value;
+
+use super::place::did_you_mean;
+use super::secrets::{self, Secrecy};
+use super::{ConfigError, JobTable, Loaded};
+
+/// A job's configuration as the plugin gets it.
+pub(crate) struct ResolvedConfig {
+    /// JSON, secrets in place.
+    pub(crate) json: String,
+    /// What must not be told.
+    pub(crate) secrets: Secrets,
+}
+
+impl Loaded {
+    /// Checks a job's table against the plugin's schema and puts its secrets in place.
+    pub(crate) fn resolve(
+        &self,
+        name: &str,
+        job: &JobTable,
+        schema: &str,
+        secrecy: Secrecy,
+    ) -> Result<ResolvedConfig, ConfigError> {
+        let at = |keys: &[String]| -> Vec<String> {
+            ["job", name, "config"].into_iter().map(str::to_string).chain(keys.iter().cloned()).collect()
+        };
+        let fault = |keys: &[String], message: String| {
+            let keys = at(keys);
+            self.fault(&keys.iter().map(String::as_str).collect::<Vec<_>>(), message)
+        };
+        let schema: Value = serde_json::from_str(schema)
+            .map_err(|e| fault(&[], format!("the schema of the plugin `{}` is not JSON: {e}", job.plugin)))?;
+        let mut config = serde_json::to_value(&job.config)
+            .map_err(|e| fault(&[], format!("this table cannot be handed to the plugin: {e}")))?;
+        let directory = self.file.parent().unwrap_or(Path::new(""));
+        let found = secrets::resolve(&mut config, &schema, directory, secrecy)
+            .map_err(|wrong| fault(&wrong.keys, wrong.message).hinted(wrong.hint))?;
+        let secrets = Secrets::new(found);
+        let validator = jsonschema::validator_for(&schema)
+            .map_err(|e| fault(&[], format!("the schema of the plugin `{}` is not a JSON Schema: {e}", job.plugin)))?;
+        if let Some(error) = validator.iter_errors(&config).next() {
+            let mut keys: Vec<String> = error.instance_path().iter().map(|part| part.to_string()).collect();
+            let (message, hint) = describe(&error, &schema, &mut keys);
+            return Err(fault(&keys, secrets.redact(message)).hinted(hint));
+        }
+        Ok(ResolvedConfig { json: config.to_string(), secrets })
+    }
+}
+
+/// A complaint of the schema in the operator's words; may lengthen the path of keys it is about.
+fn describe(error: &jsonschema::ValidationError<'_>, schema: &Value, keys: &mut Vec<String>) -> (String, String) {
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            let key = unexpected.first().cloned().unwrap_or_default();
+            let known = schema.get("properties").and_then(Value::as_object).filter(|_| keys.is_empty());
+            let hint = known.map(|known| did_you_mean(&key, known.keys().map(String::as_str))).unwrap_or_default();
+            keys.push(key.clone());
+            (format!("`{key}` is not a key that the plugin knows"), hint)
+        }
+        ValidationErrorKind::Required { property } => {
+            let key = property.as_str().unwrap_or_default();
+            let about = schema.pointer(&format!("/properties/{key}/description")).and_then(Value::as_str);
+            (format!("the plugin needs `{key}`"), about.unwrap_or_default().to_string())
+        }
+        _ => (error.to_string(), String::new()),
+    }
+}

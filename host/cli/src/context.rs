@@ -1,0 +1,336 @@
+//! What commands have in common: the configuration, the plugins, the repository with its keys.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use dozo_job::port::Conflict;
+use dozo_job::{Clock, Error, Kind};
+use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Plugin, Plugins};
+use dozo_repository::{HostKey, OwnerKey, ReadKeys, Repository, Resources, Store, View};
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::args::{Global, IdentityArgs};
+use crate::config::{Config, JobTable, Loaded, ResolvedConfig, Secrecy};
+
+/// Key files are a few lines.
+const KEY_BYTES_MAX: u64 = 64 << 10;
+/// Threads that read contents wait for disks more than for cores.
+const READERS_PER_CORE: usize = 1;
+
+/// The system's clock: the only one.
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// The configuration and what follows from it.
+pub(crate) struct Context {
+    pub(crate) loaded: Loaded,
+    cache_dir: PathBuf,
+}
+
+impl Context {
+    /// Reads the configuration.
+    pub(crate) fn load(global: &Global) -> anyhow::Result<Self> {
+        let loaded = Loaded::read(global.config.as_deref())?;
+        let cache_dir = cache_dir(&loaded.config)?;
+        Ok(Context { loaded, cache_dir })
+    }
+
+    /// The host's name.
+    pub(crate) fn host(&self) -> String {
+        let named = self.loaded.config.repository.host.clone();
+        named.unwrap_or_else(|| hostname::get().map_or("unknown".into(), |name| name.to_string_lossy().into_owned()))
+    }
+
+    /// What of the machine a run may use; makes the scratch directory.
+    pub(crate) fn resources(&self) -> anyhow::Result<Resources> {
+        let scratch = self.cache_dir.join("scratch");
+        std::fs::create_dir_all(&scratch)
+            .map_err(|e| Error::io(format!("make the scratch directory {}", scratch.display()), e))?;
+        Ok(Resources { scratch, workers: cores() })
+    }
+
+    /// Threads that read contents.
+    pub(crate) fn readers(&self) -> usize {
+        cores() * READERS_PER_CORE
+    }
+
+    /// Opens the repository with this host's key.
+    pub(crate) async fn repository(&self) -> anyhow::Result<Repository> {
+        let table = &self.loaded.config.repository;
+        let file = self.loaded.path(&table.key);
+        let text = read_key(&file).map_err(|error| match file.exists() {
+            true => error,
+            false => error.hinted("`dozo init` makes it together with the repository"),
+        })?;
+        let key = HostKey::parse(text.as_bytes())
+            .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the host key {}", file.display())))?;
+        Ok(Repository::open(store(&self.loaded)?, key).await?)
+    }
+
+    /// Opens content with the owner key of the command line or the configuration.
+    pub(crate) async fn read_keys(&self, repository: &Repository, args: &IdentityArgs) -> anyhow::Result<ReadKeys> {
+        let configured = self.loaded.config.repository.identity.as_ref().map(|file| self.loaded.path(file));
+        let Some(file) = args.identity.clone().or(configured) else {
+            return Err(Error::invalid("this needs an owner key: this host's own key does not read content")
+                .hinted("`--identity FILE`, or `identity = \"FILE\"` in [repository] where this host may always read")
+                .into());
+        };
+        let text = read_key(&file)?;
+        let owner = OwnerKey::parse(&text)
+            .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the owner key {}", file.display())))?;
+        Ok(repository.unlock(&owner).await?)
+    }
+
+    /// The plugin engine.
+    pub(crate) fn plugins(&self) -> anyhow::Result<PluginShelf> {
+        let directory = match &self.loaded.config.plugin_dir {
+            Some(directory) => self.loaded.path(directory),
+            None => default_plugin_dir()?,
+        };
+        Ok(PluginShelf { plugins: Plugins::new(self.cache_dir.join("plugins"))?, directory, known: HashMap::new() })
+    }
+
+    /// A job's configuration, checked against its plugin, and what it is permitted.
+    pub(crate) async fn prepare(&self, name: &str, job: &JobTable, plugin: &Plugin) -> anyhow::Result<Prepared> {
+        let resolved = self.loaded.resolve(name, job, &plugin.description().config_schema, Secrecy::Fetch)?;
+        self.check_grants(name, job, plugin, &resolved).await?;
+        let open = |path: &PathBuf| Directory::open(path, Access::Read);
+        let directories = job.grant.read.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let permit = Permit {
+            job: name.to_string(),
+            grants: Grants { directories },
+            limits: self.limits(name, job)?,
+            secrets: resolved.secrets,
+        };
+        Ok(Prepared { config: resolved.json, permit })
+    }
+
+    /// What a restore is permitted: to write where the operator said, and nothing else.
+    pub(crate) fn restore_permit(
+        &self,
+        name: &str,
+        resolved: Option<&ResolvedConfig>,
+        to: &Path,
+        conflict: Conflict,
+    ) -> anyhow::Result<Permit> {
+        let target = Directory::open(to, Access::Write(conflict))?;
+        let limits = match self.loaded.config.job.get(name) {
+            Some(job) => self.limits(name, job)?,
+            None => Limits::default(),
+        };
+        let secrets = resolved.map(|resolved| resolved.secrets.clone()).unwrap_or_default();
+        Ok(Permit { job: name.to_string(), grants: Grants { directories: vec![target] }, limits, secrets })
+    }
+
+    /// Compares what the plugin says it needs with what was granted; names the line that is missing.
+    pub(crate) async fn check_grants(
+        &self,
+        name: &str,
+        job: &JobTable,
+        plugin: &Plugin,
+        resolved: &ResolvedConfig,
+    ) -> anyhow::Result<()> {
+        let needs = plugin.needs(&resolved.json, resolved.secrets.clone()).await.map_err(|error| {
+            let message = error.chain();
+            self.loaded.fault(&["job", name, "config"], message)
+        })?;
+        for (key, wanted) in [("network", &needs.network), ("write", &needs.write), ("programs", &needs.programs)] {
+            if let Some(first) = wanted.first() {
+                let message = format!("the plugin needs the grant `{key} = [{first:?}]`");
+                let error = self.loaded.fault(&["job", name], message);
+                return Err(error.hinted(format!("this version of dozo cannot grant `{key}`")).into());
+            }
+        }
+        let granted = |path: &String| job.grant.read.iter().any(|grant| Path::new(path).starts_with(grant));
+        let missing: Vec<&String> = needs.read.iter().filter(|path| !granted(path)).collect();
+        if let Some(first) = missing.first() {
+            let message = format!("the job reads {first}, which is not granted");
+            let all: Vec<String> = job.grant.read.iter().map(|path| path.display().to_string()).collect();
+            let line: Vec<String> = all.iter().chain(missing.iter().copied()).map(|path| format!("{path:?}")).collect();
+            let hint = format!("in [job.{name}]: grant = {{ read = [{}] }}", line.join(", "));
+            let at = if job.grant.read.is_empty() { vec!["job", name] } else { vec!["job", name, "grant", "read"] };
+            return Err(self.loaded.fault(&at, message).hinted(hint).into());
+        }
+        Ok(())
+    }
+
+    fn limits(&self, name: &str, job: &JobTable) -> anyhow::Result<Limits> {
+        let default = Limits::default();
+        let time = |key: &str, set: Option<jiff::SignedDuration>, default: std::time::Duration| match set {
+            None => Ok(default),
+            Some(time) if time.is_positive() => Ok(time.unsigned_abs()),
+            Some(_) => Err(self.loaded.fault(&["job", name, "limits", key], "this must be longer than nothing")),
+        };
+        Ok(Limits {
+            memory_bytes: job.limits.memory.map_or(default.memory_bytes, |bytes| bytes.as_u64()),
+            wall: time("wall", job.limits.wall, default.wall)?,
+            stall: time("stall", job.limits.stall, default.stall)?,
+            ..default
+        })
+    }
+}
+
+/// A job's configuration as the plugin gets it, and what it is permitted.
+pub(crate) struct Prepared {
+    pub(crate) config: String,
+    pub(crate) permit: Permit,
+}
+
+/// The plugins of a directory, loaded as they are asked for.
+pub(crate) struct PluginShelf {
+    plugins: Plugins,
+    directory: PathBuf,
+    known: HashMap<String, Plugin>,
+}
+
+impl PluginShelf {
+    /// The plugin of this name, or of the component at this path.
+    pub(crate) async fn get(&mut self, name: &str) -> anyhow::Result<Plugin> {
+        if let Some(plugin) = self.known.get(name) {
+            return Ok(plugin.clone());
+        }
+        let file = if name.contains('/') { PathBuf::from(name) } else { self.directory.join(format!("{name}.wasm")) };
+        if !file.exists() {
+            let there: Vec<String> = self.names().unwrap_or_default();
+            let hint = match there.as_slice() {
+                [] => format!("there is none in {}: `plugin_dir` names another directory", self.directory.display()),
+                names => format!("{} has `{}`", self.directory.display(), names.join("`, `")),
+            };
+            return Err(Error::invalid(format!("there is no plugin `{name}`")).hinted(hint).into());
+        }
+        let plugin = self.plugins.load(&file).await?;
+        self.known.insert(name.to_string(), plugin.clone());
+        Ok(plugin)
+    }
+
+    /// The names of all plugins in the directory.
+    pub(crate) fn names(&self) -> anyhow::Result<Vec<String>> {
+        let failed = |e| Error::io(format!("list the plugins in {}", self.directory.display()), e);
+        let mut names = Vec::new();
+        for item in std::fs::read_dir(&self.directory).map_err(failed)? {
+            let path = item.map_err(failed)?.path();
+            if path.extension().is_some_and(|ending| ending == "wasm") {
+                names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// The store that the configuration names.
+pub(crate) fn store(loaded: &Loaded) -> anyhow::Result<Store> {
+    let directory = store_directory(loaded)?;
+    Ok(Store::local(&directory)?)
+}
+
+/// The directory of a `file://` URL.
+pub(crate) fn store_directory(loaded: &Loaded) -> anyhow::Result<PathBuf> {
+    let url = &loaded.config.repository.url;
+    let fault = |message: String| {
+        let error = loaded.fault(&["repository", "url"], message);
+        anyhow::Error::from(error.hinted("this version knows `file:///absolute/directory`"))
+    };
+    let parsed = url::Url::parse(url).map_err(|e| fault(format!("this is not a URL: {e}")))?;
+    if parsed.password().is_some() {
+        return Err(fault("a password does not belong into a URL".into()));
+    }
+    match parsed.scheme() {
+        "file" => parsed.to_file_path().map_err(|()| fault("this is not the URL of a directory".into())),
+        scheme => Err(fault(format!("stores of the kind `{scheme}` are not known"))),
+    }
+}
+
+/// A file that others can read is no key file any more.
+fn read_key(file: &Path) -> Result<Zeroizing<String>, Error> {
+    let what = || format!("read the key file {}", file.display());
+    let failed = |e| Error::io(what(), e);
+    let metadata = std::fs::metadata(file).map_err(failed)?;
+    if metadata.mode() & 0o077 != 0 {
+        let shown = file.display();
+        return Err(
+            Error::denied(format!("the key file {shown} can be read by others")).hinted(format!("chmod 600 {shown}"))
+        );
+    }
+    if metadata.len() > KEY_BYTES_MAX {
+        return Err(Error::invalid(format!("{}: {} bytes are too many for a key", what(), metadata.len())));
+    }
+    Ok(Zeroizing::new(std::fs::read_to_string(file).map_err(failed)?))
+}
+
+fn cache_dir(config: &Config) -> anyhow::Result<PathBuf> {
+    if let Some(directory) = &config.cache_dir {
+        return Ok(directory.clone());
+    }
+    if let Some(user) = std::env::var_os("XDG_CACHE_HOME").filter(|dir| Path::new(dir).is_absolute()) {
+        return Ok(Path::new(&user).join("dozo"));
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/cache/dozo".into());
+    }
+    let home = std::env::var_os("HOME").ok_or_else(|| {
+        Error::invalid("there is no HOME to keep compiled plugins in").hinted("set `cache_dir` in the configuration")
+    })?;
+    Ok(Path::new(&home).join(".cache/dozo"))
+}
+
+fn default_plugin_dir() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().map_err(|e| Error::io("find this program's own file", e))?;
+    Ok(program.parent().unwrap_or(Path::new("/")).join("plugins"))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The snapshot that the operator means: a job's newest, its newest at a time, or the one whose id begins so.
+pub(crate) fn find_snapshot(
+    view: &View,
+    wanted: &str,
+) -> anyhow::Result<(dozo_repository::ObjectId, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>)> {
+    let snapshots = view.snapshots();
+    let none = |why: String| Err(Error::invalid(why).hinted("`dozo snapshots` lists them").into());
+    let (job, until) = match wanted.split_once('@') {
+        Some((job, time)) => (job, Some(parse_time(time)?)),
+        None => (wanted, None),
+    };
+    let of_job = |(_, s): &&(_, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>)| s.job.name == job;
+    let newest = snapshots.iter().filter(of_job).rfind(|(_, s)| until.is_none_or(|until| s.started <= until));
+    if let Some(found) = newest {
+        return Ok(found.clone());
+    }
+    if let Some(until) = until {
+        return none(format!("there is no snapshot of the job `{job}` up to {until}"));
+    }
+    let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
+    let by_id: Vec<_> = snapshots.iter().filter(|(id, _)| hex && id.to_string().starts_with(wanted)).collect();
+    match by_id.as_slice() {
+        [found] => Ok((*found).clone()),
+        [] => none(format!("there is no job or snapshot `{wanted}` in the repository")),
+        several => none(format!("{} snapshots have an id that begins with `{wanted}`", several.len())),
+    }
+}
+
+/// A point in time: a timestamp, or a local date or time (a date means its end).
+fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
+    let zone = jiff::tz::TimeZone::system();
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let local = match text.parse::<jiff::civil::Date>() {
+        Ok(date) if !text.contains('T') => date.to_datetime(jiff::civil::time(23, 59, 59, 999_999_999)),
+        _ => text.replace(' ', "T").parse::<jiff::civil::DateTime>().map_err(|e| {
+            Error::invalid(format!("`{text}` is not a time"))
+                .caused_by(e)
+                .hinted("2026-11-23, 2026-11-23T02:00 or 2026-11-23T02:00:00Z")
+        })?,
+    };
+    Ok(local.to_zoned(zone).map_err(|e| Error::invalid(format!("`{text}` is not a time")).caused_by(e))?.timestamp())
+}

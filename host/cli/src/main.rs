@@ -1,0 +1,85 @@
+//! The binary `dozo`: arguments, configuration, printing, exit codes. The only crate that knows the terminal, the
+//! environment and the clock.
+
+mod args;
+mod command;
+mod config;
+mod context;
+mod exit;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, Global};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    // What this program writes is nobody else's to read: repositories, keys, restored files until their mode is set.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let cli = Cli::parse();
+    start_log(&cli.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            ui::errors::print(&anyhow::Error::from(error).context("start the program's threads"));
+            return Exit::Failed.into();
+        }
+    };
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            done = dispatch(&cli) => done,
+            signal = interrupted() => signal,
+        }
+    });
+    let exit = exit.unwrap_or_else(|error| {
+        if cli.global.json {
+            ui::errors::print_json(&error)
+        } else {
+            ui::errors::print(&error)
+        }
+        Exit::of(&error)
+    });
+    // Threads that wait for a disk that hangs must not keep the program from ending.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init(args) => command::init::init(global, args).await,
+        Command::Run(args) => command::run::run(global, args).await,
+        Command::Snapshots(args) => command::snapshots::snapshots(global, args).await,
+        Command::Ls(args) => command::ls::ls(global, args).await,
+        Command::Cat(args) => command::cat::cat(global, args).await,
+        Command::Restore(args) => command::restore::restore(global, args).await,
+        Command::Verify(args) => command::verify::verify(global, args).await,
+        Command::Plugin(command) => command::plugin::plugin(global, command).await,
+        Command::Config(command) => command::config::config(global, command).await,
+    }
+}
+
+/// Ends the program when it is told to: nothing that was begun becomes a snapshot.
+async fn interrupted() -> anyhow::Result<Exit> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    ui::note("interrupted: what was not finished is not part of any snapshot");
+    Ok(Exit::Interrupted)
+}
+
+fn start_log(global: &Global) {
+    let default = match global.verbose {
+        0 => "warn",
+        1 => "warn,dozo=info,plugin=info",
+        _ => "info,dozo=debug,plugin=debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DOZO_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}

@@ -1,0 +1,41 @@
+//! Errors on the terminal: `error:`, `caused by:`, `hint:`.
+
+use crate::config::ConfigError;
+
+/// Prints an error with its causes and the hint that is nearest to the top.
+pub(crate) fn print(error: &anyhow::Error) {
+    super::note(format!("error: {error}"));
+    for cause in error.chain().skip(1) {
+        super::note(format!("caused by: {}", indented(&cause.to_string())));
+    }
+    if let Some(hint) = error.chain().find_map(hint_of) {
+        super::note(format!("hint: {hint}"));
+    }
+}
+
+/// Prints an error as JSON, for `--json`.
+pub(crate) fn print_json(error: &anyhow::Error) {
+    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    let place = error.chain().find_map(|cause| cause.downcast_ref::<ConfigError>()?.file_and_line());
+    let value = serde_json::json!({
+        "schema": "dozo/error/1",
+        "message": error.to_string(),
+        "causes": causes,
+        "hint": error.chain().find_map(hint_of),
+        "file": place.map(|(file, _)| file.display().to_string()),
+        "line": place.map(|(_, line)| line),
+    });
+    super::line(value);
+}
+
+fn hint_of<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+    if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        return error.hint();
+    }
+    cause.downcast_ref::<dozo_job::Error>().and_then(dozo_job::Error::hint)
+}
+
+/// Further lines stand under the first.
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n    ")
+}

@@ -1,0 +1,28 @@
+//! The terminal: data to standard output, all else to standard error, understandable without colour.
+
+pub(crate) mod errors;
+pub(crate) mod progress;
+pub(crate) mod words;
+
+use std::io::Write;
+
+/// Prints a line of data. A reader that has gone away (`| head`) ends the program quietly, as it does any filter.
+pub(crate) fn line(text: impl std::fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{text}")
+        && error.kind() == std::io::ErrorKind::BrokenPipe
+    {
+        std::process::exit(0);
+    }
+}
+
+/// Prints a line for people, beside the data.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints a value as one line of JSON.
+pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    line(serde_json::to_string(value)?);
+    Ok(())
+}
