@@ -1,0 +1,132 @@
+//! A place to try dozo in: a temporary directory with a repository, keys, and a configuration.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A temporary directory in which dozo was initialised.
+pub struct House {
+    dir: tempfile::TempDir,
+}
+
+/// What a command printed, and how it ended.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    /// The one JSON line that was printed.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        let line = self.out.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {:?}\n{}", self.out, self.err))
+    }
+
+    /// The command must have ended so.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+}
+
+impl House {
+    /// A fresh repository.
+    pub fn new() -> Self {
+        let house = House { dir: tempfile::tempdir().unwrap() };
+        let url = format!("file://{}", house.path("repository").display());
+        house.dozo(&["init", &url, "--single-owner"]).expect(0);
+        house
+    }
+
+    /// A path in the directory.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    /// Adds text to the configuration.
+    pub fn configure(&self, text: &str) {
+        let file = self.path("dozo.toml");
+        let old = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{old}\n{text}")).unwrap();
+    }
+
+    /// Adds a job of the filesystem plugin for a directory of the house.
+    pub fn configure_files(&self, job: &str, directory: &str) {
+        let path = self.path(directory);
+        let shown = path.display();
+        self.configure(&format!(
+            "[job.{job}]\nplugin = \"filesystem\"\nconfig = {{ paths = [\"{shown}\"] }}\ngrant = {{ read = [\"{shown}\"] }}"
+        ));
+    }
+
+    /// Adds a job of one of the tests' own guests, with what else its table shall hold.
+    pub fn configure_guest(&self, job: &str, guest: &str, config: &str, more: &str) {
+        let file = guests().join(format!("{guest}.wasm"));
+        self.configure(&format!("[job.{job}]\nplugin = {:?}\nconfig = {config}\n{more}", file.display().to_string()));
+    }
+
+    /// Runs dozo in the directory.
+    pub fn dozo(&self, arguments: &[&str]) -> Said {
+        said(self.command().args(arguments).output().unwrap())
+    }
+
+    /// A command of dozo, to be run in another way.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command.current_dir(self.dir.path()).env("XDG_CACHE_HOME", cache()).env_remove("DOZO_LOG").env("TZ", "UTC");
+        command
+    }
+
+    /// Restores the newest snapshot of a job into a directory of the house.
+    pub fn restore(&self, snapshot: &str, to: &str, more: &[&str]) -> Said {
+        let to = self.path(to).display().to_string();
+        self.dozo(&[&["restore", snapshot, "--to", &to, "--identity", "owner.key"], more].concat())
+    }
+
+    /// How many snapshots there are.
+    pub fn snapshots(&self) -> usize {
+        self.dozo(&["snapshots", "--json"]).expect(0).out.lines().count()
+    }
+}
+
+/// What a process printed, and how it ended.
+pub fn said(output: Output) -> Said {
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    built("DOZO_TEST_BINARY", "../target/debug/dozo")
+}
+
+/// The directory of the tests' own components.
+pub fn guests() -> PathBuf {
+    built("DOZO_TEST_GUESTS", "../target/guests")
+}
+
+/// Compiled components are shared by all tests: what is compiled once is tested often enough.
+fn cache() -> PathBuf {
+    guests().join("cache")
+}
+
+fn built(variable: &str, default: &str) -> PathBuf {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let path = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(default));
+    assert!(path.exists(), "{} is not built: run the tests with `cargo xtask test`", path.display());
+    path
+}
+
+/// Whether this test runs as root; one that needs it says loudly that it does not.
+pub fn is_root(what: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED: {what} needs root");
+    }
+    root
+}

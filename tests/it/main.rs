@@ -1,0 +1,10 @@
+//! Whole-system tests: the real binary, real components, real files. Run by `cargo xtask test`, which builds what they
+//! need first.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on should stop, and say why")]
+
+mod house;
+
+mod filesystem;
+mod hostile;
+mod rules;
+mod transcripts;

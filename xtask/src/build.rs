@@ -1,0 +1,108 @@
+//! Builds the host, and the plugins as components beside it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::shell::{cargo, output, root, run, say};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// How the host is built. Plugins are always built small and fast.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// For the quickstart and the tests: dependencies optimised, everything compiled once.
+    Dev,
+    /// For measuring and for use.
+    Release,
+}
+
+impl Profile {
+    fn directory(self) -> &'static str {
+        match self {
+            Profile::Dev => "debug",
+            Profile::Release => "release",
+        }
+    }
+}
+
+/// The built host.
+pub(crate) struct Built {
+    /// The binary `dozo`; its plugins lie beside it.
+    pub(crate) dozo: PathBuf,
+}
+
+/// Builds everything that an operator needs.
+pub(crate) fn all(profile: Profile) -> Result<Built> {
+    ensure_target()?;
+    say("building the host");
+    let mut arguments = vec!["build", "--package", "dozo"];
+    arguments.extend((profile == Profile::Release).then_some("--release"));
+    run(&mut cargo(&arguments))?;
+    let directory = target().join(profile.directory());
+    let plugins = directory.join("plugins");
+    std::fs::create_dir_all(&plugins)?;
+    say("building the plugins");
+    for (package, name) in members("plugins")? {
+        component(&package, &plugins.join(format!("{name}.wasm")))?;
+    }
+    Ok(Built { dozo: directory.join("dozo") })
+}
+
+/// Builds the components that only tests use.
+pub(crate) fn guests() -> Result<()> {
+    let guests = target().join("guests");
+    std::fs::create_dir_all(&guests)?;
+    say("building the test guests");
+    for (package, name) in members("tests/guests")? {
+        component(&package, &guests.join(format!("{name}.wasm")))?;
+    }
+    Ok(())
+}
+
+/// Where cargo puts things.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// Package names and folder names of the crates below a folder.
+fn members(folder: &str) -> Result<Vec<(String, String)>> {
+    let mut members = Vec::new();
+    for item in std::fs::read_dir(root().join(folder)).with_context(|| format!("list {folder}"))? {
+        let path = item?.path();
+        if let Ok(manifest) = std::fs::read_to_string(path.join("Cargo.toml")) {
+            let line = manifest.lines().find_map(|line| line.strip_prefix("name = "));
+            let package = line.with_context(|| format!("{} names no package", path.display()))?.trim_matches('"');
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            members.push((package.to_string(), name.unwrap_or_default()));
+        }
+    }
+    members.sort();
+    Ok(members)
+}
+
+fn component(package: &str, to: &Path) -> Result<()> {
+    run(&mut cargo(&["build", "--quiet", "--package", package, "--target", TARGET, "--profile", "component"]))?;
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let built = target().join(TARGET).join("component").join(file);
+    // A file that is replaced whole can be replaced while something maps the old one.
+    let new = to.with_extension("new");
+    std::fs::copy(&built, &new).with_context(|| format!("copy {}", built.display()))?;
+    std::fs::rename(&new, to)?;
+    Ok(())
+}
+
+/// Adds the target for components to the toolchain, if it is missing.
+fn ensure_target() -> Result<()> {
+    let installed = output(Command::new("rustup").args(["target", "list", "--installed"]).current_dir(root()));
+    match installed {
+        Ok(list) if list.lines().any(|line| line == TARGET) => Ok(()),
+        // A toolchain without rustup has the target, or cargo will say that it has not.
+        Err(_) => Ok(()),
+        Ok(_) => {
+            say(format!("adding the target {TARGET} to the toolchain"));
+            run(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root()))
+        }
+    }
+}

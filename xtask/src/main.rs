@@ -1,0 +1,52 @@
+//! The one toolbox: builds plugins and host, shows that they work, runs the tests, measures. `cargo xtask --help`.
+
+mod build;
+mod compare;
+mod quickstart;
+mod shell;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use build::Profile;
+
+/// Build, try, test and measure dozo
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the host and the plugins; they lie in target/debug or target/release
+    Build {
+        /// With all optimisations
+        #[arg(long)]
+        release: bool,
+    },
+    /// Build, then back up a real directory, verify, restore, compare
+    Quickstart {
+        /// What to back up
+        #[arg(default_value = "/usr/share")]
+        directory: std::path::PathBuf,
+    },
+    /// Build and run all tests, and check format, lints and generated documents
+    Test {
+        /// Only tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Write the generated documents anew: docs/cli.md, docs/config.schema.json
+    Docs,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Build { release } => build::all(if release { Profile::Release } else { Profile::Dev }).map(|_| ()),
+        Task::Quickstart { directory } => quickstart::quickstart(&directory),
+        Task::Test { filter } => test::test(filter.as_deref()),
+        Task::Docs => test::docs(),
+    }
+}
