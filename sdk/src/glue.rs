@@ -53,7 +53,8 @@ impl<S: Source> Guest for Glue<S> {
 
     async fn restore(request: RestoreRequest) -> Result<()> {
         let RestoreRequest { config: json, paths, at, conflict, options } = request;
-        S::restore(config::<S>(&json)?, Restore { paths, at, conflict, options }).await
+        let config = if json.is_empty() { None } else { Some(config::<S>(&json)?) };
+        S::restore(config, Restore { paths, at, conflict, options }).await
     }
 
     async fn probe(json: String, question: String) -> Result<String> {

@@ -125,8 +125,9 @@ pub trait Source: 'static {
         Ok(None)
     }
 
-    /// Puts a snapshot back.
-    async fn restore(_config: Self::Config, _restore: Restore) -> Result<()> {
+    /// Puts a snapshot back. There may be no configuration: a snapshot can be restored into a directory on a machine that
+    /// knows nothing of the job.
+    async fn restore(_config: Option<Self::Config>, _restore: Restore) -> Result<()> {
         Err(Error::Unsupported(format!("{} cannot restore; `dozo cat` reads single entries", Self::INFO.name)))
     }
 

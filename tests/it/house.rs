@@ -4,28 +4,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A temporary directory in which dozo was initialised.
-pub struct House {
+pub(crate) struct House {
     dir: tempfile::TempDir,
 }
 
 /// What a command printed, and how it ended.
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     /// The one JSON line that was printed.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let line = self.out.lines().last().unwrap_or_default();
         serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {:?}\n{}", self.out, self.err))
     }
 
     /// The command must have ended so.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
@@ -33,7 +33,7 @@ impl Said {
 
 impl House {
     /// A fresh repository.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let house = House { dir: tempfile::tempdir().unwrap() };
         let url = format!("file://{}", house.path("repository").display());
         house.dozo(&["init", &url, "--single-owner"]).expect(0);
@@ -41,19 +41,19 @@ impl House {
     }
 
     /// A path in the directory.
-    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(path)
     }
 
     /// Adds text to the configuration.
-    pub fn configure(&self, text: &str) {
+    pub(crate) fn configure(&self, text: &str) {
         let file = self.path("dozo.toml");
         let old = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, format!("{old}\n{text}")).unwrap();
     }
 
     /// Adds a job of the filesystem plugin for a directory of the house.
-    pub fn configure_files(&self, job: &str, directory: &str) {
+    pub(crate) fn configure_files(&self, job: &str, directory: &str) {
         let path = self.path(directory);
         let shown = path.display();
         self.configure(&format!(
@@ -62,37 +62,37 @@ impl House {
     }
 
     /// Adds a job of one of the tests' own guests, with what else its table shall hold.
-    pub fn configure_guest(&self, job: &str, guest: &str, config: &str, more: &str) {
+    pub(crate) fn configure_guest(&self, job: &str, guest: &str, config: &str, more: &str) {
         let file = guests().join(format!("{guest}.wasm"));
         self.configure(&format!("[job.{job}]\nplugin = {:?}\nconfig = {config}\n{more}", file.display().to_string()));
     }
 
     /// Runs dozo in the directory.
-    pub fn dozo(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn dozo(&self, arguments: &[&str]) -> Said {
         said(self.command().args(arguments).output().unwrap())
     }
 
     /// A command of dozo, to be run in another way.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.dir.path()).env("XDG_CACHE_HOME", cache()).env_remove("DOZO_LOG").env("TZ", "UTC");
         command
     }
 
     /// Restores the newest snapshot of a job into a directory of the house.
-    pub fn restore(&self, snapshot: &str, to: &str, more: &[&str]) -> Said {
+    pub(crate) fn restore(&self, snapshot: &str, to: &str, more: &[&str]) -> Said {
         let to = self.path(to).display().to_string();
         self.dozo(&[&["restore", snapshot, "--to", &to, "--identity", "owner.key"], more].concat())
     }
 
     /// How many snapshots there are.
-    pub fn snapshots(&self) -> usize {
+    pub(crate) fn snapshots(&self) -> usize {
         self.dozo(&["snapshots", "--json"]).expect(0).out.lines().count()
     }
 }
 
 /// What a process printed, and how it ended.
-pub fn said(output: Output) -> Said {
+pub(crate) fn said(output: Output) -> Said {
     Said {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
@@ -101,12 +101,12 @@ pub fn said(output: Output) -> Said {
 }
 
 /// The binary under test.
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     built("DOZO_TEST_BINARY", "../target/debug/dozo")
 }
 
 /// The directory of the tests' own components.
-pub fn guests() -> PathBuf {
+pub(crate) fn guests() -> PathBuf {
     built("DOZO_TEST_GUESTS", "../target/guests")
 }
 
@@ -123,7 +123,7 @@ fn built(variable: &str, default: &str) -> PathBuf {
 }
 
 /// Whether this test runs as root; one that needs it says loudly that it does not.
-pub fn is_root(what: &str) -> bool {
+pub(crate) fn is_root(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         eprintln!("SKIPPED: {what} needs root");

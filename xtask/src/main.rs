@@ -6,6 +6,8 @@ mod quickstart;
 mod shell;
 mod test;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -42,8 +44,18 @@ enum Task {
     Docs,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    match perform(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shell::say(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<()> {
+    match task {
         Task::Build { release } => build::all(if release { Profile::Release } else { Profile::Dev }).map(|_| ()),
         Task::Quickstart { directory } => quickstart::quickstart(&directory),
         Task::Test { filter } => test::test(filter.as_deref()),

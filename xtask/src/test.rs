@@ -13,7 +13,9 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
     say("running the tests");
     let mut arguments = vec!["nextest", "run", "--workspace", "--no-tests=warn"];
     arguments.extend(filter);
-    run(cargo(&arguments).env("DOZO_TEST_BINARY", &built.dozo).env("DOZO_TEST_GUESTS", build::target().join("guests")))?;
+    run(cargo(&arguments)
+        .env("DOZO_TEST_BINARY", &built.dozo)
+        .env("DOZO_TEST_GUESTS", build::target().join("guests")))?;
     if filter.is_some() {
         return Ok(());
     }

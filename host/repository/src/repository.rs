@@ -35,6 +35,12 @@ struct Sign {
     about: String,
 }
 
+/// What a sign of any format has.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
 /// An open repository.
 #[derive(Clone)]
 pub struct Repository(Arc<Inner>);
@@ -87,11 +93,13 @@ impl Repository {
             return Err(Error::invalid(format!("there is no repository in {store}"))
                 .hinted("is the file system mounted, the bucket the right one? `dozo init` makes a new repository"));
         }
-        let sign: Sign = format::json(&store.get(SIGN, SIGN_BYTES_MAX).await?, SIGN)?;
-        if sign.format != FORMAT {
-            return Err(Error::unsupported(format!("{store} has format {}, not {FORMAT}", sign.format))
+        let text = store.get(SIGN, SIGN_BYTES_MAX).await?;
+        let Version { format } = format::json(&text, SIGN)?;
+        if format != FORMAT {
+            return Err(Error::unsupported(format!("{store} has format {format}, not {FORMAT}"))
                 .hinted("a newer dozo made it: update this one"));
         }
+        let sign: Sign = format::json(&text, SIGN)?;
         if sign.repository != key.repository {
             return Err(Error::invalid(format!("{store} is another repository than the one that the key file pins"))
                 .hinted(format!("it is {}, the key is for {}", sign.repository.short(), key.repository.short())));

@@ -40,7 +40,7 @@ impl Store {
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|e| {
             let error = translate(format!("open the store {url}"), e);
             match error.kind() {
-                Kind::Corrupt | Kind::Unavailable => error
+                Kind::Corrupt | Kind::Unavailable | Kind::Invalid => error
                     .with_kind(Kind::Invalid)
                     .hinted("is the file system mounted? `dozo init` makes a repository where there is none"),
                 _ => error,

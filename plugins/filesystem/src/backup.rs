@@ -96,22 +96,22 @@ impl Walk<'_> {
             root.path = entry_path;
             self.small.push(SmallEntry { entry: root, content: vec![] });
         }
-        self.directory(&directory, path, &prefix)?;
+        self.directory(&directory, &path, &prefix)?;
         self.flush(&directory)
     }
 
-    fn directory(&mut self, directory: &Directory, path: String, prefix: &str) -> Result<()> {
+    fn directory(&mut self, directory: &Directory, path: &str, prefix: &str) -> Result<()> {
         let mut open = Vec::new();
         open.extend(self.open(directory, path, prefix)?);
         while let Some(top) = open.last_mut() {
             if let Some(entry) = top.page.pop() {
                 let path = entry.path.clone();
                 if self.entry(directory, path.clone(), entry, prefix)? {
-                    open.extend(self.open(directory, path, prefix)?);
+                    open.extend(self.open(directory, &path, prefix)?);
                 }
             } else if let Some(after) = top.after.take() {
                 let path = std::mem::take(&mut top.path);
-                *top = self.page(directory, path, Some(after))?;
+                *top = self.page(directory, &path, Some(&after))?;
             } else {
                 open.pop();
             }
@@ -120,22 +120,22 @@ impl Walk<'_> {
     }
 
     /// The first page of a directory. One that cannot be listed is omitted by name, one that vanished is a note.
-    fn open(&mut self, directory: &Directory, path: String, prefix: &str) -> Result<Option<Open>> {
-        match self.page(directory, path.clone(), None) {
+    fn open(&mut self, directory: &Directory, path: &str, prefix: &str) -> Result<Option<Open>> {
+        match self.page(directory, path, None) {
             Ok(open) => Ok(Some(open)),
             Err(error) => {
-                self.unreadable(directory, &path, &join(prefix, &path), &error)?;
+                self.unreadable(directory, path, &join(prefix, path), &error)?;
                 Ok(None)
             }
         }
     }
 
-    fn page(&self, directory: &Directory, path: String, after: Option<String>) -> Result<Open> {
-        let mut page = directory.children(&path, after.as_deref(), PAGE)?;
+    fn page(&self, directory: &Directory, path: &str, after: Option<&str>) -> Result<Open> {
+        let mut page = directory.children(path, after, PAGE)?;
         let more = page.len() == PAGE as usize;
         let after = page.last().filter(|_| more).map(|entry| name(&entry.path).to_string());
         page.reverse();
-        Ok(Open { path, page, after })
+        Ok(Open { path: path.to_string(), page, after })
     }
 
     /// Takes one entry; returns whether it is a directory to go into.

@@ -40,7 +40,7 @@ impl Source for Filesystem {
         backup::backup(&config, &backup)
     }
 
-    async fn restore(_config: Config, restore: Restore) -> Result<()> {
+    async fn restore(_config: Option<Config>, restore: Restore) -> Result<()> {
         restore::restore(&restore)
     }
 }

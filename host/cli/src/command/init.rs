@@ -15,9 +15,13 @@ use crate::ui;
 const OWNER_KEY: &str = "owner.key";
 
 pub(crate) async fn init(global: &Global, args: &InitArgs) -> anyhow::Result<Exit> {
-    let recipients = owners(args)?;
     let file = global.config.clone().unwrap_or_else(config::default_file);
-    let written = write_config(&file, args)?;
+    let text = new_config(&file, args)?;
+    let recipients = owners(args)?;
+    let written = text.is_some();
+    if let Some(text) = text {
+        write_config(&file, &text)?;
+    }
     let made = make(&file, recipients).await;
     if made.is_err() && written {
         // What was made for a repository that there is not would only be in the way.
@@ -88,28 +92,30 @@ fn owners(args: &InitArgs) -> anyhow::Result<Vec<Recipient>> {
     args.owner.iter().map(parse).collect()
 }
 
-/// Writes a configuration to start from, unless there is one; tells whether it did.
-fn write_config(file: &Path, args: &InitArgs) -> anyhow::Result<bool> {
+/// A configuration to start from, unless there is one.
+fn new_config(file: &Path, args: &InitArgs) -> anyhow::Result<Option<String>> {
     if file.exists() {
         if args.url.is_some() {
             return Err(Error::invalid(format!("there is a configuration {} already", file.display()))
                 .hinted("leave out the URL to use the one in it, or name another file with `--config`")
                 .into());
         }
-        return Ok(false);
+        return Ok(None);
     }
     let Some(url) = &args.url else {
         return Err(Error::invalid("where shall the repository be?")
             .hinted("dozo init file:///absolute/directory")
             .into());
     };
-    let text = TEMPLATE.replace("{url}", &toml::Value::from(url.as_str()).to_string());
+    Ok(Some(TEMPLATE.replace("{url}", &toml::Value::from(url.as_str()).to_string())))
+}
+
+fn write_config(file: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(parent) = file.parent() {
         std::fs::create_dir_all(parent)
             .map_err(|e| Error::io(format!("make the directory {}", parent.display()), e))?;
     }
-    write_new(file, &text, 0o644)?;
-    Ok(true)
+    write_new(file, text, 0o644)
 }
 
 fn write_key(file: &Path, text: &str) -> anyhow::Result<()> {

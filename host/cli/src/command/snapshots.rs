@@ -29,7 +29,7 @@ fn print(snapshots: &[(&ObjectId, &Snapshot)]) {
         return;
     }
     ui::line(format!(
-        "{:8}  {:19}  {:20}  {:12}  {:>9}  {:>10}  {:>10}  ",
+        "{:8}  {:19}  {:20}  {:12}  {:>9}  {:>10}  {:>10}",
         "id", "time", "job", "host", "entries", "size", "new"
     ));
     for (id, snapshot) in snapshots {

@@ -61,7 +61,7 @@ impl Loaded {
     pub(crate) fn jobs<'a>(&'a self, named: &'a [String]) -> anyhow::Result<Vec<(&'a str, &'a JobTable)>> {
         if named.is_empty() {
             if self.config.job.is_empty() {
-                let message = "there is no job in this configuration";
+                let message = format!("there is no job in {}", self.file.display());
                 return Err(self.fault(&[], message).hinted("add a table `[job.NAME]`; `dozo init` shows one").into());
             }
             return Ok(self.config.job.iter().map(|(name, job)| (name.as_str(), job)).collect());
@@ -73,7 +73,7 @@ impl Loaded {
     pub(crate) fn job(&self, name: &str) -> anyhow::Result<&JobTable> {
         self.config.job.get(name).ok_or_else(|| {
             let known = self.config.job.keys().map(String::as_str);
-            let error = self.fault(&[], format!("there is no job `{name}` in this configuration"));
+            let error = self.fault(&[], format!("there is no job `{name}` in {}", self.file.display()));
             error.hinted(place::did_you_mean(name, known)).into()
         })
     }

@@ -36,6 +36,11 @@ impl ConfigError {
         self.hint.as_deref()
     }
 
+    /// What is wrong, without the place.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// File and line, for machines.
     pub(crate) fn file_and_line(&self) -> Option<(&Path, usize)> {
         self.place.as_ref().map(|place| (place.file.as_path(), place.line))
@@ -74,13 +79,7 @@ pub(super) fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> Con
 /// A complaint about the value at a path of keys; about as much of the path as there is.
 pub(super) fn fault(file: &Path, text: &str, keys: &[&str], message: String) -> ConfigError {
     let span = DeTable::parse(text).ok().and_then(|table| span_of(table.get_ref(), keys));
-    let place = span.and_then(|span| place(file, text, span));
-    let place = place.or_else(|| {
-        let file = file.to_path_buf();
-        let first = text.lines().next().unwrap_or_default().to_string();
-        Some(Place { file, line: 1, column: 1, text: first, width: 1 })
-    });
-    ConfigError { message, place, hint: None }
+    ConfigError { message, place: span.and_then(|span| place(file, text, span)), hint: None }
 }
 
 /// A sentence that names what was probably meant.

@@ -15,11 +15,17 @@ pub(crate) fn print(error: &anyhow::Error) {
 
 /// Prints an error as JSON, for `--json`.
 pub(crate) fn print_json(error: &anyhow::Error) {
-    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    let plain = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<ConfigError>() {
+        Some(error) => error.message().to_string(),
+        None => cause.to_string(),
+    };
+    let mut messages = error.chain().map(plain);
+    let message = messages.next().unwrap_or_default();
+    let causes: Vec<String> = messages.collect();
     let place = error.chain().find_map(|cause| cause.downcast_ref::<ConfigError>()?.file_and_line());
     let value = serde_json::json!({
         "schema": "dozo/error/1",
-        "message": error.to_string(),
+        "message": message,
         "causes": causes,
         "hint": error.chain().find_map(hint_of),
         "file": place.map(|(file, _)| file.display().to_string()),

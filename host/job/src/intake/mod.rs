@@ -1,18 +1,27 @@
 //! The snapshot in the making, as a source sees it. Holds the source to its word: whatever it began it must finish or
 //! omit, every count it names is compared, and the first thing that went wrong decides the run.
 
+mod batch;
+mod rules;
+mod tally;
+mod writer;
+
 use std::collections::HashMap;
-use std::io::Read;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use dozo_repository::limits::{CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, OMITTED_NAMED_MAX};
 use dozo_repository::{Cutting, Entry, EntryKind, Error, Result, SnapshotReader, StoredEntry, View, Writer, path};
 
-use crate::limits::{ATTRIBUTES, BATCH_ENTRIES, NAMES_IN_MESSAGE, PAGE_ENTRIES, READ_BYTES, TEXT_BYTES};
+use crate::limits::PAGE_ENTRIES;
 use crate::port::{self, Content};
 use crate::progress::Progress;
+
+use batch::take_all;
+use rules::{check_batch, check_entry, check_text, nothing, push_bounded, unresolved};
+use tally::Tally;
+use writer::RunEntryWriter;
 
 /// The snapshots of this very job that may serve as previous ones, newest last.
 pub(crate) struct History {
@@ -66,31 +75,6 @@ struct State {
     changed: Tally,
     /// What no later call can mend.
     broken: Option<Error>,
-}
-
-/// How often something happened, and to which entry first.
-#[derive(Default)]
-struct Tally {
-    count: u64,
-    first: String,
-}
-
-impl Tally {
-    fn add(&mut self, path: &str) {
-        if self.count == 0 {
-            self.first = path::shown(path);
-        }
-        self.count += 1;
-    }
-
-    /// A note about it, if it happened at all.
-    fn note(&self, what: &str) -> Option<String> {
-        match self.count {
-            0 => None,
-            1 => Some(format!("{what}: `{}`", self.first)),
-            count => Some(format!("{what}: {count} entries, the first is `{}`", self.first)),
-        }
-    }
 }
 
 /// What a source told beside its entries.
@@ -356,193 +340,4 @@ impl port::Intake for SharedIntake {
     fn progress(&self, done: u64, total: Option<u64>) {
         self.0.progress.set(done, total);
     }
-}
-
-/// An item of a batch until somebody takes it.
-type Slot = Mutex<Option<(Entry, Content)>>;
-
-/// Reads a batch on several threads: each takes the next entry that nobody has taken.
-async fn take_all(intake: &Arc<RunIntake>, batch: Vec<(Entry, Content)>) -> Vec<Result<u64>> {
-    let count = batch.len();
-    let entries: Arc<Vec<Slot>> = Arc::new(batch.into_iter().map(|item| Mutex::new(Some(item))).collect());
-    let next = Arc::new(AtomicUsize::new(0));
-    let threads = (0..intake.readers.min(count)).map(|_| {
-        let (intake, entries, next) = (intake.clone(), entries.clone(), next.clone());
-        tokio::task::spawn_blocking(move || {
-            let (mut buffer, mut done) = (vec![0; READ_BYTES], Vec::new());
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(slot) = entries.get(number) else { return done };
-                let item = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let Some((entry, content)) = item else { return done };
-                done.push((number, take_one(&intake, entry, content, &mut buffer)));
-            }
-        })
-    });
-    let threads: Vec<_> = threads.collect();
-    let mut results: Vec<Result<u64>> =
-        (0..count).map(|_| Err(Error::internal("a thread that reads contents panicked"))).collect();
-    for thread in threads {
-        for (number, result) in thread.await.unwrap_or_default() {
-            results[number] = result;
-        }
-    }
-    results
-}
-
-/// Reads one entry; one that cannot be read waits to be omitted or put again.
-fn take_one(intake: &RunIntake, entry: Entry, content: Content, buffer: &mut [u8]) -> Result<u64> {
-    check_entry(&entry).map_err(|e| intake.broke(e))?;
-    let path = entry.path.clone();
-    let result = intake.take(entry, content, buffer);
-    match &result {
-        Ok(_) => intake.accept(&path),
-        Err(why) => {
-            intake.state().unresolved.insert(path, Some(why.chain()));
-        }
-    }
-    result
-}
-
-/// The writer of one entry.
-struct RunEntryWriter {
-    intake: SharedIntake,
-    path: String,
-    /// None while its content is read on another thread.
-    writer: Option<dozo_repository::EntryWriter>,
-}
-
-impl RunEntryWriter {
-    fn writer(&mut self) -> Result<&mut dozo_repository::EntryWriter> {
-        let gone = || Error::invalid(format!("`{}` was written to after an error", path::shown(&self.path)));
-        self.writer.as_mut().ok_or_else(gone)
-    }
-}
-
-#[async_trait]
-impl port::EntryWriter for RunEntryWriter {
-    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let intake = self.intake.clone();
-        self.writer()?.write(bytes).await.map_err(|e| intake.0.broke(e))
-    }
-
-    async fn append(&mut self, mut content: Content) -> Result<u64> {
-        self.writer()?;
-        let (Some(mut writer), intake) = (self.writer.take(), self.intake.clone()) else {
-            return Err(Error::internal("a writer that was just there is gone"));
-        };
-        let appended = tokio::task::spawn_blocking(move || {
-            let (mut buffer, before) = (vec![0; READ_BYTES], writer.length());
-            loop {
-                let read = content.read(&mut buffer).map_err(|e| Error::io("read the content", e))?;
-                if read == 0 {
-                    let appended = writer.length() - before;
-                    return Ok((writer, appended));
-                }
-                writer.write_blocking(&buffer[..read]).map_err(|e| intake.0.broke(e))?;
-            }
-        });
-        let appended =
-            appended.await.unwrap_or_else(|_| Err(Error::internal("a thread that reads a content panicked")));
-        match appended {
-            Ok((writer, appended)) => {
-                self.writer = Some(writer);
-                Ok(appended)
-            }
-            Err(error) => {
-                self.intake.0.state().unresolved.insert(self.path.clone(), Some(error.chain()));
-                Err(error)
-            }
-        }
-    }
-
-    async fn append_previous(&mut self, path: &str, offset: u64, length: u64) -> Result<()> {
-        let Some((reader, stored)) = self.intake.0.find(path).await? else {
-            let shown = path::shown(path);
-            return Err(Error::invalid(format!("`{shown}` is not in the previous snapshot, or its content is gone")));
-        };
-        let extents = reader.range(&stored, offset, length).await?;
-        let intake = self.intake.clone();
-        self.writer()?.append(&extents).await.map_err(|e| intake.0.broke(e))
-    }
-
-    async fn finish(mut self: Box<Self>, bytes: u64) -> Result<()> {
-        let written = self.writer()?.length();
-        if written != bytes {
-            let shown = path::shown(&self.path);
-            return Err(self.intake.0.broke(Error::corrupt(format!(
-                "`{shown}` has {written} bytes, but the plugin says that it wrote {bytes}"
-            ))));
-        }
-        let Some(writer) = self.writer.take() else {
-            return Err(Error::internal("a writer that was just there is gone"));
-        };
-        writer.finish().await.map_err(|e| self.intake.0.broke(e))?;
-        self.intake.0.accept(&self.path);
-        Ok(())
-    }
-}
-
-/// A snapshot without an entry is no backup, whatever the plugin says of it (restic#5667, borg#5144).
-fn nothing(omitted: &[(String, String)]) -> Error {
-    match omitted.first() {
-        Some((path, why)) => {
-            Error::denied(format!("nothing could be read; the first is `{}`: {why}", path::shown(path)))
-        }
-        None => Error::corrupt("the source has no entry at all")
-            .hinted("an empty source is most often one that is not mounted, or a wrong path"),
-    }
-}
-
-/// Which entries were begun and left.
-fn unresolved(entries: &HashMap<String, Option<String>>) -> Error {
-    let mut names: Vec<&String> = entries.keys().collect();
-    names.sort();
-    let told = |name: &&String| match &entries[*name] {
-        Some(why) => format!("`{}` ({why})", path::shown(name)),
-        None => format!("`{}`", path::shown(name)),
-    };
-    let mut list: Vec<String> = names.iter().take(NAMES_IN_MESSAGE).map(told).collect();
-    if names.len() > NAMES_IN_MESSAGE {
-        list.push(format!("{} more", names.len() - NAMES_IN_MESSAGE));
-    }
-    Error::internal(format!("the plugin said it was done, but neither finished nor omitted {}", list.join(", ")))
-}
-
-/// What a snapshot can hold, and a restore can make again.
-fn check_entry(entry: &Entry) -> Result<()> {
-    path::check(&entry.path)?;
-    let shown = || path::shown(&entry.path);
-    if entry.modified.is_some_and(|time| time.nanoseconds > 999_999_999) {
-        return Err(Error::invalid(format!("`{}` has a time with more than 999,999,999 nanoseconds", shown())));
-    }
-    if entry.posix.as_ref().is_some_and(|posix| posix.mode > 0o7777) {
-        return Err(Error::invalid(format!("`{}` has a mode beyond 0o7777", shown())));
-    }
-    if let EntryKind::Hardlink(target) = &entry.kind {
-        path::check(target).map_err(|e| e.context(format!("the hard link `{}` points wrong", shown())))?;
-    }
-    Ok(())
-}
-
-fn check_batch(length: usize) -> Result<()> {
-    if length <= BATCH_ENTRIES {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("a batch of {length} entries; at most {BATCH_ENTRIES} go into one")))
-}
-
-fn check_text(noun: &str, text: &str) -> Result<()> {
-    if text.len() <= TEXT_BYTES {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("{noun} has {} bytes; at most {TEXT_BYTES} are kept", text.len())))
-}
-
-fn push_bounded(list: &mut Vec<(String, String)>, name: String, value: String, noun: &str) -> Result<()> {
-    if list.len() >= ATTRIBUTES {
-        return Err(Error::invalid(format!("more than {ATTRIBUTES} {noun}")));
-    }
-    list.push((name, value));
-    Ok(())
 }

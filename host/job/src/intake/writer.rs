@@ -1,0 +1,89 @@
+//! The content of one entry in the making.
+
+use std::io::Read;
+
+use async_trait::async_trait;
+use dozo_repository::{Error, Result, path};
+
+use super::SharedIntake;
+use crate::limits::READ_BYTES;
+use crate::port::{self, Content};
+
+/// The writer of one entry.
+pub(super) struct RunEntryWriter {
+    pub(super) intake: SharedIntake,
+    pub(super) path: String,
+    /// None while its content is read on another thread.
+    pub(super) writer: Option<dozo_repository::EntryWriter>,
+}
+
+impl RunEntryWriter {
+    fn writer(&mut self) -> Result<&mut dozo_repository::EntryWriter> {
+        let gone = || Error::invalid(format!("`{}` was written to after an error", path::shown(&self.path)));
+        self.writer.as_mut().ok_or_else(gone)
+    }
+}
+
+#[async_trait]
+impl port::EntryWriter for RunEntryWriter {
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let intake = self.intake.clone();
+        self.writer()?.write(bytes).await.map_err(|e| intake.0.broke(e))
+    }
+
+    async fn append(&mut self, mut content: Content) -> Result<u64> {
+        self.writer()?;
+        let (Some(mut writer), intake) = (self.writer.take(), self.intake.clone()) else {
+            return Err(Error::internal("a writer that was just there is gone"));
+        };
+        let appended = tokio::task::spawn_blocking(move || {
+            let (mut buffer, before) = (vec![0; READ_BYTES], writer.length());
+            loop {
+                let read = content.read(&mut buffer).map_err(|e| Error::io("read the content", e))?;
+                if read == 0 {
+                    let appended = writer.length() - before;
+                    return Ok((writer, appended));
+                }
+                writer.write_blocking(&buffer[..read]).map_err(|e| intake.0.broke(e))?;
+            }
+        });
+        let appended =
+            appended.await.unwrap_or_else(|_| Err(Error::internal("a thread that reads a content panicked")));
+        match appended {
+            Ok((writer, appended)) => {
+                self.writer = Some(writer);
+                Ok(appended)
+            }
+            Err(error) => {
+                self.intake.0.state().unresolved.insert(self.path.clone(), Some(error.chain()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn append_previous(&mut self, path: &str, offset: u64, length: u64) -> Result<()> {
+        let Some((reader, stored)) = self.intake.0.find(path).await? else {
+            let shown = path::shown(path);
+            return Err(Error::invalid(format!("`{shown}` is not in the previous snapshot, or its content is gone")));
+        };
+        let extents = reader.range(&stored, offset, length).await?;
+        let intake = self.intake.clone();
+        self.writer()?.append(&extents).await.map_err(|e| intake.0.broke(e))
+    }
+
+    async fn finish(mut self: Box<Self>, bytes: u64) -> Result<()> {
+        let written = self.writer()?.length();
+        if written != bytes {
+            let shown = path::shown(&self.path);
+            return Err(self.intake.0.broke(Error::corrupt(format!(
+                "`{shown}` has {written} bytes, but the plugin says that it wrote {bytes}"
+            ))));
+        }
+        let Some(writer) = self.writer.take() else {
+            return Err(Error::internal("a writer that was just there is gone"));
+        };
+        writer.finish().await.map_err(|e| self.intake.0.broke(e))?;
+        self.intake.0.accept(&self.path);
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! A plugin that does, on demand, what no plugin should: each `act` is one way to go wrong or to do harm. The test of
+//! each stands in tests/it/hostile.rs.
+#![allow(clippy::print_stderr, reason = "what it writes to standard error is what the tests look for")]
+
+mod harm;
+mod lies;
+
+use dozo_sdk::prelude::*;
+
+/// What to do.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// The name of an act.
+    act: String,
+    /// Something that must not be told.
+    #[serde(default)]
+    #[schemars(extend("writeOnly" = true))]
+    secret: Option<String>,
+    /// A path that was not granted.
+    #[serde(default)]
+    path: String,
+}
+
+struct Hostile;
+
+impl Source for Hostile {
+    type Config = Config;
+    const INFO: Info = Info { name: "hostile", version: "0.1.0", summary: "misbehaves on demand" };
+
+    fn needs(config: &Config) -> Result<Needs> {
+        let mut needs = Needs { network: vec![], read: vec![], write: vec![], programs: vec![] };
+        match config.act.as_str() {
+            "needs-network" => needs.network.push("db.internal:5432".into()),
+            "needs-trap" => panic!("no needs for you"),
+            _ => {}
+        }
+        Ok(needs)
+    }
+
+    async fn backup(config: Config, backup: Backup) -> Result<()> {
+        backup.identify("hostile")?;
+        // Something good first: nothing of it may survive.
+        let mut writer = backup.file("good.txt").create();
+        writer.write_all(&[b'g'; 100_000])?;
+        writer.finish()?;
+        eprintln!("about to {}", config.act);
+        match lies::act(&config, &backup).await {
+            Some(result) => result,
+            None => harm::act(&config, &backup).await,
+        }
+    }
+
+    async fn restore(config: Option<Config>, restore: Restore) -> Result<()> {
+        match config.map(|config| config.act).as_deref() {
+            Some("restore-nothing") => Ok(()),
+            Some("restore-half") => {
+                for entry in restore.entries("").take(1) {
+                    read_all(&restore.read(&entry?.path, 0)?)?;
+                }
+                Ok(())
+            }
+            Some("restore-outside") => lies::restore_outside(&restore),
+            _ => Err(Error::Unsupported("hostile restores only to do harm".into())),
+        }
+    }
+}
+
+fn read_all(content: &Content) -> Result<u64> {
+    let mut total = 0;
+    loop {
+        let piece = content.read(1 << 20)?;
+        if piece.is_empty() {
+            return Ok(total);
+        }
+        total += piece.len() as u64;
+    }
+}
+
+dozo_sdk::export!(Hostile);
