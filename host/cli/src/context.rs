@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::args::{Global, IdentityArgs};
-use crate::config::{Config, JobTable, Loaded, ResolvedConfig, Secrecy};
+use crate::config::{JobTable, Loaded, ResolvedConfig, Secrecy};
 
 /// Key files are a few lines.
 const KEY_BYTES_MAX: u64 = 64 << 10;
@@ -38,7 +38,7 @@ impl Context {
     /// Reads the configuration.
     pub(crate) fn load(global: &Global) -> anyhow::Result<Self> {
         let loaded = Loaded::read(global.config.as_deref())?;
-        let cache_dir = cache_dir(&loaded.config)?;
+        let cache_dir = cache_dir(Some(&loaded))?;
         Ok(Context { loaded, cache_dir })
     }
 
@@ -90,11 +90,7 @@ impl Context {
 
     /// The plugin engine.
     pub(crate) fn plugins(&self) -> anyhow::Result<PluginShelf> {
-        let directory = match &self.loaded.config.plugin_dir {
-            Some(directory) => self.loaded.path(directory),
-            None => default_plugin_dir()?,
-        };
-        Ok(PluginShelf { plugins: Plugins::new(self.cache_dir.join("plugins"))?, directory, known: HashMap::new() })
+        PluginShelf::open(Some(&self.loaded))
     }
 
     /// A job's configuration, checked against its plugin, and what it is permitted.
@@ -191,6 +187,13 @@ pub(crate) struct PluginShelf {
 }
 
 impl PluginShelf {
+    /// The shelf that the configuration names, or the usual one.
+    pub(crate) fn open(loaded: Option<&Loaded>) -> anyhow::Result<Self> {
+        let named = loaded.and_then(|loaded| Some(loaded.path(loaded.config.plugin_dir.as_ref()?)));
+        let directory = named.map_or_else(default_plugin_dir, Ok)?;
+        Ok(PluginShelf { plugins: Plugins::new(cache_dir(loaded)?.join("plugins"))?, directory, known: HashMap::new() })
+    }
+
     /// The plugin of this name, or of the component at this path.
     pub(crate) async fn get(&mut self, name: &str) -> anyhow::Result<Plugin> {
         if let Some(plugin) = self.known.get(name) {
@@ -265,9 +268,9 @@ fn read_key(file: &Path) -> Result<Zeroizing<String>, Error> {
     Ok(Zeroizing::new(std::fs::read_to_string(file).map_err(failed)?))
 }
 
-fn cache_dir(config: &Config) -> anyhow::Result<PathBuf> {
-    if let Some(directory) = &config.cache_dir {
-        return Ok(directory.clone());
+fn cache_dir(loaded: Option<&Loaded>) -> anyhow::Result<PathBuf> {
+    if let Some(directory) = loaded.and_then(|loaded| Some(loaded.path(loaded.config.cache_dir.as_ref()?))) {
+        return Ok(directory);
     }
     if let Some(user) = std::env::var_os("XDG_CACHE_HOME").filter(|dir| Path::new(dir).is_absolute()) {
         return Ok(Path::new(&user).join("dozo"));

@@ -5,6 +5,8 @@ mod args;
 mod command;
 mod config;
 mod context;
+#[cfg(test)]
+mod documents;
 mod exit;
 mod ui;
 

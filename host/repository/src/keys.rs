@@ -195,15 +195,20 @@ pub struct ReadKeys {
 }
 
 impl ReadKeys {
-    /// Takes the data identity out of a key document, after it was held against the repository.
-    pub(crate) fn add(&mut self, document: &KeyDocument, repository: RepositoryId) -> Result<()> {
-        let commits = Secret::from_hex(&document.secret)?.repository();
-        if document.repository != repository || commits != repository {
-            return Err(Error::corrupt("the key document belongs to another repository"));
-        }
+    /// Takes the data identity out of a key document that was checked.
+    pub(crate) fn add(&mut self, document: &KeyDocument) -> Result<()> {
         self.data.push(identity(&document.data_identity, "the key document's data identity")?);
         Ok(())
     }
+}
+
+/// Holds what a key document says against the repository that is expected.
+pub(crate) fn check_key(document: &KeyDocument, repository: RepositoryId) -> Result<()> {
+    let commits = Secret::from_hex(&document.secret)?.repository();
+    if document.repository != repository || commits != repository {
+        return Err(Error::corrupt("the key document belongs to another repository"));
+    }
+    Ok(())
 }
 
 fn identity(text: &str, noun: &str) -> Result<x25519::Identity> {
@@ -250,9 +255,8 @@ mod tests {
     fn a_key_document_of_another_repository_is_refused() {
         let keys = new_keys();
         let document = keys.document(&x25519::Identity::generate().to_public());
-        let mut read = ReadKeys { data: Vec::new() };
-        assert!(read.add(&document, Secret::new([6; 32]).repository()).is_err());
-        assert!(read.add(&document, keys.host.repository).is_ok());
+        assert!(check_key(&document, Secret::new([6; 32]).repository()).is_err());
+        assert!(check_key(&document, keys.host.repository).is_ok());
     }
 
     #[test]

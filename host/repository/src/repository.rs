@@ -16,7 +16,7 @@ use crate::format::record::RunRecord;
 use crate::format::snapshot::Snapshot;
 use crate::id::{HostUid, JobUid, ObjectId, RepositoryId};
 use crate::index::Index;
-use crate::keys::{HostKey, Keyring, NewKeys, OwnerKey, ReadKeys, Secret, owner_name};
+use crate::keys::{HostKey, Keyring, NewKeys, OwnerKey, ReadKeys, Secret, check_key, owner_name};
 use crate::limits::{INDEX_BODY_MAX, KEY_BODY_MAX, READS_IN_FLIGHT, SNAPSHOT_BODY_MAX};
 use crate::reader::SnapshotReader;
 use crate::seal::Sealed;
@@ -143,30 +143,39 @@ impl Repository {
     /// Opens content with an owner's key.
     ///
     /// # Errors
-    /// [`Denied`](Kind::Denied) if no key document opens with it, [`Corrupt`](Kind::Corrupt) if one that does was
-    /// tampered with.
+    /// [`Denied`](Kind::Denied) if no key document opens with it, [`Corrupt`](Kind::Corrupt) if those that do are not this
+    /// repository's.
     pub async fn unlock(&self, owner: &OwnerKey) -> Result<ReadKeys> {
         if owner.repository.is_some_and(|id| id != self.id()) {
             return Err(Error::denied("the owner key belongs to another repository"));
         }
-        let mut keys = ReadKeys { data: Vec::new() };
+        let (mut keys, mut refused) = (ReadKeys { data: Vec::new() }, None);
         for object in self.store().list("keys").await? {
             let sealed = self.store().get(&object.name, KEY_BODY_MAX as u64).await?;
-            let body = match document::open_unproven(&sealed, &owner.identities(), KEY_BODY_MAX) {
-                Err(e) if e.kind() == Kind::Denied => continue,
-                opened => opened.map_err(|e| e.context(format!("open {}", object.name)))?,
-            };
-            let document = KeyDocument::parse(&body).map_err(|e| e.context(format!("open {}", object.name)))?;
-            keys.add(&document, self.id()).map_err(|e| e.context(format!("open {}", object.name)))?;
-            let place = Place::Key { epoch: document.epoch, owner: owner_name(&document.owner) };
-            document::open(&place, &sealed, self.keyring(), &owner.identities(), KEY_BODY_MAX)
-                .map_err(|e| e.context(format!("open {}", object.name)))?;
+            match self.open_key(&sealed, owner) {
+                Ok(document) => keys.add(&document)?,
+                Err(e) if e.kind() == Kind::Denied => {}
+                // Whoever can write to the store can put such a document; it must not keep the owner from the others.
+                Err(e) => refused = Some(e.context(format!("open {}", object.name))),
+            }
         }
-        if keys.data.is_empty() {
-            return Err(Error::denied("no key document of the repository opens with this owner key")
-                .hinted("use the owner key that `dozo init` made with this repository"));
+        match (keys.data.is_empty(), refused) {
+            (false, _) => Ok(keys),
+            (true, Some(refused)) => Err(refused),
+            (true, None) => Err(Error::denied("no key document of the repository opens with this owner key")
+                .hinted("use the owner key that `dozo init` made with this repository")),
         }
-        Ok(keys)
+    }
+
+    /// Opens a key document and holds it against the repository: first what it says, then its code, for which the secret
+    /// that it brings is needed.
+    fn open_key(&self, sealed: &[u8], owner: &OwnerKey) -> Result<KeyDocument> {
+        let body = document::open_unproven(sealed, &owner.identities(), KEY_BODY_MAX)?;
+        let document = KeyDocument::parse(&body)?;
+        check_key(&document, self.id())?;
+        let place = Place::Key { epoch: document.epoch, owner: owner_name(&document.owner) };
+        document::open(&place, sealed, self.keyring(), &owner.identities(), KEY_BODY_MAX)?;
+        Ok(document)
     }
 
     /// Reads all that the repository says of itself: snapshots, indexes, packs; in this order, which is that of writing

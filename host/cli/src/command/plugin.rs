@@ -3,21 +3,21 @@
 use serde_json::Value;
 
 use crate::args::{Global, PluginCommand, PluginInfoArgs};
-use crate::config::Secrecy;
-use crate::context::Context;
+use crate::config::{Loaded, Secrecy};
+use crate::context::PluginShelf;
 use crate::exit::Exit;
 use crate::ui;
 
 pub(crate) async fn plugin(global: &Global, command: &PluginCommand) -> anyhow::Result<Exit> {
-    let context = Context::load(global)?;
+    let loaded = Loaded::read_if_any(global.config.as_deref())?;
+    let plugins = PluginShelf::open(loaded.as_ref())?;
     match command {
-        PluginCommand::List => list(global, &context).await,
-        PluginCommand::Info(args) => info(global, &context, args).await,
+        PluginCommand::List => list(global, plugins).await,
+        PluginCommand::Info(args) => info(global, loaded.as_ref(), plugins, args).await,
     }
 }
 
-async fn list(global: &Global, context: &Context) -> anyhow::Result<Exit> {
-    let mut plugins = context.plugins()?;
+async fn list(global: &Global, mut plugins: PluginShelf) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
     for name in plugins.names()? {
         match plugins.get(&name).await {
@@ -41,14 +41,21 @@ async fn list(global: &Global, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-async fn info(global: &Global, context: &Context, args: &PluginInfoArgs) -> anyhow::Result<Exit> {
-    let plugin = context.plugins()?.get(&args.plugin).await?;
+async fn info(
+    global: &Global,
+    loaded: Option<&Loaded>,
+    mut plugins: PluginShelf,
+    args: &PluginInfoArgs,
+) -> anyhow::Result<Exit> {
+    let plugin = plugins.get(&args.plugin).await?;
     let (stamp, about) = (plugin.stamp(), plugin.description());
     let schema: Value = serde_json::from_str(&about.config_schema)?;
     let mut needs = Vec::new();
-    for (name, job) in context.loaded.config.job.iter().filter(|(_, job)| job.plugin == args.plugin) {
-        let resolved = context.loaded.resolve(name, job, &about.config_schema, Secrecy::Pretend)?;
-        needs.push((name, plugin.needs(&resolved.json, resolved.secrets).await?));
+    if let Some(loaded) = loaded {
+        for (name, job) in loaded.config.job.iter().filter(|(_, job)| job.plugin == args.plugin) {
+            let resolved = loaded.resolve(name, job, &about.config_schema, Secrecy::Pretend)?;
+            needs.push((name, plugin.needs(&resolved.json, resolved.secrets).await?));
+        }
     }
     if global.json {
         let needs: serde_json::Map<String, Value> = needs

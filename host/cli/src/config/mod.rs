@@ -44,6 +44,11 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// The same, but none where nobody named a file and there is none: for commands that can do without.
+    pub(crate) fn read_if_any(named: Option<&Path>) -> anyhow::Result<Option<Self>> {
+        if named.is_none() && usual().is_none() { Ok(None) } else { Loaded::read(named).map(Some) }
+    }
+
     /// A path of the configuration: relative ones are relative to its file.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         match self.file.parent() {
@@ -97,11 +102,14 @@ fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(named) = named {
         return Ok(named.to_path_buf());
     }
-    let usual = DEFAULT_FILES.iter().map(Path::new).find(|file| file.exists());
-    usual.map(Path::to_path_buf).ok_or_else(|| {
+    usual().map(Path::to_path_buf).ok_or_else(|| {
         let message = format!("there is no configuration: neither {} nor {}", DEFAULT_FILES[0], DEFAULT_FILES[1]);
         dozo_job::Error::invalid(message).hinted("`dozo init` writes one; `--config FILE` names another").into()
     })
+}
+
+fn usual() -> Option<&'static Path> {
+    DEFAULT_FILES.iter().map(Path::new).find(|file| file.exists())
 }
 
 /// Where a new configuration goes if nobody says.
