@@ -4,7 +4,11 @@
 
 mod house;
 
+mod contract;
+mod cost;
+mod documents;
 mod filesystem;
 mod hostile;
+mod recover;
 mod rules;
 mod transcripts;

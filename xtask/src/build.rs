@@ -61,6 +61,16 @@ pub(crate) fn guests() -> Result<()> {
     Ok(())
 }
 
+/// Builds the measuring program beside the host; returns its path.
+pub(crate) fn bench(profile: Profile) -> Result<PathBuf> {
+    say("building the measuring program");
+    // Together with the host, so that both share every crate that they depend on.
+    let mut arguments = vec!["build", "--package", "dozo", "--package", "dozo-bench"];
+    arguments.extend((profile == Profile::Release).then_some("--release"));
+    run(&mut cargo(&arguments))?;
+    Ok(target().join(profile.directory()).join("dozo-bench"))
+}
+
 /// Where cargo puts things.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))

@@ -1,10 +1,12 @@
 //! The one toolbox: builds plugins and host, shows that they work, runs the tests, measures. `cargo xtask --help`.
 
+mod bench;
 mod build;
 mod compare;
 mod quickstart;
 mod shell;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -40,8 +42,20 @@ enum Task {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Measure, beside other programs or in parts; the tables of docs/BENCHMARKS.md
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Write the generated documents anew: docs/cli.md, docs/config.schema.json
     Docs,
+    /// Run a program, and write what it took to a file: so that it has a parent that had no other child
+    #[command(hide = true)]
+    Measure {
+        /// Where to write
+        report: std::path::PathBuf,
+        /// Program and arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -59,6 +73,8 @@ fn perform(task: Task) -> Result<()> {
         Task::Build { release } => build::all(if release { Profile::Release } else { Profile::Dev }).map(|_| ()),
         Task::Quickstart { directory } => quickstart::quickstart(&directory),
         Task::Test { filter } => test::test(filter.as_deref()),
+        Task::Bench(bench) => bench::perform(bench),
         Task::Docs => test::docs(),
+        Task::Measure { report, command } => bench::measure::alone(&report, &command),
     }
 }

@@ -4,12 +4,15 @@ use anyhow::Result;
 
 use crate::build::{self, Profile};
 use crate::shell::{cargo, run, say};
+use crate::tools;
 
 /// Builds what the tests run, runs them, then checks format, lints and documents.
 pub(crate) fn test(filter: Option<&str>) -> Result<()> {
     let built = build::all(Profile::Dev)?;
     build::guests()?;
+    build::bench(Profile::Dev)?;
     ensure_nextest()?;
+    tools::ensure();
     say("running the tests");
     let mut arguments = vec!["nextest", "run", "--workspace", "--no-tests=warn"];
     arguments.extend(filter);

@@ -1,0 +1,91 @@
+//! What the documents show must be so: every configuration in them is checked by the program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::house::House;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// The fenced blocks of a language in a document.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find(&format!("```{language}\n")) {
+        let block = &rest[begin + language.len() + 4..];
+        let end = block.find("\n```").unwrap();
+        found.push(block[..=end].to_string());
+        rest = &block[end + 4..];
+    }
+    found
+}
+
+/// The configuration, with a repository if it shows only a job, passes.
+fn check(name: &str, text: &str) {
+    let house = House::new();
+    let whole = if text.contains("[repository]") {
+        text.to_string()
+    } else {
+        format!("[repository]\nurl = \"file:///backup/dozo\"\nkey = \"host.key\"\n{text}")
+    };
+    let file = house.path("shown.toml");
+    fs::write(&file, whole).unwrap();
+    let said = house.dozo(&["config", "check", "--config", &file.display().to_string()]);
+    assert_eq!(said.code, 0, "{name}:\n{text}\n{}", said.err);
+}
+
+#[test]
+fn every_example_passes_the_check() {
+    let mut count = 0;
+    for item in fs::read_dir(root().join("examples")).unwrap() {
+        let path = item.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            check(&path.display().to_string(), &fs::read_to_string(&path).unwrap());
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn every_configuration_in_the_documents_passes_the_check() {
+    for name in ["README.md", "docs/GUIDE.md"] {
+        let shown = blocks(&fs::read_to_string(root().join(name)).unwrap(), "toml");
+        assert!(!shown.is_empty());
+        shown.iter().for_each(|block| check(name, block));
+    }
+}
+
+#[test]
+fn the_commands_in_the_documents_exist() {
+    let manual = fs::read_to_string(root().join("docs/cli.md")).unwrap();
+    for name in ["README.md", "docs/GUIDE.md", "docs/PLUGINS.md"] {
+        for block in blocks(&fs::read_to_string(root().join(name)).unwrap(), "console") {
+            for line in block.lines().filter_map(|line| line.strip_prefix("$ dozo ")) {
+                let mut words = line.split_whitespace();
+                let command = words.next().unwrap();
+                assert!(manual.contains(&format!("## `dozo {command}`")), "{name} shows `dozo {command}`");
+                for option in words.filter_map(|word| word.strip_prefix("--")) {
+                    let option = option.split(['=', '[']).next().unwrap();
+                    assert!(manual.contains(&format!("--{option}")), "{name} shows --{option}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_plugin_in_the_documents_is_the_one_of_the_sdk() {
+    let document = blocks(&fs::read_to_string(root().join("docs/PLUGINS.md")).unwrap(), "rust").remove(0);
+    let sdk = fs::read_to_string(root().join("sdk/src/lib.rs")).unwrap();
+    // The SDK's copy is compiled as a documentation test.
+    let compiled: Vec<&str> = sdk.lines().filter_map(|line| line.strip_prefix("//! ")).map(str::trim).collect();
+    for line in document.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("///")) {
+        assert!(
+            compiled.contains(&line) || line == "#[serde(deny_unknown_fields)]",
+            "not in the SDK's example: {line}"
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! Measuring: dozo beside its peers, and the sandbox beside no sandbox. What is measured, how, and what came out:
+//! docs/BENCHMARKS.md.
+
+mod files;
+pub(crate) mod measure;
+mod peers;
+mod sandbox;
+mod table;
+mod tree;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Subcommand};
+
+use crate::build;
+use crate::shell::say;
+
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Back up, back up again and restore a directory with tar, zstd and age, with restic, and with dozo
+    Files(Options),
+    /// What the sandbox costs: the filesystem plugin beside the same work without a plugin; loading a component
+    Sandbox(Options),
+}
+
+/// On what, and how often.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A small tree and one round: shows that it works, not how fast
+    #[arg(long)]
+    small: bool,
+    /// Rounds; in each, everything that is compared runs once
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// What to back up; default is a copy of some 2 GB of /usr
+    directory: Option<PathBuf>,
+}
+
+pub(crate) fn perform(bench: Bench) -> Result<()> {
+    match bench {
+        Bench::Files(options) => files::files(&options),
+        Bench::Sandbox(options) => sandbox::sandbox(&options),
+    }
+}
+
+impl Options {
+    fn rounds(&self, default: usize) -> usize {
+        self.rounds.unwrap_or(if self.small { 1 } else { default }).max(1)
+    }
+
+    /// The directory to back up, and a sentence about it. Everything in it has been read once: the cache is warm.
+    fn data(&self) -> Result<(PathBuf, String)> {
+        let directory = match &self.directory {
+            Some(directory) => directory.canonicalize().with_context(|| format!("find {}", directory.display()))?,
+            None => tree::usr(self.small)?,
+        };
+        let seen = tree::read_all(&directory)?;
+        ensure!(seen.files > 0, "there is no file in {}", directory.display());
+        Ok((directory, seen.to_string()))
+    }
+}
+
+/// Where benchmarks keep everything. Copies of /usr have set-user-id programs in them: nobody else may get there.
+fn home() -> Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let home = build::target().join("bench");
+    fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700))?;
+    Ok(home)
+}
+
+/// A copy of the built program in a directory of its own, with the plugins if there are any: what is measured stays the
+/// same, whatever is built meanwhile.
+fn copied(program: &Path, to: &Path) -> Result<PathBuf> {
+    fresh(&to.join("plugins"))?;
+    let copy = |from: &Path, to: &Path| {
+        fs::copy(from, to).with_context(|| format!("copy {} to {}", from.display(), to.display())).map(|_| ())
+    };
+    let (plugins, name) = (program.with_file_name("plugins"), program.file_name().context("a program has a name")?);
+    copy(program, &to.join(name))?;
+    for item in fs::read_dir(&plugins).with_context(|| format!("list {}", plugins.display()))? {
+        let item = item?;
+        copy(&item.path(), &to.join("plugins").join(item.file_name()))?;
+    }
+    Ok(to.join(name))
+}
+
+/// An empty directory.
+fn fresh(directory: &Path) -> Result<()> {
+    remove(directory)?;
+    fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))
+}
+
+fn remove(directory: &Path) -> Result<()> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    fs::remove_dir_all(directory).with_context(|| format!("clear {}", directory.display()))
+}
+
+/// What the figures were measured on.
+fn say_machine() {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let field = |text: &str, name: &str, end: char| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_once(end).map_or("unknown", |(_, value)| value).trim().trim_matches('"').to_string()
+    };
+    let processor = field(&read("/proc/cpuinfo"), "model name", ':');
+    let memory = field(&read("/proc/meminfo"), "MemTotal", ':');
+    let kib: u64 = memory.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    let (system, kernel) = (field(&read("/etc/os-release"), "PRETTY_NAME", '='), read("/proc/sys/kernel/osrelease"));
+    say(format!(
+        "machine: {processor}, {} cores, {} GiB, {system}, Linux {}",
+        measure::cores(),
+        (kib + (1 << 19)) >> 20,
+        kernel.trim()
+    ));
+}
