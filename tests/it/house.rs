@@ -122,6 +122,11 @@ fn built(variable: &str, default: &str) -> PathBuf {
     path
 }
 
+/// How often to do something: a soak has time (`cargo xtask soak`).
+pub(crate) fn soak(normal: usize, long: usize) -> usize {
+    if std::env::var_os("DOZO_SOAK").is_some() { long } else { normal }
+}
+
 /// Whether this test runs as root; one that needs it says loudly that it does not.
 pub(crate) fn is_root(what: &str) -> bool {
     let root = rustix::process::geteuid().is_root();

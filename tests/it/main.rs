@@ -6,6 +6,7 @@ mod house;
 
 mod contract;
 mod cost;
+mod crash;
 mod documents;
 mod filesystem;
 mod hostile;
