@@ -8,6 +8,7 @@ pub mod port;
 mod progress;
 mod report;
 mod restore;
+pub mod retention;
 mod run;
 mod selection;
 mod stored;

@@ -1,5 +1,7 @@
 //! `dozo config`: the file alone.
 
+use std::collections::BTreeMap;
+
 use crate::args::{ConfigCommand, Global};
 use crate::config::{Config, Secrecy};
 use crate::context::{Context, store_directory};
@@ -25,11 +27,25 @@ async fn check(global: &Global) -> anyhow::Result<Exit> {
         let resolved = context.loaded.resolve(name, job, &plugin.description().config_schema, Secrecy::Pretend)?;
         context.check_grants(name, job, &plugin, &resolved).await?;
     }
+    let kept = kept(&context)?;
     let (file, jobs) = (context.loaded.file.display(), context.loaded.config.job.len());
     if global.json {
-        ui::json(&serde_json::json!({ "schema": "dozo/config-check/1", "file": file.to_string(), "jobs": jobs }))?;
+        let file = file.to_string();
+        let line =
+            serde_json::json!({ "schema": "dozo/config-check/1", "file": file, "jobs": jobs, "retention": kept });
+        ui::json(&line)?;
     } else {
         ui::line(format!("{file}: no mistakes, {}", ui::words::counted(jobs as u64, "job", "jobs")));
+        kept.iter().for_each(|(name, kept)| ui::line(format!("  {name} keeps {kept}")));
     }
     Ok(Exit::Done)
+}
+
+/// What each job's retention keeps, in words: an operator who wrote none is told that everything stays.
+fn kept(context: &Context) -> anyhow::Result<BTreeMap<&str, String>> {
+    let mut kept = BTreeMap::new();
+    for (name, job) in &context.loaded.config.job {
+        kept.insert(name.as_str(), context.loaded.retention(name, job)?.to_string());
+    }
+    Ok(kept)
 }

@@ -2,6 +2,7 @@
 
 mod place;
 mod raw;
+mod retention;
 mod secrets;
 mod validate;
 
@@ -41,6 +42,7 @@ impl Loaded {
         let config = raw::parse(&file, &text)?;
         let loaded = Loaded { file, text, config };
         loaded.check_names()?;
+        loaded.check_retention()?;
         Ok(loaded)
     }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::place::{self, ConfigError};
+use super::retention::RetentionTable;
 
 /// The configuration of one dozo host.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -20,6 +21,9 @@ pub(crate) struct Config {
     /// Private directory for compiled plugins and temporary files. Default: `dozo` in the user's cache directory,
     /// `/var/cache/dozo` for root.
     pub(crate) cache_dir: Option<PathBuf>,
+    /// What counts for every job that does not say otherwise.
+    #[serde(default)]
+    pub(crate) defaults: DefaultsTable,
     /// What is backed up, by name.
     #[serde(default)]
     pub(crate) job: BTreeMap<String, JobTable>,
@@ -39,6 +43,16 @@ pub(crate) struct RepositoryTable {
     pub(crate) host: Option<String>,
 }
 
+/// What counts for every job that does not say otherwise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DefaultsTable {
+    /// Where days begin, such as `"Asia/Tokyo"`. Default: UTC, never the machine's zone.
+    pub(crate) timezone: Option<String>,
+    /// Which snapshots are kept. Default: all.
+    pub(crate) retention: Option<RetentionTable>,
+}
+
 /// One source, what it may do, and what is asked of it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +62,10 @@ pub(crate) struct JobTable {
     /// Words that every snapshot of this job carries.
     #[serde(default)]
     pub(crate) tags: Vec<String>,
+    /// Which snapshots of this job are kept. It takes the place of the one in `[defaults]` as a whole.
+    pub(crate) retention: Option<RetentionTable>,
+    /// Where this job's days begin. Default: what `[defaults]` says.
+    pub(crate) timezone: Option<String>,
     /// The plugin's own table: `dozo plugin info NAME` prints its schema.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
