@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use dozo_job::port::Conflict;
 use dozo_job::{Clock, Error, Kind};
 use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Plugin, Plugins};
-use dozo_repository::{HostKey, OwnerKey, ReadKeys, Repository, Resources, Store, View};
+use dozo_repository::{
+    HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Store, View,
+};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::args::{Global, IdentityArgs};
+use crate::at_work::AtWork;
 use crate::config::{JobTable, Loaded, ResolvedConfig, Secrecy};
 use crate::ui::words;
 
@@ -57,6 +60,29 @@ impl Context {
         std::fs::create_dir_all(&scratch)
             .map_err(|e| Error::io(format!("make the scratch directory {}", scratch.display()), e))?;
         Ok(Resources { scratch, workers: cores() })
+    }
+
+    /// Takes a job's place on this host.
+    pub(crate) fn at_work(&self, repository: &Repository, job: &str) -> anyhow::Result<AtWork> {
+        let directory = self.cache_dir.join("at-work").join(repository.id().short());
+        AtWork::begin(&directory, &repository.job_uid(job).to_string(), &format!("the job `{job}`"))
+    }
+
+    /// A lease for whoever reads; without one, the operator is told.
+    pub(crate) async fn read_lease(&self, repository: &Repository) -> anyhow::Result<ReadLease> {
+        let request = LeaseRequest {
+            id: LeaseId(random()?),
+            purpose: Purpose::Read,
+            host: self.host(),
+            job: None,
+            started: SystemClock.now(),
+            predecessor: None,
+        };
+        let lease = repository.read_lease(request).await;
+        if let Some(note) = lease.note() {
+            crate::ui::note(format!("note: {note}"));
+        }
+        Ok(lease)
     }
 
     /// Threads that read contents.
@@ -299,6 +325,13 @@ fn cache_dir(loaded: Option<&Loaded>) -> anyhow::Result<PathBuf> {
 fn default_plugin_dir() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().map_err(|e| Error::io("find this program's own file", e))?;
     Ok(program.parent().unwrap_or(Path::new("/")).join("plugins"))
+}
+
+/// Bytes from the system's random generator: the only one.
+pub(crate) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| Error::internal(format!("ask the system for random numbers: {e}")))?;
+    Ok(bytes)
 }
 
 fn cores() -> usize {

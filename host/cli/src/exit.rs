@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     Partial = 3,
     /// The repository is damaged.
     Damaged = 5,
+    /// Somebody else is at work on the same.
+    Busy = 6,
     /// Interrupted.
     Interrupted = 130,
 }
@@ -28,10 +30,11 @@ impl Exit {
     /// Of several, the one that the caller must know most of all.
     pub(crate) fn worst(self, other: Exit) -> Exit {
         let rank = |exit| match exit {
-            Exit::Interrupted => 5,
-            Exit::Usage => 4,
-            Exit::Damaged => 3,
-            Exit::Failed => 2,
+            Exit::Interrupted => 6,
+            Exit::Usage => 5,
+            Exit::Damaged => 4,
+            Exit::Failed => 3,
+            Exit::Busy => 2,
             Exit::Partial => 1,
             Exit::Done => 0,
         };
@@ -56,6 +59,7 @@ impl Exit {
         match kind {
             Kind::Invalid | Kind::NotGranted => Exit::Usage,
             Kind::Corrupt => Exit::Damaged,
+            Kind::Busy => Exit::Busy,
             Kind::Unavailable | Kind::Denied | Kind::Unsupported | Kind::Internal => Exit::Failed,
         }
     }

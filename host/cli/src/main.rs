@@ -2,6 +2,7 @@
 //! environment and the clock.
 
 mod args;
+mod at_work;
 mod command;
 mod config;
 mod context;

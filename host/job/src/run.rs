@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dozo_repository::format::record::{Outcome, RunRecord};
 use dozo_repository::format::snapshot::{Named, Scope, Snapshot, Status};
-use dozo_repository::{Error, ObjectId, Repository, Resources, Result};
+use dozo_repository::{Error, Kind, Lease, LeaseId, LeaseRequest, ObjectId, Purpose, Repository, Resources, Result};
 use jiff::Timestamp;
 
 use crate::intake::{History, RunIntake, SharedIntake};
@@ -46,6 +46,10 @@ pub struct House<'a> {
     pub readers: usize,
     /// The time.
     pub clock: &'a dyn Clock,
+    /// Fresh random bytes, by which others tell this run from every other.
+    pub lease: LeaseId,
+    /// The lease of a run of the same job that is known to have died.
+    pub predecessor: Option<LeaseId>,
     /// Who shows how far it is.
     pub progress: Arc<Progress>,
 }
@@ -55,8 +59,14 @@ pub struct House<'a> {
 pub async fn run(job: &Job, source: &dyn Source, house: &House<'_>) -> Report {
     let started = house.clock.now();
     let mut report = blank_report(job, source, house, started);
-    match backup(job, source, house, started).await {
+    match leased(job, source, house, started).await {
         Ok(done) => fill_report(&mut report, done),
+        Err(error) if error.kind() == Kind::Busy => {
+            // Nothing was begun: the run that is at work has the source, and leaves the record.
+            report.error = Some(Failure::from(&error));
+            report.ended = house.clock.now();
+            return report;
+        }
         Err(error) => {
             report.error = Some(Failure::from(&error));
             if let Err(error) = source.abandoned(&job.config).await {
@@ -79,9 +89,33 @@ struct Done {
     notes: Vec<String>,
 }
 
-async fn backup(job: &Job, source: &dyn Source, house: &House<'_>, started: Timestamp) -> Result<Done> {
+/// A run under a lease of its own: others see that the job runs, and whoever deletes heeds it.
+async fn leased(job: &Job, source: &dyn Source, house: &House<'_>, started: Timestamp) -> Result<Done> {
+    let request = LeaseRequest {
+        id: house.lease,
+        purpose: Purpose::Run,
+        host: house.host.clone(),
+        job: Some(job.name.clone()),
+        started,
+        predecessor: house.predecessor,
+    };
+    let lease = house.repository.lease(request).await?;
+    let mut done = backup(job, source, house, (started, &lease)).await;
+    let released = lease.release().await;
+    if let (Ok(done), Err(error)) = (&mut done, released) {
+        done.notes.push(format!("others will take the job to be running for a while: {}", error.chain()));
+    }
+    done
+}
+
+async fn backup(
+    job: &Job,
+    source: &dyn Source,
+    house: &House<'_>,
+    (started, lease): (Timestamp, &Lease),
+) -> Result<Done> {
     let repository = house.repository;
-    let view = repository.view().await?;
+    let view = repository.view_to_write(lease).await?;
     let mut notes: Vec<String> = view
         .problems()
         .iter()
@@ -92,6 +126,7 @@ async fn backup(job: &Job, source: &dyn Source, house: &House<'_>, started: Time
     let job_uid = repository.job_uid(&job.name);
     let history = History { view, host: repository.host(), job: job_uid, plugin: source.stamp().name.clone() };
     let sequence = history.last_sequence() + 1;
+    lease.keep(history.newest().into_iter().collect());
     let intake = Arc::new(RunIntake::new(writer.clone(), history, house.progress.clone(), house.readers));
 
     let request = BackupRequest { config: job.config.clone(), scope: job.scope, probes: job.probes.clone() };

@@ -18,7 +18,7 @@ pub(crate) fn error_to_wit(error: &Error) -> types::Error {
         None => error.chain(),
     };
     match error.kind() {
-        Kind::Unavailable => types::Error::Unavailable(message),
+        Kind::Unavailable | Kind::Busy => types::Error::Unavailable(message),
         Kind::Invalid => types::Error::Invalid(message),
         Kind::Denied => types::Error::Denied(message),
         Kind::NotGranted => types::Error::NotGranted(message),

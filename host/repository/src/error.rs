@@ -15,6 +15,8 @@ pub enum Kind {
     Denied,
     /// The operator has not granted this.
     NotGranted,
+    /// Somebody else is at work on the same: wait until they are done.
+    Busy,
     /// Data is damaged or incomplete.
     Corrupt,
     /// This cannot be done with this source or this version.
@@ -31,6 +33,7 @@ impl Kind {
             Kind::Invalid => "invalid",
             Kind::Denied => "denied",
             Kind::NotGranted => "not granted",
+            Kind::Busy => "busy",
             Kind::Corrupt => "corrupt",
             Kind::Unsupported => "unsupported",
             Kind::Internal => "internal",
@@ -83,6 +86,11 @@ impl Error {
         Error::new(Kind::NotGranted, what)
     }
 
+    /// [`Kind::Busy`].
+    pub fn busy(what: impl Into<String>) -> Self {
+        Error::new(Kind::Busy, what)
+    }
+
     /// [`Kind::Corrupt`].
     pub fn corrupt(what: impl Into<String>) -> Self {
         Error::new(Kind::Corrupt, what)
@@ -111,7 +119,7 @@ impl Error {
             K::InvalidData | K::UnexpectedEof => (Kind::Corrupt, None),
             K::NotFound | K::InvalidInput | K::NotADirectory | K::IsADirectory => (Kind::Invalid, None),
             K::StorageFull | K::QuotaExceeded => (Kind::Unavailable, Some("free space there and run again")),
-            K::ReadOnlyFilesystem => (Kind::Unavailable, Some("it is mounted read-only")),
+            K::ReadOnlyFilesystem => (Kind::Denied, Some("it is mounted read-only")),
             _ => (Kind::Unavailable, None),
         };
         let error = Error::new(kind, what).caused_by(source);

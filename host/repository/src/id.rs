@@ -84,6 +84,10 @@ id!(
     /// A job of a host: derived from its name under the repository's secret.
     JobUid, 16, "a job uid"
 );
+id!(
+    /// Somebody at work: random.
+    LeaseId, 16, "a lease id"
+);
 
 impl ObjectId {
     /// The id of an object with these bytes.

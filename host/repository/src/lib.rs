@@ -1,15 +1,18 @@
 //! Bytes at rest: a repository of deduplicated, compressed, encrypted snapshots in an object store, as docs/FORMAT.md
 //! binds it. Knows no plugin, no job, no configuration, no terminal; time is handed in.
 //!
-//! The way in is [`Repository`]: [`create`](Repository::create) or [`open`](Repository::open) it, take a
-//! [`view`](Repository::view) of what it holds, and from that a [`Writer`] for a new snapshot or a [`SnapshotReader`]
-//! for an old one.
+//! The way in is [`Repository`]: [`create`](Repository::create) or [`open`](Repository::open) it, put a
+//! [`lease`](Repository::lease), take a view of what it holds [to write](Repository::view_to_write) or
+//! [to read](Repository::view_to_read), and from that a [`Writer`] for a new snapshot or a [`SnapshotReader`] for an old
+//! one.
 
 mod cache;
 mod chunks;
+mod compact;
 mod content;
 mod cut;
 mod document;
+mod documents;
 mod entry;
 mod error;
 mod failure;
@@ -18,11 +21,16 @@ mod frame;
 mod id;
 mod index;
 mod keys;
+mod lease;
+mod leases;
 pub mod limits;
 mod manifest;
+mod marks;
 mod pack;
 mod pending;
 mod pipeline;
+mod prune;
+mod reach;
 mod reader;
 mod repository;
 mod seal;
@@ -30,20 +38,32 @@ mod sort;
 mod store;
 mod upload;
 mod verify;
+mod view;
 mod writer;
 
+pub use compact::{CompactRules, Compacted};
 pub use content::ContentReader;
 pub use cut::Cutting;
+pub use documents::{Document, Documents};
 pub use entry::{Content, Entry, EntryKind, Extent, ExtentList, Posix, StoredEntry, Time};
 pub use error::{Error, Kind, Result};
+pub use format::lease::Purpose;
 pub use format::path;
-pub use id::{ChunkId, HostUid, JobUid, ObjectId, RepositoryId};
+pub use id::{ChunkId, HostUid, JobUid, LeaseId, ObjectId, RepositoryId};
 pub use keys::{HostKey, OwnerKey, ReadKeys, Secret};
+pub use lease::{Lease, LeaseRequest, ReadLease};
+pub use leases::{Holder, Standing};
+pub use marks::DamageNote;
 pub use pipeline::Counters;
+pub use prune::{
+    Doomed, KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, PruneRules, Pruned,
+    Pruner, TombstoneState, YoungPacks,
+};
 pub use reader::SnapshotReader;
-pub use repository::{DataChunks, Problem, Repository, View};
+pub use repository::Repository;
 pub use store::Store;
 pub use verify::{Depth, Findings, Sample, VerifyCounters, verify};
+pub use view::{DataChunks, Problem, View};
 pub use writer::{EntryWriter, Resources, Writer};
 
 /// An owner's public key.

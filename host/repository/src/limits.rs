@@ -25,11 +25,17 @@ pub const PACK_BYTES_MAX: u64 = 128 << 20;
 /// Bounds of the bodies of documents, after decompression.
 pub const KEY_BODY_MAX: usize = 64 << 10;
 /// See [`KEY_BODY_MAX`].
+pub const LEASE_BODY_MAX: usize = 256 << 10;
+/// See [`KEY_BODY_MAX`].
 pub const RECORD_BODY_MAX: usize = 4 << 20;
 /// See [`KEY_BODY_MAX`].
 pub const SNAPSHOT_BODY_MAX: usize = 64 << 20;
 /// See [`KEY_BODY_MAX`].
 pub const INDEX_BODY_MAX: usize = 256 << 20;
+/// See [`KEY_BODY_MAX`].
+pub const TOMBSTONE_BODY_MAX: usize = 256 << 20;
+/// See [`KEY_BODY_MAX`].
+pub const DAMAGE_BODY_MAX: usize = 256 << 20;
 
 /// Longest escaped path: 4,096 bytes of which each may need three, and room.
 pub const PATH_BYTES_MAX: usize = 16 << 10;
@@ -60,3 +66,28 @@ pub const PACKS_CACHED: usize = 4;
 pub const SEGMENTS_CACHED: usize = 3;
 /// Objects read at once where order does not matter (indexes, snapshots, verification).
 pub const READS_IN_FLIGHT: usize = 8;
+
+/// How long a lease holds without a renewal: a store that does not answer for so long fails the run, and a holder that
+/// crashed keeps nobody from the same work for longer.
+pub const LEASE_SECONDS: u32 = 1_800;
+/// A lease that claims to hold longer is refused; one that cannot be read is taken to hold so long.
+pub const LEASE_SECONDS_MAX: u32 = 86_400;
+/// After its seconds, a lease still counts for those who delete: a holder that woke from sleep learns that it lapsed, and
+/// what it had under way has ended, long before.
+pub const LEASE_AFTERLIFE_SECONDS: i64 = 86_400;
+/// Numbers of renewals have six digits.
+pub const LEASE_NUMBER_MAX: u32 = 999_999;
+/// Tombstones, and snapshots, that one lease names: both fit into its body. Tombstones beyond are not named, so they wait.
+pub const LEASE_NAMES_MAX: usize = 1_500;
+/// Looks at leases until it is clear who of two that began at the same moment goes on.
+pub const LEASE_TIE_LOOKS: u32 = 5;
+/// Packs that one tombstone condemns.
+pub const TOMBSTONE_PACKS_MAX: usize = 100_000;
+/// Bytes of index entries gathered into one replacement, so that no index grows past what a reader takes.
+pub const REPLACEMENT_CHUNKS_MAX: usize = 500_000;
+/// Snapshots that one record of a prune names; further ones go to further records, so that each fits its limit.
+pub const PRUNE_RECORD_SNAPSHOTS_MAX: usize = 10_000;
+/// Times that a listing is read again because a document that it showed was replaced meanwhile.
+pub const LISTING_TRIES: u32 = 5;
+/// Looks for a snapshot in the listing after it was put; the waits between them double from 50 ms and sum to a minute.
+pub const LISTED_LOOKS: u32 = 11;

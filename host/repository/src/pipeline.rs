@@ -375,6 +375,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
     joined(tokio::task::spawn_blocking(work).await)
 }
 
-fn joined<T>(result: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+/// The result of a task; one that panicked is an error.
+pub(crate) fn joined<T>(result: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
     result.unwrap_or_else(|e| Err(Error::internal("a task of the pipeline ended early").caused_by(e)))
 }

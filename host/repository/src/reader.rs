@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::format::snapshot::Snapshot;
 use crate::id::ObjectId;
 use crate::manifest::ManifestReader;
-use crate::repository::DataChunks;
+use crate::view::DataChunks;
 
 /// One snapshot, open for reading.
 pub struct SnapshotReader {

@@ -1,27 +1,21 @@
 //! A repository: one prefix of one store, one circle of trust. Making one, opening one, and what can be done with it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::chunks::ChunkReader;
 use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::format;
 use crate::format::key::KeyDocument;
-use crate::format::name::{PackKind, Place, RecordKind, SIGN, parse_id, parse_snapshot};
+use crate::format::name::{Place, SIGN, parse_document};
 use crate::format::record::RunRecord;
 use crate::format::snapshot::Snapshot;
 use crate::id::{HostUid, JobUid, ObjectId, RepositoryId};
-use crate::index::Index;
 use crate::keys::{HostKey, Keyring, NewKeys, OwnerKey, ReadKeys, Secret, check_key, owner_name};
-use crate::limits::{INDEX_BODY_MAX, KEY_BODY_MAX, READS_IN_FLIGHT, SNAPSHOT_BODY_MAX};
-use crate::reader::SnapshotReader;
+use crate::limits::KEY_BODY_MAX;
 use crate::seal::Sealed;
-use crate::store::{Object, Store};
-use crate::writer::{Resources, Writer};
+use crate::store::Store;
 
 /// The format that this program writes.
 const FORMAT: u32 = 1;
@@ -178,99 +172,17 @@ impl Repository {
         Ok(document)
     }
 
-    /// Reads all that the repository says of itself: snapshots, indexes, packs; in this order, which is that of writing
-    /// turned round, so that whatever a snapshot needs has been written before it is looked for.
-    pub async fn view(&self) -> Result<View> {
-        let mut problems = Vec::new();
-        let snapshots = self.read_snapshots(&mut problems).await?;
-        let index = self.read_index(&mut problems).await?;
-        Ok(View { repository: self.clone(), snapshots, index: Arc::new(index), problems })
-    }
-
-    async fn read_snapshots(&self, problems: &mut Vec<Problem>) -> Result<Vec<(ObjectId, Arc<Snapshot>)>> {
-        let objects = self.store().list("snapshots").await?;
-        let read = self.read_all(objects, SNAPSHOT_BODY_MAX, problems, |name, body| {
-            let (place, id) = parse_snapshot(&name)?;
-            let snapshot = Snapshot::parse(&body)?;
-            let said = Place::Snapshot { host: snapshot.host.uid, job: snapshot.job.uid, started: snapshot.started };
-            if said.prefix() != place.prefix() {
-                return Err(Error::corrupt("the snapshot does not belong where it lies"));
-            }
-            Ok((id, Arc::new(snapshot)))
-        });
-        let mut snapshots = read.await?;
-        snapshots.sort_by_key(|(id, snapshot)| (snapshot.started, snapshot.sequence, *id));
-        Ok(snapshots)
-    }
-
-    /// The index of all packs that are there with their length. What is not there does not count: its chunks are stored
-    /// again by the next run that sees them.
-    async fn read_index(&self, problems: &mut Vec<Problem>) -> Result<Index> {
-        let objects = self.store().list("index").await?;
-        let lists = self.read_all(objects, INDEX_BODY_MAX, problems, |_, body| format::index::parse(&body)).await?;
-        let mut there: HashMap<String, u64> = HashMap::new();
-        for kind in [PackKind::Catalog, PackKind::Data] {
-            let listed = self.store().list(kind.directory()).await?;
-            there.extend(listed.into_iter().map(|object| (object.name, object.bytes)));
-        }
-        let mut index = Index::default();
-        for entry in lists.iter().flatten() {
-            let name = entry.kind.object(&entry.pack);
-            // Taken out as it is found: a pack that two indexes name counts once.
-            match there.remove(&name) {
-                Some(bytes) if bytes == entry.bytes => index.add(entry),
-                Some(bytes) => {
-                    let why = Error::corrupt(format!("it has {bytes} bytes, its index says {}", entry.bytes));
-                    problems.push(Problem { object: name, why });
-                }
-                None if index.has_pack(&entry.pack) => {}
-                None => problems.push(Problem { object: name, why: Error::corrupt("it is missing from the store") }),
-            }
-        }
-        Ok(index)
-    }
-
-    /// Reads documents, several at once, each by the place that its name tells. Damaged ones become problems; a store
-    /// that does not answer is an error.
-    async fn read_all<T>(
-        &self,
-        objects: Vec<Object>,
-        max: usize,
-        problems: &mut Vec<Problem>,
-        parse: impl Fn(String, Vec<u8>) -> Result<T>,
-    ) -> Result<Vec<T>> {
-        let reads = stream::iter(objects.into_iter().map(|object| async {
-            let body = self.read_document(&object.name, max).await;
-            Ok::<_, Error>((object.name, body))
-        }));
-        let bodies: Vec<_> = reads.buffered(READS_IN_FLIGHT).try_collect().await?;
-        let mut parsed = Vec::with_capacity(bodies.len());
-        for (name, body) in bodies {
-            match body.and_then(|body| parse(name.clone(), body)) {
-                Ok(value) => parsed.push(value),
-                Err(why) if matches!(why.kind(), Kind::Corrupt | Kind::Unsupported) => {
-                    problems.push(Problem { object: name, why });
-                }
-                Err(why) => return Err(why),
-            }
-        }
-        Ok(parsed)
-    }
-
-    async fn read_document(&self, name: &str, max: usize) -> Result<Vec<u8>> {
-        let place = match name.split_once('/') {
-            Some(("index", _)) => Place::Index,
-            _ => parse_snapshot(name)?.0,
-        };
-        let id = name.rsplit_once(['/', '-']).map_or(name, |(_, id)| id);
-        let sealed = self.store().get(name, max as u64).await?;
-        if parse_id(id)? != ObjectId::of(&sealed) {
+    /// The body of a document, by the place that its name tells; none if it was deleted since it was listed.
+    pub(crate) async fn read_document(&self, name: &str, max: usize) -> Result<Option<Vec<u8>>> {
+        let (place, id) = parse_document(name)?;
+        let Some(sealed) = self.store().get_if_there(name, max as u64).await? else { return Ok(None) };
+        if id != ObjectId::of(&sealed) {
             return Err(Error::corrupt("its bytes do not have the digest that it is named by"));
         }
-        document::open(&place, &sealed, self.keyring(), &[&self.key().catalog], max)
+        document::open(&place, &sealed, self.keyring(), &[&self.key().catalog], max).map(Some)
     }
 
-    pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<ObjectId> {
+    pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(String, ObjectId)> {
         let Snapshot { host, job, started, .. } = snapshot;
         if host.uid != self.host() || job.uid != self.job_uid(&job.name) {
             return Err(Error::internal("a snapshot in the name of another host or job"));
@@ -281,85 +193,14 @@ impl Repository {
 
     /// Leaves the record of a run.
     pub async fn put_run_record(&self, record: &RunRecord) -> Result<ObjectId> {
-        let place = Place::Record { kind: RecordKind::Run, started: record.started };
-        self.put_document(&place, &record.to_body()).await
+        self.put_record(record).await
     }
 
-    async fn put_document(&self, place: &Place, body: &[u8]) -> Result<ObjectId> {
+    /// Seals and stores a document; returns its name and id.
+    pub(crate) async fn put_document(&self, place: &Place, body: &[u8]) -> Result<(String, ObjectId)> {
         let sealed = document::seal(place, body, self.keyring(), &self.key().catalog.to_public())?;
-        self.store().put(&place.object(&sealed.id()), &sealed).await?;
-        Ok(sealed.id())
+        let name = place.object(&sealed.id());
+        self.store().put(&name, &sealed).await?;
+        Ok((name, sealed.id()))
     }
 }
-
-/// An object that is damaged or missing, and why.
-#[derive(Clone, Debug)]
-pub struct Problem {
-    /// Its name in the store.
-    pub object: String,
-    /// What is wrong with it.
-    pub why: Error,
-}
-
-/// What the repository held at one moment.
-pub struct View {
-    repository: Repository,
-    snapshots: Vec<(ObjectId, Arc<Snapshot>)>,
-    index: Arc<Index>,
-    problems: Vec<Problem>,
-}
-
-impl View {
-    /// All readable snapshots, oldest first.
-    pub fn snapshots(&self) -> &[(ObjectId, Arc<Snapshot>)] {
-        &self.snapshots
-    }
-
-    /// What could not be read.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-
-    /// The repository.
-    pub fn repository(&self) -> &Repository {
-        &self.repository
-    }
-
-    pub(crate) fn index(&self) -> &Arc<Index> {
-        &self.index
-    }
-
-    /// Chunks that can be read.
-    pub fn chunks(&self) -> usize {
-        self.index.chunks()
-    }
-
-    /// Starts a snapshot; needs a tokio runtime around it.
-    pub fn writer(&self, resources: Resources) -> Result<Writer> {
-        Writer::start(self.repository.clone(), self.index.clone(), resources)
-    }
-
-    /// Reads the entries of a snapshot.
-    pub fn reader(&self, id: ObjectId, snapshot: Arc<Snapshot>) -> SnapshotReader {
-        SnapshotReader::new(id, snapshot, self.catalog_chunks())
-    }
-
-    pub(crate) fn catalog_chunks(&self) -> Arc<ChunkReader> {
-        let identities = vec![self.repository.key().catalog.clone()];
-        self.chunk_reader(PackKind::Catalog, identities)
-    }
-
-    /// Reads content, with an owner's keys.
-    pub fn data_chunks(&self, keys: &ReadKeys) -> DataChunks {
-        DataChunks(self.chunk_reader(PackKind::Data, keys.data.clone()))
-    }
-
-    fn chunk_reader(&self, kind: PackKind, identities: Vec<age::x25519::Identity>) -> Arc<ChunkReader> {
-        let (store, keyring) = (self.repository.store().clone(), self.repository.keyring().clone());
-        Arc::new(ChunkReader::new(store, self.index.clone(), keyring, kind, identities))
-    }
-}
-
-/// The right to read content.
-#[derive(Clone)]
-pub struct DataChunks(pub(crate) Arc<ChunkReader>);

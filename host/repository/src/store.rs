@@ -1,19 +1,23 @@
-//! The one user of `object_store`: create-only puts of sealed bytes, whole reads, listings. Knows names and lengths, no
-//! formats and no keys. Objects are never overwritten and, here, never deleted.
+//! The one user of `object_store`: create-only puts of sealed bytes, whole reads, listings, deletes. Knows names, lengths
+//! and times, no formats and no keys. Objects are never overwritten; those who delete are prune, compact and repair.
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as Name;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::error::{Error, Kind, Result};
+use crate::id::ObjectId;
+use crate::limits::READS_IN_FLIGHT;
+use crate::pipeline::blocking;
 use crate::seal::Sealed;
 
 /// Where the objects of one repository lie.
@@ -21,6 +25,8 @@ use crate::seal::Sealed;
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     url: Arc<str>,
+    /// Of a local store, whose deletes are durable only when their directory is.
+    directory: Option<Arc<Path>>,
 }
 
 /// An object as a listing shows it.
@@ -30,6 +36,8 @@ pub(crate) struct Object {
     pub(crate) name: String,
     /// Its length.
     pub(crate) bytes: u64,
+    /// When it came to the store, by the store's clock.
+    pub(crate) modified: Timestamp,
 }
 
 impl Store {
@@ -46,7 +54,8 @@ impl Store {
                 _ => error,
             }
         })?;
-        Ok(Store::over(Arc::new(store.with_fsync(true)), &url))
+        let store = Store::over(Arc::new(store.with_fsync(true)), &url);
+        Ok(Store { directory: Some(directory.into()), ..store })
     }
 
     /// A store in memory, for tests and trials.
@@ -56,7 +65,7 @@ impl Store {
 
     /// Any object store; `url` names it in messages and holds no secret.
     pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
-        Store { inner, url: url.into() }
+        Store { inner, url: url.into(), directory: None }
     }
 
     /// Puts a new object. One of that name which is already there is the same object, or an error.
@@ -66,8 +75,19 @@ impl Store {
         match self.inner.put_opts(&Name::from(name), payload, options).await {
             Ok(_) => Ok(()),
             Err(object_store::Error::AlreadyExists { .. }) => self.put_again(name, sealed).await,
-            Err(e) => Err(translate(format!("write {name} to {self}"), e)),
+            Err(e) => self.settle(name, sealed, e).await,
         }
+    }
+
+    /// An answer that says neither yes nor no, such as a connection that broke: the object that is read back decides.
+    async fn settle(&self, name: &str, sealed: &Sealed, error: object_store::Error) -> Result<()> {
+        let ambiguous = is_ambiguous(&error);
+        let failed = translate(format!("write {name} to {self}"), error);
+        if !ambiguous {
+            return Err(failed);
+        }
+        let there = self.get(name, sealed.bytes().len() as u64).await;
+        if there.is_ok_and(|bytes| ObjectId::of(&bytes) == sealed.id()) { Ok(()) } else { Err(failed) }
     }
 
     /// Names are digests, so an object of this name should be this object; one of another length is damage.
@@ -82,8 +102,18 @@ impl Store {
 
     /// Reads a whole object of at most `max` bytes; one that arrives shorter than it is listed is an error.
     pub(crate) async fn get(&self, name: &str, max: u64) -> Result<Bytes> {
+        let missing = || Error::corrupt(format!("{name} is not in {self}"));
+        self.get_if_there(name, max).await?.ok_or_else(missing)
+    }
+
+    /// The same for an object that somebody may have deleted since it was listed.
+    pub(crate) async fn get_if_there(&self, name: &str, max: u64) -> Result<Option<Bytes>> {
         let failed = |e| translate(format!("read {name} from {self}"), e);
-        let result = self.inner.get(&Name::from(name)).await.map_err(failed)?;
+        let result = match self.inner.get(&Name::from(name)).await {
+            Ok(result) => result,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
         let bytes = result.meta.size;
         if bytes > max {
             return Err(Error::corrupt(format!("{name} in {self} has {bytes} bytes, more than the {max} allowed")));
@@ -93,13 +123,18 @@ impl Store {
             let got = body.len();
             return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
         }
-        Ok(body)
+        Ok(Some(body))
     }
 
     /// The length of an object, or none if it is not there.
     pub(crate) async fn length(&self, name: &str) -> Result<Option<u64>> {
+        Ok(self.find(name).await?.map(|object| object.bytes))
+    }
+
+    /// What a listing would show of one object, or none if it is not there.
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Object>> {
         match self.inner.head(&Name::from(name)).await {
-            Ok(meta) => Ok(Some(meta.size)),
+            Ok(meta) => Ok(Some(listed(meta)?)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(translate(format!("look for {name} in {self}"), e)),
         }
@@ -108,12 +143,52 @@ impl Store {
     /// All objects below a directory, in order of name. A listing that fails part-way is an error, never a short list.
     pub(crate) async fn list(&self, directory: &str) -> Result<Vec<Object>> {
         let listing = self.inner.list(Some(&Name::from(directory)));
-        let objects = listing.map_ok(|meta| Object { name: meta.location.to_string(), bytes: meta.size });
-        let mut objects: Vec<Object> =
-            objects.try_collect().await.map_err(|e| translate(format!("list {directory} in {self}"), e))?;
+        let objects = listing.map_err(|e| translate(format!("list {directory} in {self}"), e));
+        let mut objects: Vec<Object> = objects.and_then(async |meta| listed(meta)).try_collect().await?;
         objects.sort();
         Ok(objects)
     }
+
+    /// Deletes objects; one that is not there is done. All are gone for good when this returns.
+    pub(crate) async fn delete(&self, names: &[String]) -> Result<()> {
+        let deletes = stream::iter(names.iter().map(|name| async move {
+            match self.inner.delete(&Name::from(name.as_str())).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(e) => Err(translate(format!("delete {name} from {self}"), e)),
+            }
+        }));
+        deletes.buffer_unordered(READS_IN_FLIGHT).try_collect::<()>().await?;
+        let Some(root) = self.directory.clone() else { return Ok(()) };
+        let parents = names.iter().filter_map(|name| Some(root.join(name).parent()?.to_path_buf()));
+        let mut parents: Vec<PathBuf> = parents.collect();
+        parents.sort_unstable();
+        parents.dedup();
+        blocking(move || parents.iter().try_for_each(|parent| sync(parent))).await
+    }
+}
+
+/// Makes deletes in a directory durable, if it is still there itself.
+fn sync(directory: &Path) -> Result<()> {
+    let synced = std::fs::File::open(directory).and_then(|opened| opened.sync_all());
+    match synced {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(format!("make deletes in {} durable", directory.display()), e))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn listed(meta: ObjectMeta) -> Result<Object> {
+    let (seconds, rest) = (meta.last_modified.timestamp(), meta.last_modified.timestamp_subsec_nanos());
+    let modified = Timestamp::new(seconds, rest.cast_signed())
+        .map_err(|e| Error::corrupt(format!("the store's time of {} is out of range", meta.location)).caused_by(e))?;
+    Ok(Object { name: meta.location.to_string(), bytes: meta.size, modified })
+}
+
+/// Whether an error of a put leaves open if the object was stored. A local file system's does not: what it could not
+/// make durable can be read back all the same.
+fn is_ambiguous(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::Generic { store, .. } if *store != "LocalFileSystem")
 }
 
 impl fmt::Display for Store {
@@ -165,7 +240,9 @@ mod tests {
         store.put("a/b", &sealed("one")).await.unwrap();
         assert!(store.put("a/b", &sealed("other")).await.is_err());
         assert_eq!(&store.get("a/b", 100).await.unwrap()[..], b"one");
-        assert_eq!(store.list("a").await.unwrap(), [Object { name: "a/b".into(), bytes: 3 }]);
+        let listed: Vec<(String, u64)> =
+            store.list("a").await.unwrap().into_iter().map(|o| (o.name, o.bytes)).collect();
+        assert_eq!(listed, [("a/b".to_string(), 3)]);
         assert_eq!(store.length("a/c").await.unwrap(), None);
     }
 
@@ -175,6 +252,21 @@ mod tests {
         store.put("a", &sealed("four")).await.unwrap();
         assert_eq!(store.get("a", 3).await.unwrap_err().kind(), Kind::Corrupt);
         assert_eq!(store.get("b", 3).await.unwrap_err().kind(), Kind::Corrupt);
+    }
+
+    #[tokio::test]
+    async fn deletes_are_done_however_often() {
+        let dir = tempfile::tempdir().unwrap();
+        for store in [Store::memory(), Store::local(dir.path()).unwrap()] {
+            store.put("a/b", &sealed("one")).await.unwrap();
+            store.put("a/c", &sealed("two")).await.unwrap();
+            for _ in 0..2 {
+                store.delete(&["a/b".into(), "x/y".into()]).await.unwrap();
+                assert_eq!(store.length("a/b").await.unwrap(), None);
+                assert_eq!(store.list("a").await.unwrap().len(), 1);
+            }
+            assert!(store.get_if_there("a/b", 10).await.unwrap().is_none());
+        }
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::index::{Index, IndexedPack, Location};
 use crate::keys::ReadKeys;
 use crate::limits::{FRAME_BYTES_MAX, PACK_BYTES_MAX};
 use crate::reader::SnapshotReader;
-use crate::repository::{Problem, View};
 use crate::seal;
+use crate::view::{Problem, View};
 
 /// Packs verified at once: each takes up to three times its length in memory.
 const PACKS_AT_ONCE: usize = 2;

@@ -1,17 +1,18 @@
 //! Writing a snapshot: entries in, chunks out, and one commit at the end.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::cut::{Cutter, Cutting};
 use crate::entry::{Entry, Extent, StoredEntry};
 use crate::error::{Error, Result};
-use crate::format::name::PackKind;
 use crate::format::snapshot::{Manifest, Snapshot, Stored};
 use crate::id::ObjectId;
 use crate::index::Index;
+use crate::lease::LeaseHandle;
+use crate::limits::LISTED_LOOKS;
 use crate::manifest;
 use crate::pending::{Finished, Pending};
 use crate::pipeline::{Counters, Ends, Job, Pipeline, Shared};
@@ -30,11 +31,17 @@ pub struct Resources {
 pub struct Writer {
     repository: Repository,
     index: Arc<Index>,
+    lease: LeaseHandle,
     pipeline: Pipeline,
 }
 
 impl Writer {
-    pub(crate) fn start(repository: Repository, index: Arc<Index>, resources: Resources) -> Result<Self> {
+    pub(crate) fn start(
+        repository: Repository,
+        index: Arc<Index>,
+        lease: LeaseHandle,
+        resources: Resources,
+    ) -> Result<Self> {
         let ends = Ends {
             store: repository.store().clone(),
             keyring: repository.keyring().clone(),
@@ -44,7 +51,7 @@ impl Writer {
             scratch: resources.scratch,
             workers: resources.workers,
         };
-        Ok(Writer { repository, index, pipeline: Pipeline::start(&ends)? })
+        Ok(Writer { repository, index, lease, pipeline: Pipeline::start(&ends)? })
     }
 
     /// Begins an entry with content.
@@ -77,6 +84,10 @@ impl Writer {
 
     /// Stores all that is left, then the snapshot that `describe` makes of its manifest: the commit. Afterwards every
     /// pack that it needs is looked for once more.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::error::Kind::Unavailable) if the lease lapsed, whatever else went well: somebody who deletes
+    /// may not have known of this run.
     pub async fn commit(mut self, describe: impl FnOnce(Manifest, Stored) -> Snapshot) -> Result<(ObjectId, Snapshot)> {
         let counters = self.counters();
         let lines = self.pipeline.drain().await?;
@@ -89,22 +100,26 @@ impl Writer {
             entries_kept: counters.entries_kept.load(Ordering::Relaxed),
         };
         let snapshot = describe(manifest, stored);
-        let id = self.repository.put_snapshot(&snapshot).await?;
-        self.confirm().await.map_err(|e| e.context("confirm what the snapshot needs"))?;
+        self.lease.assure().await?;
+        let (name, id) = self.repository.put_snapshot(&snapshot).await?;
+        self.confirm_packs().await.map_err(|e| e.context("confirm what the snapshot needs"))?;
+        self.confirm_listed(&name).await?;
+        // What lapsed between the last look and the snapshot is found here.
+        self.lease.assure().await?;
         Ok((id, snapshot))
     }
 
     /// Every pack that the snapshot refers to is in the store, with its length.
-    async fn confirm(&self) -> Result<()> {
-        let mut there: HashMap<String, u64> = HashMap::new();
-        for kind in [PackKind::Data, PackKind::Catalog] {
-            let listed = self.repository.store().list(kind.directory()).await?;
-            there.extend(listed.into_iter().map(|object| (object.name, object.bytes)));
-        }
+    async fn confirm_packs(&self) -> Result<()> {
+        let there = self.repository.list_packs().await?;
         let used = self.index.used_packs().map(|pack| (pack.kind.object(&pack.id), pack.bytes));
         let new = self.pipeline.packs.iter().map(|pack| (pack.kind.object(&pack.pack), pack.bytes));
         for (name, bytes) in used.chain(new) {
-            if there.get(&name) != Some(&bytes) {
+            if there.get(&name).is_some_and(|object| object.bytes == bytes) {
+                continue;
+            }
+            // A listing may come late; a look at the object itself does not.
+            if self.repository.store().length(&name).await? != Some(bytes) {
                 return Err(Error::corrupt(format!(
                     "{name} is gone from the store, or changed, while the run went on"
                 ))
@@ -112,6 +127,22 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// The snapshot shows in a listing: only then will a prune that lists leases first, and finds this one released, also
+    /// find the snapshot.
+    async fn confirm_listed(&self, name: &str) -> Result<()> {
+        let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let mut wait = Duration::ZERO;
+        for _ in 0..LISTED_LOOKS {
+            tokio::time::sleep(wait).await;
+            if self.repository.store().list(directory).await?.iter().any(|object| object.name == name) {
+                return Ok(());
+            }
+            wait = (wait * 2).max(Duration::from_millis(50));
+        }
+        Err(Error::unavailable(format!("{name} was written, but the store does not list it"))
+            .hinted("run again; if it stays so, this store is not one to keep backups in"))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use dozo_job::port::Scope;
 use dozo_job::{Clock, House as JobHouse, Job, Progress, Report, Source};
-use dozo_repository::{HostKey, HostUid, OwnerKey, Repository, Resources, Secret, Store};
+use dozo_repository::{HostKey, HostUid, LeaseId, OwnerKey, Repository, Resources, Secret, Store};
 use jiff::Timestamp;
 
 /// A repository to measure with.
@@ -53,6 +53,8 @@ impl House {
             resources: Resources { scratch: self.scratch.clone(), workers: cores },
             readers: cores,
             clock: &SystemClock,
+            lease: LeaseId(random()?),
+            predecessor: None,
             progress: Arc::new(Progress::default()),
         };
         let job = Job {

@@ -8,7 +8,7 @@ use dozo_repository::{Error, HostUid, OwnerKey, Recipient, Repository, Secret};
 
 use crate::args::{Global, InitArgs};
 use crate::config::{self, Loaded};
-use crate::context::{store, store_directory};
+use crate::context::{random, store, store_directory};
 use crate::exit::Exit;
 use crate::ui;
 
@@ -130,12 +130,6 @@ fn write_new(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
         new.sync_all()
     };
     Ok(write().map_err(|e| Error::io(format!("write {}", file.display()), e))?)
-}
-
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|e| Error::internal(format!("ask the system for random numbers: {e}")))?;
-    Ok(bytes)
 }
 
 fn print(file: &Path, made: &Made) {

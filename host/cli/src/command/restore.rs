@@ -7,6 +7,7 @@ use dozo_job::port::{Conflict, Moment, RestoreRequest};
 use dozo_job::{Error, Progress, RestoreJob, RestoreReport, Selection};
 
 use crate::args::{ConflictArg, Global, RestoreArgs};
+use crate::command::verify::released;
 use crate::config::{ResolvedConfig, Secrecy};
 use crate::context::{Context, PluginShelf, SystemClock, find_snapshot};
 use crate::exit::Exit;
@@ -17,7 +18,8 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let selection = Selection::new(&args.paths)?;
     let repository = context.repository().await?;
     let keys = context.read_keys(&repository, &args.identity).await?;
-    let view = repository.view().await?;
+    let lease = context.read_lease(&repository).await?;
+    let view = lease.view().await?;
     let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
     let mut plugins = context.plugins()?;
     let name = snapshot.job.name.clone();
@@ -38,6 +40,7 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let shown = progress::Shown::begin(format!("restore {name}"), progress::of_restore(&progress));
     let report = dozo_job::restore(job, &view, &plugin.source(permit), &SystemClock, progress).await;
     drop(shown);
+    released(lease).await;
     let report = report.map_err(|e| e.context(format!("the restore into {} is not complete", args.to.display())))?;
     if global.json {
         ui::json(&report)?

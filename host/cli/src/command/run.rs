@@ -59,6 +59,7 @@ async fn run_job(
         probes: Vec::new(),
         tags: table.tags.iter().chain(&args.tag).cloned().collect(),
     };
+    let at_work = context.at_work(repository, name)?;
     let progress = Arc::new(Progress::default());
     let house = House {
         repository,
@@ -66,6 +67,8 @@ async fn run_job(
         resources: context.resources()?,
         readers: context.readers(),
         clock: &SystemClock,
+        lease: at_work.lease,
+        predecessor: at_work.predecessor,
         progress: progress.clone(),
     };
     let _shown = progress::Shown::begin(name.to_string(), progress::of_run(&progress));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dozo_repository::{Depth, Error, Findings, Sample, VerifyCounters, verify as verify_view};
+use dozo_repository::{Depth, Error, Findings, ReadLease, Sample, VerifyCounters, verify as verify_view};
 
 use crate::args::{Global, VerifyArgs};
 use crate::context::Context;
@@ -17,7 +17,8 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
         Some(_) => Some(context.read_keys(&repository, &args.identity).await?),
         None => None,
     };
-    let view = repository.view().await?;
+    let lease = context.read_lease(&repository).await?;
+    let view = lease.view().await?;
     let depth = match (sample, &keys) {
         (Some(sample), Some(keys)) => Depth::Data(sample, keys),
         _ if args.scrub => Depth::Scrub(Sample::All),
@@ -27,6 +28,7 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
     let shown = progress::Shown::begin("verify".into(), progress::of_verification(&counters));
     let findings = verify_view(&view, depth, &counters).await;
     drop(shown);
+    released(lease).await;
     let findings = findings?;
     if global.json {
         ui::json(&json(&findings))?
@@ -34,6 +36,13 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
         print(&findings, args)
     }
     Ok(if findings.is_clean() { Exit::Done } else { Exit::Damaged })
+}
+
+/// A lease that could not be released ends by itself: worth a note, not a failure.
+pub(crate) async fn released(lease: ReadLease) {
+    if let Err(error) = lease.release().await {
+        ui::note(format!("note: {}", error.chain()));
+    }
 }
 
 /// `100`, `10`, `10%`.

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use dozo_repository::limits::{CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, OMITTED_NAMED_MAX};
-use dozo_repository::{Cutting, Entry, EntryKind, Error, Result, SnapshotReader, StoredEntry, View, Writer, path};
+use dozo_repository::{
+    Cutting, Entry, EntryKind, Error, ObjectId, Result, SnapshotReader, StoredEntry, View, Writer, path,
+};
 
 use crate::limits::PAGE_ENTRIES;
 use crate::port::{self, Content};
@@ -32,13 +34,20 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// The newest snapshot of this job, plugin and source.
+    /// The newest snapshot of this job, plugin and source; none if some of its manifest lies in packs that do not count.
     fn previous(&self, source: &str) -> Option<SnapshotReader> {
         let mine = |s: &dozo_repository::format::snapshot::Snapshot| {
             s.host.uid == self.host && s.job.uid == self.job && s.plugin.name == self.plugin
         };
         let found = self.view.snapshots().iter().rev().find(|(_, s)| mine(s) && s.source.as_deref() == Some(source));
-        found.map(|(id, snapshot)| self.view.reader(*id, snapshot.clone()))
+        let whole = found.filter(|(_, snapshot)| self.view.can_build_on(snapshot));
+        whole.map(|(id, snapshot)| self.view.reader(*id, snapshot.clone()))
+    }
+
+    /// The newest snapshot of this job: what the run will build on, if the source is still the same.
+    pub(crate) fn newest(&self) -> Option<ObjectId> {
+        let mine = |s: &dozo_repository::format::snapshot::Snapshot| s.host.uid == self.host && s.job.uid == self.job;
+        self.view.snapshots().iter().rev().find(|(_, s)| mine(s)).map(|(id, _)| *id)
     }
 
     /// The highest sequence of this job, whatever its plugin and source.
@@ -201,7 +210,8 @@ impl port::Intake for SharedIntake {
         let mut state = self.0.state();
         if previous.is_none() && self.0.history.last_sequence() > 0 {
             state.notes.push(
-                "the source is not the one of earlier snapshots (or another plugin made them): everything is read anew"
+                "the source is not the one of earlier snapshots, or another plugin made them, or the last is damaged: \
+                 everything is read anew"
                     .into(),
             );
         }

@@ -1,14 +1,17 @@
 //! Bytes to structs and back, as docs/FORMAT.md says. Pure: no store, no keys, no clock, nothing asynchronous.
 //! Stored structs live here and nowhere else; the rest of the crate uses the types of [`crate::entry`].
 
+pub mod damage;
 pub mod index;
 pub mod key;
+pub mod lease;
 pub mod manifest;
 pub mod name;
 pub mod pack;
 pub mod path;
 pub mod record;
 pub mod snapshot;
+pub mod tombstone;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::error::{Error, Result};
-use crate::id::{HostUid, JobUid, ObjectId};
+use crate::id::{HostUid, JobUid, LeaseId, ObjectId};
 
 /// The repository's sign, in the clear.
 pub const SIGN: &str = "dozo.json";
 
 /// What is sealed in a pack: content, or what describes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PackKind {
     /// Chunks of entries' content; owners alone can open it.
@@ -59,11 +59,22 @@ pub enum Place {
     },
     /// What else happened.
     Record {
-        /// `run`, later others.
+        /// What kind of thing.
         kind: RecordKind,
         /// When it began.
         started: Timestamp,
     },
+    /// Somebody is at work.
+    Lease {
+        /// Who.
+        lease: LeaseId,
+        /// The how-manieth renewal.
+        number: u32,
+    },
+    /// Packs that are condemned.
+    Tombstone,
+    /// Packs that are damaged.
+    Damage,
 }
 
 /// The kinds of records.
@@ -71,6 +82,12 @@ pub enum Place {
 pub enum RecordKind {
     /// A run, whatever became of it.
     Run,
+    /// What was looked at, and how deep.
+    Verification,
+    /// What retention must not touch.
+    Hold,
+    /// What was deleted.
+    Prune,
 }
 
 impl RecordKind {
@@ -78,7 +95,15 @@ impl RecordKind {
     pub fn word(self) -> &'static str {
         match self {
             RecordKind::Run => "run",
+            RecordKind::Verification => "verification",
+            RecordKind::Hold => "hold",
+            RecordKind::Prune => "prune",
         }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        let kinds = [RecordKind::Run, RecordKind::Verification, RecordKind::Hold, RecordKind::Prune];
+        kinds.into_iter().find(|kind| kind.word() == word)
     }
 }
 
@@ -90,6 +115,9 @@ impl Place {
             Place::Index => "index",
             Place::Snapshot { .. } => "snapshot",
             Place::Record { .. } => "record",
+            Place::Lease { .. } => "lease",
+            Place::Tombstone => "tombstone",
+            Place::Damage => "damage",
         }
     }
 
@@ -100,6 +128,9 @@ impl Place {
             Place::Index => "index/".to_string(),
             Place::Snapshot { host, job, started } => format!("snapshots/{host}/{job}/{}-", stamp(*started)),
             Place::Record { kind, started } => format!("records/{}/{}-", kind.word(), stamp(*started)),
+            Place::Lease { lease, number } => format!("leases/{lease}/{number:06}-"),
+            Place::Tombstone => "tombstones/".to_string(),
+            Place::Damage => "damage/".to_string(),
         }
     }
 
@@ -121,6 +152,47 @@ pub fn parse_snapshot(object: &str) -> Result<(Place, ObjectId)> {
         Some((Place::Snapshot { host, job, started: parse_stamp(time)? }, id.parse().ok()?))
     };
     parse().ok_or_else(|| Error::corrupt(format!("`{object}` is not the name of a snapshot")))
+}
+
+/// The place and id that the name of a document tells, of any kind but a key, whose name has no id.
+pub fn parse_document(object: &str) -> Result<(Place, ObjectId)> {
+    let parse = || {
+        let (directory, rest) = object.split_once('/')?;
+        let place = match directory {
+            "index" => Place::Index,
+            "tombstones" => Place::Tombstone,
+            "damage" => Place::Damage,
+            "records" => {
+                let (kind, rest) = rest.split_once('/')?;
+                let (time, _) = rest.split_once('-')?;
+                Place::Record { kind: RecordKind::parse(kind)?, started: parse_stamp(time)? }
+            }
+            "leases" => {
+                let (lease, rest) = rest.split_once('/')?;
+                let (number, _) = rest.split_once('-')?;
+                Place::Lease { lease: lease.parse().ok()?, number: parse_number(number)? }
+            }
+            _ => parse_snapshot(object).ok()?.0,
+        };
+        Some((object.strip_prefix(&place.prefix())?.parse().ok()?, place))
+    };
+    let (id, place) = parse().ok_or_else(|| Error::corrupt(format!("`{object}` is not the name of a document")))?;
+    Ok((place, id))
+}
+
+/// Six digits: one number has one spelling.
+fn parse_number(text: &str) -> Option<u32> {
+    (text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+/// The kind and id that the name of a pack tells.
+pub fn parse_pack(object: &str) -> Result<(PackKind, ObjectId)> {
+    let kinds = [PackKind::Data, PackKind::Catalog];
+    let found = kinds.into_iter().find_map(|kind| {
+        let id = object.rsplit_once('/')?.1.parse().ok()?;
+        (kind.object(&id) == object).then_some((kind, id))
+    });
+    found.ok_or_else(|| Error::corrupt(format!("`{object}` is not the name of a pack")))
 }
 
 /// The id that ends the name of a pack or an index.
@@ -152,6 +224,46 @@ mod tests {
         let (parsed, back) = parse_snapshot(&place.object(&id)).unwrap();
         assert_eq!((parsed.prefix(), back), (place.prefix(), id));
         assert_eq!(Place::Key { epoch: 2, owner: "ab".into() }.object(&id), "keys/2-ab.age");
+    }
+
+    #[test]
+    fn every_name_is_read_as_it_was_made() {
+        let id = ObjectId::of(b"x");
+        let started: Timestamp = "2026-11-23T01:47:00Z".parse().unwrap();
+        for place in [
+            Place::Index,
+            Place::Tombstone,
+            Place::Damage,
+            Place::Snapshot { host: HostUid([1; 8]), job: JobUid([2; 16]), started },
+            Place::Record { kind: RecordKind::Run, started },
+            Place::Record { kind: RecordKind::Prune, started },
+            Place::Lease { lease: LeaseId([3; 16]), number: 17 },
+        ] {
+            let name = place.object(&id);
+            assert_eq!(parse_document(&name).unwrap(), (place, id), "{name}");
+            let (head, _) = name.rsplit_once(['/', '-']).unwrap();
+            for bad in [
+                format!("{name}0"),
+                name[..name.len() - 1].to_string(),
+                format!("{name}.age"),
+                format!("x{name}"),
+                format!("{head}/x-{id}"),
+                name.replace("000017", "17"),
+                name.replace("000017", "0000017"),
+                name.replace("000017", "00001x"),
+                name.replace("/prune/", "/dance/"),
+            ] {
+                assert!(bad == name || parse_document(&bad).is_err(), "{bad}");
+            }
+        }
+        for kind in [PackKind::Data, PackKind::Catalog] {
+            let name = kind.object(&id);
+            assert_eq!(parse_pack(&name).unwrap(), (kind, id));
+            let elsewhere = name.replace("/2d/", "/2e/");
+            for bad in [elsewhere.as_str(), &name[1..], &format!("{name}#1"), &name.to_uppercase(), "packs/"] {
+                assert!(parse_pack(bad).is_err(), "{bad}");
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,121 @@
+//! Doing what was planned: each step is durable before the next, and each can be done again after a crash.
+
+use std::collections::HashSet;
+
+use super::plan::{PlannedPack, PlannedTombstone, PrunePlan};
+use super::{Pruner, index_object, stale_plan};
+use crate::error::{Error, Result};
+use crate::format::index::{PackEntry, parse, to_body};
+use crate::format::name::Place;
+use crate::id::ObjectId;
+use crate::limits::{INDEX_BODY_MAX, PRUNE_RECORD_SNAPSHOTS_MAX, REPLACEMENT_CHUNKS_MAX};
+
+/// What a prune did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pruned {
+    /// Snapshots that were deleted.
+    pub snapshots: u64,
+    /// Packs that were condemned.
+    pub condemned: u64,
+    /// Packs that were deleted.
+    pub packs: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+impl Pruner {
+    /// Does what was planned.
+    ///
+    /// # Errors
+    /// [`Denied`](crate::Kind::Denied), before anything was changed, if this host may not delete in the store.
+    pub async fn execute(&self, plan: PrunePlan) -> Result<Pruned> {
+        if plan.lease != self.lease.id() {
+            return Err(stale_plan());
+        }
+        self.lease.assure().await?;
+        // Tried on an object that nothing depends on.
+        self.delete(self.lease.superseded().as_slice()).await?;
+        let mut done = Pruned::default();
+        self.delete_packs(&plan, &mut done).await?;
+        let removed = plan.tombstones.iter().filter(|tombstone| tombstone.remove);
+        let removed: Vec<String> = removed.map(|tombstone| Place::Tombstone.object(&tombstone.id)).collect();
+        self.delete(&removed).await?;
+        self.delete_snapshots(&plan, &mut done).await?;
+        self.delete(&plan.leases).await?;
+        Ok(done)
+    }
+
+    /// Packs whose tombstones are ready: first no index names them any more, then they go, then a record says so.
+    async fn delete_packs(&self, plan: &PrunePlan, done: &mut Pruned) -> Result<()> {
+        let packs = plan.deletes();
+        self.replace_indexes(plan).await?;
+        let objects: Vec<String> = packs.iter().map(PlannedPack::object).collect();
+        self.delete(&objects).await?;
+        (done.packs, done.bytes) = (packs.len() as u64, packs.iter().map(|pack| pack.bytes).sum());
+        let new = |t: &&PlannedTombstone| t.is_ready() && !t.recorded;
+        let executed: Vec<ObjectId> = plan.tombstones.iter().filter(new).map(|tombstone| tombstone.id).collect();
+        if executed.is_empty() && packs.is_empty() {
+            return Ok(());
+        }
+        let mut record = self.record(self.lease.assure().await?);
+        (record.executed, record.packs, record.bytes) = (executed, done.packs, done.bytes);
+        self.repository.put_record(&record).await.map(drop)
+    }
+
+    /// Puts indexes without the packs that go, then deletes those that name them.
+    async fn replace_indexes(&self, plan: &PrunePlan) -> Result<()> {
+        let (old, others): (Vec<_>, Vec<_>) =
+            plan.indexes.iter().partition(|(_, packs)| packs.iter().any(|pack| plan.unnamed.contains(pack)));
+        // What another index names already need not be named again: a crash may have left both.
+        let mut named: HashSet<ObjectId> = others.iter().flat_map(|(_, packs)| packs).copied().collect();
+        let mut entries: Vec<PackEntry> = Vec::new();
+        for (id, _) in &old {
+            for entry in self.read_index(id).await? {
+                if !plan.unnamed.contains(&entry.pack) && named.insert(entry.pack) {
+                    entries.push(entry);
+                }
+            }
+            if chunks(&entries) >= REPLACEMENT_CHUNKS_MAX {
+                self.put_index(&mut entries).await?;
+            }
+        }
+        if !entries.is_empty() {
+            self.put_index(&mut entries).await?;
+        }
+        let old: Vec<String> = old.iter().map(|(id, _)| index_object(id)).collect();
+        self.delete(&old).await
+    }
+
+    async fn read_index(&self, id: &ObjectId) -> Result<Vec<PackEntry>> {
+        let name = index_object(id);
+        let gone =
+            || Error::unavailable(format!("{name} went away after the prune was planned")).hinted("plan it again");
+        parse(&self.repository.read_document(&name, INDEX_BODY_MAX).await?.ok_or_else(gone)?)
+    }
+
+    async fn put_index(&self, entries: &mut Vec<PackEntry>) -> Result<()> {
+        let body = to_body(&std::mem::take(entries));
+        self.repository.put_document(&Place::Index, &body).await.map(drop)
+    }
+
+    /// Snapshots go, then what only they needed is condemned, then a record says so.
+    async fn delete_snapshots(&self, plan: &PrunePlan, done: &mut Pruned) -> Result<()> {
+        let objects: Vec<String> = plan.snapshots.iter().map(|snapshot| snapshot.object.clone()).collect();
+        self.delete(&objects).await?;
+        let now = self.lease.assure().await?;
+        let mut condemned = self.condemn(&plan.condemn, now).await?;
+        (done.snapshots, done.condemned) = (plan.snapshots.len() as u64, plan.condemn.len() as u64);
+        let mut whys = plan.snapshots.iter().map(|snapshot| (snapshot.id, snapshot.why.clone())).peekable();
+        while whys.peek().is_some() || !condemned.is_empty() {
+            let mut record = self.record(now);
+            record.snapshots = whys.by_ref().take(PRUNE_RECORD_SNAPSHOTS_MAX).collect();
+            record.condemned = std::mem::take(&mut condemned);
+            self.repository.put_record(&record).await?;
+        }
+        Ok(())
+    }
+}
+
+fn chunks(entries: &[PackEntry]) -> usize {
+    entries.iter().flat_map(|entry| &entry.frames).map(|frame| frame.chunks.len()).sum()
+}

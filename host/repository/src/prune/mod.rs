@@ -1,0 +1,140 @@
+//! Deleting what nothing needs, beside whoever is at work. FORMAT.md section 14.4. A [`Pruner`] holds the lease of a prune;
+//! it [plans](Pruner::plan) without writing anything else, and [executes](Pruner::execute) what it planned. Which snapshots
+//! are to go is not its affair.
+
+mod execute;
+mod plan;
+mod survey;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::{Error, Kind, Result};
+use crate::format::record::PruneRecord;
+use crate::format::snapshot::Named;
+use crate::format::tombstone::TombstoneDocument;
+use crate::id::{HostUid, ObjectId};
+use crate::lease::{Lease, LeaseRequest};
+use crate::limits::TOMBSTONE_PACKS_MAX;
+use crate::repository::Repository;
+
+pub use execute::Pruned;
+pub use plan::{
+    KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, TombstoneState, YoungPacks,
+};
+pub(crate) use survey::guard;
+
+/// How long things are left alone.
+#[derive(Clone, Copy, Debug)]
+pub struct PruneRules {
+    /// Between a tombstone and its execution.
+    pub grace: SignedDuration,
+    /// A pack that came to the store more recently is not condemned: its run may not have come to an end.
+    pub pack_age_min: SignedDuration,
+    /// Leases that ended longer ago are deleted.
+    pub lease_kept: SignedDuration,
+}
+
+impl Default for PruneRules {
+    fn default() -> Self {
+        let days = |days: i64| SignedDuration::from_hours(24 * days);
+        PruneRules { grace: days(1), pack_age_min: days(7), lease_kept: days(7) }
+    }
+}
+
+/// A snapshot that retention gave up.
+#[derive(Clone, Debug)]
+pub struct Doomed {
+    /// Which.
+    pub snapshot: ObjectId,
+    /// Why, for the record.
+    pub why: String,
+}
+
+/// Whoever prunes, with the lease to do it.
+pub struct Pruner {
+    pub(crate) repository: Repository,
+    pub(crate) lease: Lease,
+    pub(crate) rules: PruneRules,
+    started: Timestamp,
+    host: Named<HostUid>,
+}
+
+impl Pruner {
+    /// Puts the lease.
+    ///
+    /// # Errors
+    /// [`Busy`](Kind::Busy) if a prune is at work already.
+    pub async fn begin(repository: &Repository, request: LeaseRequest, rules: PruneRules) -> Result<Self> {
+        let host = Named { uid: repository.host(), name: request.host.clone() };
+        let started = request.started;
+        let lease = repository.lease(request).await?;
+        Ok(Pruner { repository: repository.clone(), lease, rules, started, host })
+    }
+
+    /// Says that the prune is over.
+    pub async fn end(self) -> Result<()> {
+        self.lease.release().await
+    }
+
+    /// Condemns packs.
+    pub(crate) async fn condemn(&self, packs: &[PlannedPack], now: Timestamp) -> Result<Vec<ObjectId>> {
+        let mut tombstones = Vec::new();
+        for some in packs.chunks(TOMBSTONE_PACKS_MAX) {
+            let tombstone = TombstoneDocument {
+                schema: TombstoneDocument::SCHEMA.into(),
+                host: self.host.clone(),
+                planned: now,
+                packs: some.iter().map(|pack| (pack.kind, pack.id)).collect(),
+            };
+            tombstones.push(self.repository.put_tombstone(&tombstone).await?);
+        }
+        Ok(tombstones)
+    }
+
+    /// A record without anything in it yet.
+    pub(crate) fn record(&self, now: Timestamp) -> PruneRecord {
+        PruneRecord {
+            schema: PruneRecord::SCHEMA.into(),
+            host: self.host.clone(),
+            started: self.started,
+            ended: now,
+            snapshots: Vec::new(),
+            condemned: Vec::new(),
+            executed: Vec::new(),
+            packs: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Deletes objects, as long as the lease holds.
+    async fn delete(&self, names: &[String]) -> Result<()> {
+        /// Objects between two looks at the lease: deleting them takes a minute at most.
+        const BATCH: usize = 1_000;
+        for some in names.chunks(BATCH) {
+            self.lease.assure().await?;
+            self.repository.store().delete(some).await.map_err(|e| match e.kind() {
+                Kind::Denied => e.hinted(
+                    "this host may not delete there: prune on the host that has `role = \"maintain\"` and credentials for it",
+                ),
+                _ => e,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl PlannedPack {
+    fn object(&self) -> String {
+        self.kind.object(&self.id)
+    }
+}
+
+/// The name of an index.
+fn index_object(id: &ObjectId) -> String {
+    format!("index/{id}")
+}
+
+/// What a plan that is not this lease's is worth.
+fn stale_plan() -> Error {
+    Error::internal("a plan that was made under another lease")
+}

@@ -1,0 +1,279 @@
+//! Making the plan. Writes nothing but renewals of the lease, and stops at whatever it cannot read: what is not seen must not
+//! look like what is not there (restic#4612, minio/mc#4047).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::plan::{
+    KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, TombstoneState, YoungPacks,
+};
+use super::{Doomed, Pruner};
+use crate::documents::Document;
+use crate::error::{Error, Kind, Result};
+use crate::format::name::{PackKind, Place, parse_pack};
+use crate::format::record::PruneRecord;
+use crate::format::snapshot::Snapshot;
+use crate::format::tombstone::TombstoneDocument;
+use crate::id::ObjectId;
+use crate::index::PackState;
+use crate::leases::{Holder, Standing};
+use crate::reach::Reach;
+use crate::view::View;
+
+/// What the plan is made of.
+struct Survey<'a> {
+    now: Timestamp,
+    view: &'a View,
+    /// Live leases but this one.
+    others: Vec<&'a Holder>,
+    /// What stays reached once the snapshots are gone; and what is reached now, if that can be told.
+    kept: &'a Reach,
+    all: Option<&'a Reach>,
+    /// Every pack in the store.
+    there: HashMap<ObjectId, (PlannedPack, Timestamp)>,
+    /// When the record came to the store that says of a tombstone that it was executed.
+    executed: HashMap<ObjectId, Timestamp>,
+}
+
+/// Which snapshots go.
+struct Choice {
+    going: Vec<PlannedSnapshot>,
+    kept: Vec<KeptSnapshot>,
+    staying: Vec<(ObjectId, Arc<Snapshot>)>,
+}
+
+impl Pruner {
+    /// Plans to delete snapshots, and what nothing needs then. Leases are read before snapshots, so that a run which is over
+    /// by then has its snapshot in the listing.
+    pub async fn plan(&self, doomed: &[Doomed]) -> Result<PrunePlan> {
+        let now = self.lease.assure().await?;
+        let leases = self.repository.leases(now).await?;
+        let others: Vec<&Holder> = leases.iter().filter(|h| h.id != self.lease.id() && h.is_live()).collect();
+        let view = self.repository.view().await?;
+        let notes = guard(&view)?;
+        let choice = choose(&view, doomed, &others);
+        let mut kept = Reach::new(&view);
+        for (id, snapshot) in &choice.staying {
+            kept.walk(&view.reader(*id, snapshot.clone())).await?;
+        }
+        let all = walk_going(&view, &kept, &choice).await?;
+        let executed = self.executed(&view).await?;
+        let there = packs_of(&view);
+        let survey = Survey { now, view: &view, others, kept: &kept, all: all.as_ref(), there, executed };
+        let tombstones = self.tombstones(&survey);
+        let (condemn, young) = self.condemned(&survey);
+        let ready = tombstones.iter().zip(&view.marks.tombstones).filter(|(planned, _)| planned.is_ready());
+        let condemned = ready.flat_map(|(_, tombstone)| &tombstone.value.packs).map(|(_, pack)| *pack);
+        let unnamed = condemned.filter(|pack| survey.all.is_some_and(|all| !all.has_pack(pack))).collect();
+        Ok(PrunePlan {
+            now,
+            snapshots: choice.going,
+            kept: choice.kept,
+            condemn,
+            young,
+            tombstones,
+            data: totals(&survey, PackKind::Data),
+            catalog: totals(&survey, PackKind::Catalog),
+            notes,
+            leases: self.ended(&leases, now),
+            indexes: view.packs.indexes.clone(),
+            unnamed,
+            lease: self.lease.id(),
+        })
+    }
+
+    fn tombstones(&self, survey: &Survey<'_>) -> Vec<PlannedTombstone> {
+        let plan = |tombstone: &Document<TombstoneDocument>| {
+            let state = self.state(survey, tombstone);
+            let recorded = survey.executed.get(&tombstone.id).copied();
+            let heeded = |holder: &&&Holder| recorded.is_none_or(|recorded| holder.began <= recorded);
+            let ready = matches!(state, TombstoneState::Ready { .. });
+            let remove = (ready || recorded.is_some()) && !survey.others.iter().any(|holder| heeded(&holder));
+            PlannedTombstone {
+                id: tombstone.id,
+                put: tombstone.modified,
+                packs: tombstone.value.packs.len() as u64,
+                state,
+                remove,
+                recorded: recorded.is_some(),
+            }
+        };
+        survey.view.marks.tombstones.iter().map(plan).collect()
+    }
+
+    fn state(&self, survey: &Survey<'_>, tombstone: &Document<TombstoneDocument>) -> TombstoneState {
+        let ripe = later(tombstone.modified, self.rules.grace);
+        if survey.now < ripe {
+            return TombstoneState::Grace(ripe);
+        }
+        let ignorant: Vec<_> = survey.others.iter().filter(|h| !h.names(&tombstone.id)).map(|h| h.id).collect();
+        if !ignorant.is_empty() {
+            return TombstoneState::Leases(ignorant);
+        }
+        let Some(all) = survey.all else { return TombstoneState::Snapshots };
+        let (mut delete, mut spared, mut gone) = (Vec::new(), 0, 0);
+        for (_, id) in &tombstone.value.packs {
+            match survey.there.get(id) {
+                None => gone += 1,
+                Some(_) if all.has_pack(id) => spared += 1,
+                Some((pack, _)) => delete.push(*pack),
+            }
+        }
+        TombstoneState::Ready { delete, spared, gone }
+    }
+
+    /// Packs that nothing reaches and no tombstone names.
+    fn condemned(&self, survey: &Survey<'_>) -> (Vec<PlannedPack>, YoungPacks) {
+        let (mut condemn, mut young) = (Vec::new(), YoungPacks::default());
+        for (id, (pack, modified)) in &survey.there {
+            if survey.kept.has_pack(id) || survey.view.marks.is_condemned(id) {
+                continue;
+            }
+            if later(*modified, self.rules.pack_age_min) > survey.now {
+                young.packs += 1;
+                young.bytes += pack.bytes;
+            } else {
+                condemn.push(*pack);
+            }
+        }
+        condemn.sort_unstable();
+        (condemn, young)
+    }
+
+    /// Which tombstones were executed, and when. Records that are older than every tombstone tell nothing.
+    async fn executed(&self, view: &View) -> Result<HashMap<ObjectId, Timestamp>> {
+        let mut executed = HashMap::new();
+        let Some(oldest) = view.marks.tombstones.iter().map(|tombstone| tombstone.modified).min() else {
+            return Ok(executed);
+        };
+        // A record that cannot be read leaves its tombstones to be executed, and recorded, once more.
+        for record in self.repository.records::<PruneRecord>(oldest).await?.parsed {
+            executed.extend(record.value.executed.into_iter().map(|tombstone| (tombstone, record.modified)));
+        }
+        Ok(executed)
+    }
+
+    /// Documents of leases that ended long ago.
+    fn ended(&self, leases: &[Holder], now: Timestamp) -> Vec<String> {
+        let old = |holder: &&Holder| match holder.standing {
+            Standing::Ended(since) => later(since, self.rules.lease_kept) <= now,
+            _ => false,
+        };
+        leases.iter().filter(old).flat_map(|holder| holder.objects.clone()).collect()
+    }
+}
+
+/// Stops before anything is deleted, if the repository is not what it should be. Returns what is worth a note.
+pub(crate) fn guard(view: &View) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for problem in view.problems() {
+        let pack = parse_pack(&problem.object).ok();
+        let known = pack.is_some_and(|(_, id)| view.marks.is_damaged(&id));
+        if problem.object.starts_with("tombstones/") || problem.object.starts_with("damage/") {
+            notes.push(format!("{} cannot be read and is left alone: {}", problem.object, problem.why.chain()));
+        } else if !known {
+            return Err(Error::corrupt(format!("{} is damaged or missing, so nothing is deleted", problem.object))
+                .caused_by(problem.why.clone())
+                .hinted("`dozo verify` tells what else is damaged, `dozo repair` what can be done about it"));
+        }
+    }
+    let packs = view.index().packs().len() + view.packs.unindexed.len();
+    let empty = match (packs, view.snapshots().len(), view.packs.indexes.len()) {
+        (0, _, _) => return Ok(notes),
+        (_, 0, _) => "no snapshots",
+        (_, _, 0) => "no indexes",
+        _ => return Ok(notes),
+    };
+    let url = view.repository().url();
+    Err(Error::corrupt(format!("{url} shows {packs} packs and {empty}, so nothing is deleted")).hinted(
+        "if no run ever came to its end there, let one do so first; otherwise find out what became of the rest",
+    ))
+}
+
+/// Which snapshots go: never the newest of a job, and none that somebody builds on.
+fn choose(view: &View, doomed: &[Doomed], others: &[&Holder]) -> Choice {
+    let mut newest: HashMap<_, (u64, ObjectId, ObjectId)> = HashMap::new();
+    for (id, snapshot) in view.snapshots() {
+        let slot = newest.entry((snapshot.host.uid, snapshot.job.uid)).or_insert((snapshot.sequence, *id, *id));
+        // The newest by its time, and the newest by its sequence: a clock may have been wrong.
+        slot.2 = *id;
+        if snapshot.sequence >= slot.0 {
+            (slot.0, slot.1) = (snapshot.sequence, *id);
+        }
+    }
+    let newest: HashSet<ObjectId> = newest.into_values().flat_map(|(_, a, b)| [a, b]).collect();
+    let built_on: HashSet<ObjectId> = others.iter().flat_map(|holder| holder.keeps()).copied().collect();
+    let whys: HashMap<ObjectId, &str> = doomed.iter().map(|d| (d.snapshot, d.why.as_str())).collect();
+    let mut choice = Choice { going: Vec::new(), kept: Vec::new(), staying: Vec::new() };
+    for (id, snapshot) in view.snapshots() {
+        let stays = |why: &str| KeptSnapshot { id: *id, why: why.into() };
+        match whys.get(id) {
+            Some(_) if newest.contains(id) => choice.kept.push(stays("the newest snapshot of a job is never deleted")),
+            Some(_) if built_on.contains(id) => choice.kept.push(stays("a run or a restore at work builds on it")),
+            Some(why) => {
+                choice.going.push(planned(*id, snapshot, why));
+                continue;
+            }
+            None => {}
+        }
+        choice.staying.push((*id, snapshot.clone()));
+    }
+    choice
+}
+
+fn planned(id: ObjectId, snapshot: &Snapshot, why: &str) -> PlannedSnapshot {
+    let place = Place::Snapshot { host: snapshot.host.uid, job: snapshot.job.uid, started: snapshot.started };
+    PlannedSnapshot {
+        id,
+        host: snapshot.host.name.clone(),
+        job: snapshot.job.name.clone(),
+        started: snapshot.started,
+        why: why.into(),
+        object: place.object(&id),
+    }
+}
+
+/// What is reached as long as the snapshots are there that will go; none if one of them is too damaged to tell.
+async fn walk_going(view: &View, kept: &Reach, choice: &Choice) -> Result<Option<Reach>> {
+    let mut all = kept.clone();
+    let going: HashSet<ObjectId> = choice.going.iter().map(|snapshot| snapshot.id).collect();
+    for (id, snapshot) in view.snapshots().iter().filter(|(id, _)| going.contains(id)) {
+        match all.walk(&view.reader(*id, snapshot.clone())).await {
+            Ok(()) => {}
+            Err(why) if why.kind() == Kind::Corrupt => return Ok(None),
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(Some(all))
+}
+
+fn packs_of(view: &View) -> HashMap<ObjectId, (PlannedPack, Timestamp)> {
+    let indexed = view.index().packs().iter().map(|pack| {
+        let planned = PlannedPack { kind: pack.kind, id: pack.id, bytes: pack.bytes };
+        (pack.id, (planned, pack.modified))
+    });
+    // What has another name than a pack is nobody's, and stays.
+    let unindexed = view.packs.unindexed.iter().filter_map(|object| {
+        let (kind, id) = parse_pack(&object.name).ok()?;
+        Some((id, (PlannedPack { kind, id, bytes: object.bytes }, object.modified)))
+    });
+    indexed.chain(unindexed).collect()
+}
+
+fn totals(survey: &Survey<'_>, kind: PackKind) -> PackTotals {
+    let mut totals = PackTotals::default();
+    for (number, pack) in survey.view.index().packs().iter().enumerate() {
+        if pack.kind == kind && pack.state != PackState::Condemned {
+            totals.packs += 1;
+            totals.bytes += pack.bytes;
+            totals.dead_bytes += survey.kept.dead_bytes(number);
+        }
+    }
+    totals
+}
+
+fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}

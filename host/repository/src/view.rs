@@ -1,0 +1,246 @@
+//! A view: what a repository held at one moment, read in the order in which nothing that a snapshot needs can be missed.
+//! FORMAT.md section 13. Knows nothing of what the view is taken for, but which packs count.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::chunks::ChunkReader;
+use crate::error::{Error, Kind, Result};
+use crate::format::index::PackEntry;
+use crate::format::name::{PackKind, Place};
+use crate::format::snapshot::Snapshot;
+use crate::format::{self};
+use crate::id::{JobUid, ObjectId};
+use crate::index::{Counts, Index, PackState};
+use crate::keys::ReadKeys;
+use crate::lease::{Lease, LeaseHandle};
+use crate::limits::{INDEX_BODY_MAX, LISTING_TRIES, SNAPSHOT_BODY_MAX};
+use crate::marks::Marks;
+use crate::reader::SnapshotReader;
+use crate::repository::Repository;
+use crate::store::Object;
+use crate::writer::{Resources, Writer};
+
+/// An object that is damaged or missing, and why.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Its name in the store.
+    pub object: String,
+    /// What is wrong with it.
+    pub why: Error,
+}
+
+/// What the repository held at one moment.
+pub struct View {
+    repository: Repository,
+    snapshots: Vec<(ObjectId, Arc<Snapshot>)>,
+    index: Arc<Index>,
+    problems: Vec<Problem>,
+    pub(crate) marks: Marks,
+    pub(crate) packs: Packs,
+    lease: Option<LeaseHandle>,
+}
+
+/// What the listing of packs shows beside the index.
+#[derive(Default)]
+pub(crate) struct Packs {
+    /// Packs that an index names, and that are missing or of another length.
+    pub(crate) absent: Vec<PackEntry>,
+    /// Packs that no index names.
+    pub(crate) unindexed: Vec<Object>,
+    /// Each index, and the packs that it names.
+    pub(crate) indexes: Vec<(ObjectId, Vec<ObjectId>)>,
+}
+
+impl Repository {
+    /// Reads all that the repository says of itself, for whoever only looks.
+    pub async fn view(&self) -> Result<View> {
+        let marks = self.read_marks().await?;
+        self.look(Counts::There, marks, None).await
+    }
+
+    /// The same for whoever reads content: the lease keeps what the view shows in the store.
+    pub async fn view_to_read(&self, lease: &Lease) -> Result<View> {
+        let marks = self.read_marks().await?;
+        lease.name_tombstones(marks.tombstone_ids()).await?;
+        self.look(Counts::There, marks, None).await
+    }
+
+    /// The same for whoever makes a snapshot: packs that are condemned or damaged do not count, and what the view counts
+    /// on stays in the store as long as the lease is live.
+    pub async fn view_to_write(&self, lease: &Lease) -> Result<View> {
+        let marks = self.read_marks().await?;
+        lease.name_tombstones(marks.tombstone_ids()).await?;
+        self.look(Counts::Sound, marks, Some(lease.handle())).await
+    }
+
+    /// Snapshots, indexes, packs; in this order, which is that of writing turned round, so that whatever a snapshot needs
+    /// has been written before it is looked for.
+    async fn look(&self, counts: Counts, marks: Marks, lease: Option<LeaseHandle>) -> Result<View> {
+        let mut problems = marks.problems.clone();
+        let snapshots = self.read_snapshots(&mut problems).await?;
+        let lists = self.read_indexes(&mut problems).await?;
+        let listed = self.list_packs().await?;
+        let (index, packs) = self.compare(counts, &marks, lists, listed, &mut problems);
+        let index = Arc::new(index);
+        Ok(View { repository: self.clone(), snapshots, index, problems, marks, packs, lease })
+    }
+
+    pub(crate) async fn read_snapshots(&self, problems: &mut Vec<Problem>) -> Result<Vec<(ObjectId, Arc<Snapshot>)>> {
+        let objects = self.store().list("snapshots").await?;
+        let read = self.read_documents(objects, SNAPSHOT_BODY_MAX, |place, body| {
+            let snapshot = Snapshot::parse(body)?;
+            let said = Place::Snapshot { host: snapshot.host.uid, job: snapshot.job.uid, started: snapshot.started };
+            if said.prefix() != place.prefix() {
+                return Err(Error::corrupt("the snapshot does not belong where it lies"));
+            }
+            Ok(Arc::new(snapshot))
+        });
+        // One that is gone was deleted by a prune since it was listed.
+        let read = read.await?;
+        problems.extend(read.problems);
+        let mut snapshots: Vec<_> = read.parsed.into_iter().map(|document| (document.id, document.value)).collect();
+        snapshots.sort_by_key(|(id, snapshot)| (snapshot.started, snapshot.sequence, *id));
+        Ok(snapshots)
+    }
+
+    async fn read_indexes(&self, problems: &mut Vec<Problem>) -> Result<Vec<(ObjectId, Vec<PackEntry>)>> {
+        for _ in 0..LISTING_TRIES {
+            let objects = self.store().list("index").await?;
+            let read = self.read_documents(objects, INDEX_BODY_MAX, |_, body| format::index::parse(body)).await?;
+            // One that is gone was replaced by another that this listing may lack.
+            if read.gone == 0 {
+                problems.extend(read.problems);
+                return Ok(read.parsed.into_iter().map(|document| (document.id, document.value)).collect());
+            }
+        }
+        Err(Error::unavailable(format!("indexes in {} are replaced faster than they can be read", self.url()))
+            .hinted("is a prune at work? try again"))
+    }
+
+    pub(crate) async fn list_packs(&self) -> Result<HashMap<String, Object>> {
+        let mut there = HashMap::new();
+        for kind in [PackKind::Catalog, PackKind::Data] {
+            let listed = self.store().list(kind.directory()).await?;
+            there.extend(listed.into_iter().map(|object| (object.name.clone(), object)));
+        }
+        Ok(there)
+    }
+
+    /// The index of all packs that are there with their length. What is not there does not count: its chunks are stored
+    /// again by the next run that sees them.
+    fn compare(
+        &self,
+        counts: Counts,
+        marks: &Marks,
+        lists: Vec<(ObjectId, Vec<PackEntry>)>,
+        mut there: HashMap<String, Object>,
+        problems: &mut Vec<Problem>,
+    ) -> (Index, Packs) {
+        let indexes = lists.iter().map(|(id, entries)| (*id, entries.iter().map(|entry| entry.pack).collect()));
+        let mut packs = Packs { indexes: indexes.collect(), ..Packs::default() };
+        let (mut found, mut added, mut wanting) = (Vec::new(), HashSet::new(), Vec::new());
+        for entry in lists.into_iter().flat_map(|(_, entries)| entries) {
+            match there.get(&entry.kind.object(&entry.pack)) {
+                // A pack that two indexes name counts once.
+                Some(object) if object.bytes == entry.bytes => {
+                    if added.insert(entry.pack) {
+                        let state = marks.state(&entry.pack).unwrap_or(PackState::Sound);
+                        found.push((state, object.modified, entry));
+                    }
+                }
+                _ => wanting.push(entry),
+            }
+        }
+        for entry in wanting.into_iter().filter(|entry| !added.contains(&entry.pack)) {
+            let object = entry.kind.object(&entry.pack);
+            let why = match there.get(&object) {
+                Some(other) => Error::corrupt(format!("it has {} bytes, its index says {}", other.bytes, entry.bytes)),
+                // It was condemned, and a prune has deleted it.
+                None if marks.is_condemned(&entry.pack) => continue,
+                None => Error::corrupt("it is missing from the store"),
+            };
+            problems.push(Problem { object, why });
+            packs.absent.push(entry);
+        }
+        found.iter().for_each(|(_, _, entry)| drop(there.remove(&entry.kind.object(&entry.pack))));
+        packs.unindexed = there.into_values().collect();
+        packs.unindexed.sort();
+        (Index::build(counts, found), packs)
+    }
+}
+
+impl View {
+    /// All readable snapshots, oldest first.
+    pub fn snapshots(&self) -> &[(ObjectId, Arc<Snapshot>)] {
+        &self.snapshots
+    }
+
+    /// What could not be read.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    pub(crate) fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// Chunks that are in the store.
+    pub fn chunks(&self) -> usize {
+        self.index.chunks()
+    }
+
+    /// The highest sequence of a job's snapshots. A host that remembers a higher one looks at a store that was rolled
+    /// back.
+    pub fn highest_sequence(&self, job: JobUid) -> Option<u64> {
+        self.snapshots.iter().filter(|(_, s)| s.job.uid == job).map(|(_, s)| s.sequence).max()
+    }
+
+    /// Packs that damage documents name, and what is wrong with each.
+    pub fn damage(&self) -> impl Iterator<Item = (PackKind, ObjectId, &str)> {
+        self.marks.damage.iter().flat_map(|note| &note.document.packs).map(|(kind, id, why)| (*kind, *id, why.as_str()))
+    }
+
+    /// Whether a new snapshot may be made against this one: all of its manifest lies in packs that count.
+    pub fn can_build_on(&self, snapshot: &Snapshot) -> bool {
+        snapshot.manifest.segments.iter().all(|segment| self.index.get(&segment.chunk).is_some())
+    }
+
+    /// Starts a snapshot; needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// [`Internal`](Kind::Internal) if the view is not one to write with ([`Repository::view_to_write`]).
+    pub fn writer(&self, resources: Resources) -> Result<Writer> {
+        let lease = self.lease.clone().ok_or_else(|| Error::new(Kind::Internal, "a writer without a lease"))?;
+        Writer::start(self.repository.clone(), self.index.clone(), lease, resources)
+    }
+
+    /// Reads the entries of a snapshot.
+    pub fn reader(&self, id: ObjectId, snapshot: Arc<Snapshot>) -> SnapshotReader {
+        SnapshotReader::new(id, snapshot, self.catalog_chunks())
+    }
+
+    pub(crate) fn catalog_chunks(&self) -> Arc<ChunkReader> {
+        let identities = vec![self.repository.key().catalog.clone()];
+        self.chunk_reader(PackKind::Catalog, identities)
+    }
+
+    /// Reads content, with an owner's keys.
+    pub fn data_chunks(&self, keys: &ReadKeys) -> DataChunks {
+        DataChunks(self.chunk_reader(PackKind::Data, keys.data.clone()))
+    }
+
+    fn chunk_reader(&self, kind: PackKind, identities: Vec<age::x25519::Identity>) -> Arc<ChunkReader> {
+        let (store, keyring) = (self.repository.store().clone(), self.repository.keyring().clone());
+        Arc::new(ChunkReader::new(store, self.index.clone(), keyring, kind, identities))
+    }
+}
+
+/// The right to read content.
+#[derive(Clone)]
+pub struct DataChunks(pub(crate) Arc<ChunkReader>);
