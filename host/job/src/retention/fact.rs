@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dozo_repository::format::snapshot::{Named, Status};
+use dozo_repository::format::snapshot::{Named, Snapshot, Status};
 use dozo_repository::{HostUid, JobUid, ObjectId};
 use jiff::Timestamp;
 
@@ -35,6 +35,23 @@ pub struct Fact {
 }
 
 impl Fact {
+    /// What a snapshot says of itself, with its arrival as the store tells it. Nothing is held and nothing verified until
+    /// records say so.
+    pub fn new(id: ObjectId, snapshot: &Snapshot, arrived: Timestamp) -> Self {
+        Fact {
+            id,
+            host: snapshot.host.clone(),
+            job: snapshot.job.clone(),
+            started: snapshot.started,
+            arrived,
+            sequence: snapshot.sequence,
+            status: snapshot.status,
+            tags: snapshot.tags.clone(),
+            held: false,
+            verified: false,
+        }
+    }
+
     /// The order of snapshots: a later one is newer. No two are equal.
     pub(super) fn order(&self) -> (Timestamp, Timestamp, u64, ObjectId) {
         (self.started, self.arrived, self.sequence, self.id)

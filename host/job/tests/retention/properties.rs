@@ -94,7 +94,7 @@ proptest! {
     fn the_newest_of_each_kind_survive(facts in facts(), rules in some_rules()) {
         let kept = kept(&judged(&facts, &rules, now()));
         let believed = believed(&facts);
-        let newest = |wanted: fn(&&&Fact) -> bool| believed.iter().rfind(|fact| wanted(fact)).copied();
+        let newest = |wanted: fn(&&&Fact) -> bool| believed.iter().rfind(&wanted).copied();
         for fact in [
             newest(|_| true),
             newest(|fact| fact.status == Status::Complete),
