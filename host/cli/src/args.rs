@@ -46,6 +46,12 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Hold what the repository has against what it says it has
     Verify(VerifyArgs),
+    /// Delete snapshots that no rule keeps, and what only they needed; shows the plan first
+    Prune(PruneArgs),
+    /// Keep a snapshot whatever the rules say, or let the rules have it again
+    Hold(HoldArgs),
+    /// Show each job's last good snapshot, and how the repository is
+    Status(StatusArgs),
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -162,6 +168,46 @@ pub(crate) struct VerifyArgs {
     pub(crate) scrub: bool,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo prune`
+#[derive(Args)]
+pub(crate) struct PruneArgs {
+    /// Do what the plan says; takes `role = "maintain"` in [repository]
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Also store again what is alive in packs that are mostly dead, so that these can go; needs an owner key
+    #[arg(long, requires = "yes")]
+    pub(crate) compact: bool,
+    /// Show the reason of every snapshot that stays, too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Somebody has looked why far more snapshots than usual arrived: go on
+    #[arg(long)]
+    pub(crate) flood_explained: bool,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo hold`
+#[derive(Args)]
+pub(crate) struct HoldArgs {
+    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+    /// Let the rules have it again
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Why, for those who come later
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) why: String,
+}
+
+/// `dozo status`
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// Also how many bytes of packs nothing needs any more: reads every manifest
+    #[arg(long)]
+    pub(crate) space: bool,
 }
 
 /// Who reads content.

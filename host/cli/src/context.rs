@@ -68,17 +68,21 @@ impl Context {
         AtWork::begin(&directory, &repository.job_uid(job).to_string(), &format!("the job `{job}`"))
     }
 
-    /// A lease for whoever reads; without one, the operator is told.
-    pub(crate) async fn read_lease(&self, repository: &Repository) -> anyhow::Result<ReadLease> {
-        let request = LeaseRequest {
+    /// What this process asks of a lease that is not a run's.
+    pub(crate) fn lease_request(&self, purpose: Purpose) -> anyhow::Result<LeaseRequest> {
+        Ok(LeaseRequest {
             id: LeaseId(random()?),
-            purpose: Purpose::Read,
+            purpose,
             host: self.host(),
             job: None,
             started: SystemClock.now(),
             predecessor: None,
-        };
-        let lease = repository.read_lease(request).await;
+        })
+    }
+
+    /// A lease for whoever reads; without one, the operator is told.
+    pub(crate) async fn read_lease(&self, repository: &Repository) -> anyhow::Result<ReadLease> {
+        let lease = repository.read_lease(self.lease_request(Purpose::Read)?).await;
         if let Some(note) = lease.note() {
             crate::ui::note(format!("note: {note}"));
         }

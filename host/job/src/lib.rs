@@ -12,6 +12,7 @@ pub mod retention;
 mod run;
 mod selection;
 mod stored;
+pub mod tidy;
 
 pub use port::{Content, EntryWriter, Intake, Source, Stored};
 pub use progress::Progress;

@@ -57,7 +57,7 @@ pub use marks::DamageNote;
 pub use pipeline::Counters;
 pub use prune::{
     Doomed, KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, PruneRules, Pruned,
-    Pruner, TombstoneState, YoungPacks,
+    Pruner, TombstoneState, Usage, YoungPacks,
 };
 pub use reader::SnapshotReader;
 pub use repository::Repository;

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::chunks::ChunkReader;
 use crate::error::{Error, Kind, Result};
 use crate::format::index::PackEntry;
@@ -34,12 +36,15 @@ pub struct Problem {
 pub struct View {
     repository: Repository,
     snapshots: Vec<(ObjectId, Arc<Snapshot>)>,
+    arrivals: HashMap<ObjectId, Timestamp>,
     index: Arc<Index>,
     problems: Vec<Problem>,
     pub(crate) marks: Marks,
     pub(crate) packs: Packs,
     lease: Option<LeaseHandle>,
 }
+
+type Arrivals = HashMap<ObjectId, Timestamp>;
 
 /// What the listing of packs shows beside the index.
 #[derive(Default)]
@@ -78,15 +83,15 @@ impl Repository {
     /// has been written before it is looked for.
     async fn look(&self, counts: Counts, marks: Marks, lease: Option<LeaseHandle>) -> Result<View> {
         let mut problems = marks.problems.clone();
-        let snapshots = self.read_snapshots(&mut problems).await?;
+        let (snapshots, arrivals) = self.read_snapshots(&mut problems).await?;
         let lists = self.read_indexes(&mut problems).await?;
         let listed = self.list_packs().await?;
         let (index, packs) = self.compare(counts, &marks, lists, listed, &mut problems);
         let index = Arc::new(index);
-        Ok(View { repository: self.clone(), snapshots, index, problems, marks, packs, lease })
+        Ok(View { repository: self.clone(), snapshots, arrivals, index, problems, marks, packs, lease })
     }
 
-    pub(crate) async fn read_snapshots(&self, problems: &mut Vec<Problem>) -> Result<Vec<(ObjectId, Arc<Snapshot>)>> {
+    async fn read_snapshots(&self, problems: &mut Vec<Problem>) -> Result<(Vec<(ObjectId, Arc<Snapshot>)>, Arrivals)> {
         let objects = self.store().list("snapshots").await?;
         let read = self.read_documents(objects, SNAPSHOT_BODY_MAX, |place, body| {
             let snapshot = Snapshot::parse(body)?;
@@ -99,9 +104,10 @@ impl Repository {
         // One that is gone was deleted by a prune since it was listed.
         let read = read.await?;
         problems.extend(read.problems);
+        let arrivals = read.parsed.iter().map(|document| (document.id, document.modified)).collect();
         let mut snapshots: Vec<_> = read.parsed.into_iter().map(|document| (document.id, document.value)).collect();
         snapshots.sort_by_key(|(id, snapshot)| (snapshot.started, snapshot.sequence, *id));
-        Ok(snapshots)
+        Ok((snapshots, arrivals))
     }
 
     async fn read_indexes(&self, problems: &mut Vec<Problem>) -> Result<Vec<(ObjectId, Vec<PackEntry>)>> {
@@ -174,6 +180,11 @@ impl View {
     /// All readable snapshots, oldest first.
     pub fn snapshots(&self) -> &[(ObjectId, Arc<Snapshot>)] {
         &self.snapshots
+    }
+
+    /// When a snapshot came to the store, by the store's clock.
+    pub fn arrived(&self, snapshot: &ObjectId) -> Option<Timestamp> {
+        self.arrivals.get(snapshot).copied()
     }
 
     /// What could not be read.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use dozo_job::Kind;
 
 pub(crate) use place::ConfigError;
-pub(crate) use raw::{Config, JobTable};
+pub(crate) use raw::{Config, JobTable, Role};
 pub(crate) use secrets::Secrecy;
 pub(crate) use validate::ResolvedConfig;
 

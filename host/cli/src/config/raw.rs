@@ -24,6 +24,9 @@ pub(crate) struct Config {
     /// What counts for every job that does not say otherwise.
     #[serde(default)]
     pub(crate) defaults: DefaultsTable,
+    /// How the repository is tidied.
+    #[serde(default)]
+    pub(crate) prune: PruneTable,
     /// What is backed up, by name.
     #[serde(default)]
     pub(crate) job: BTreeMap<String, JobTable>,
@@ -41,6 +44,9 @@ pub(crate) struct RepositoryTable {
     pub(crate) identity: Option<PathBuf>,
     /// This host's name, for people. Default: the machine's.
     pub(crate) host: Option<String>,
+    /// What this host may do in the store. Default: `"backup"`.
+    #[serde(default)]
+    pub(crate) role: Role,
 }
 
 /// What counts for every job that does not say otherwise.
@@ -51,6 +57,32 @@ pub(crate) struct DefaultsTable {
     pub(crate) timezone: Option<String>,
     /// Which snapshots are kept. Default: all.
     pub(crate) retention: Option<RetentionTable>,
+}
+
+/// How the repository is tidied, on the host whose `role` is `"maintain"`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PruneTable {
+    /// Which snapshots are kept of jobs that this configuration does not have: those of other hosts. Default: all.
+    pub(crate) others: Option<RetentionTable>,
+    /// How long packs are condemned before they are deleted, such as `"24h"` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) grace: Option<jiff::SignedDuration>,
+    /// Packs that came to the store more recently are left alone, such as `"168h"` (the default): as long as the longest
+    /// run, or what an interrupted run stored is lost to the next.
+    #[schemars(with = "Option<String>")]
+    pub(crate) pack_age_min: Option<jiff::SignedDuration>,
+}
+
+/// What a host may do in the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Write and list. Its credentials need no right to delete.
+    #[default]
+    Backup,
+    /// Also delete: prune, compact, repair.
+    Maintain,
 }
 
 /// One source, what it may do, and what is asked of it.

@@ -117,7 +117,18 @@ impl Loaded {
         if let Some(table) = &defaults.retention {
             self.convert(table, &["defaults", "retention"], TimeZone::UTC)?;
         }
+        self.retention_of_others()?;
         self.config.job.iter().try_for_each(|(name, job)| self.retention(name, job).map(|_| ()))
+    }
+
+    /// What becomes of the snapshots of jobs that this configuration does not have.
+    pub(crate) fn retention_of_others(&self) -> Result<Retention, ConfigError> {
+        let Some(table) = &self.config.prune.others else { return Ok(Retention::Unsaid) };
+        let zone = match &self.config.defaults.timezone {
+            Some(zone) => self.find_zone(zone, &["defaults", "timezone"])?,
+            None => TimeZone::UTC,
+        };
+        self.convert(table, &["prune", "others"], zone)
     }
 
     fn find_zone(&self, name: &str, keys: &[&str]) -> Result<TimeZone, ConfigError> {

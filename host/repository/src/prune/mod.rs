@@ -21,6 +21,7 @@ pub use execute::Pruned;
 pub use plan::{
     KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, TombstoneState, YoungPacks,
 };
+pub use survey::Usage;
 pub(crate) use survey::guard;
 
 /// How long things are left alone.
@@ -69,6 +70,11 @@ impl Pruner {
         let started = request.started;
         let lease = repository.lease(request).await?;
         Ok(Pruner { repository: repository.clone(), lease, rules, started, host })
+    }
+
+    /// The store's now.
+    pub async fn now(&self) -> Result<Timestamp> {
+        self.lease.assure().await
     }
 
     /// Says that the prune is over.

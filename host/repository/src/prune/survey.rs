@@ -74,8 +74,8 @@ impl Pruner {
             condemn,
             young,
             tombstones,
-            data: totals(&survey, PackKind::Data),
-            catalog: totals(&survey, PackKind::Catalog),
+            data: totals(&view, &kept, PackKind::Data),
+            catalog: totals(&view, &kept, PackKind::Catalog),
             notes,
             leases: self.ended(&leases, now),
             indexes: view.packs.indexes.clone(),
@@ -262,16 +262,36 @@ fn packs_of(view: &View) -> HashMap<ObjectId, (PlannedPack, Timestamp)> {
     indexed.chain(unindexed).collect()
 }
 
-fn totals(survey: &Survey<'_>, kind: PackKind) -> PackTotals {
+fn totals(view: &View, reach: &Reach, kind: PackKind) -> PackTotals {
     let mut totals = PackTotals::default();
-    for (number, pack) in survey.view.index().packs().iter().enumerate() {
+    for (number, pack) in view.index().packs().iter().enumerate() {
         if pack.kind == kind && pack.state != PackState::Condemned {
             totals.packs += 1;
             totals.bytes += pack.bytes;
-            totals.dead_bytes += survey.kept.dead_bytes(number);
+            totals.dead_bytes += reach.dead_bytes(number);
         }
     }
     totals
+}
+
+/// What the packs of a repository take, and how much of it nothing needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Packs of content.
+    pub data: PackTotals,
+    /// Packs of manifests.
+    pub catalog: PackTotals,
+}
+
+impl View {
+    /// Walks all snapshots to tell what the packs hold that nothing needs.
+    pub async fn usage(&self) -> Result<Usage> {
+        let mut reach = Reach::new(self);
+        for (id, snapshot) in self.snapshots() {
+            reach.walk(&self.reader(*id, snapshot.clone())).await?;
+        }
+        Ok(Usage { data: totals(self, &reach, PackKind::Data), catalog: totals(self, &reach, PackKind::Catalog) })
+    }
 }
 
 fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
