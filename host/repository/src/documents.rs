@@ -1,6 +1,8 @@
 //! Reading many documents of one kind, and records. What is damaged becomes a problem; a store that does not answer is an
 //! error, and never fewer documents.
 
+use std::time::Duration;
+
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 
@@ -8,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::name::{Place, parse_document};
 use crate::format::record::Record;
 use crate::id::ObjectId;
-use crate::limits::{READS_IN_FLIGHT, RECORD_BODY_MAX};
+use crate::limits::{LISTED_LOOKS, READS_IN_FLIGHT, RECORD_BODY_MAX};
 use crate::repository::Repository;
 use crate::store::Object;
 use crate::view::Problem;
@@ -65,6 +67,21 @@ impl Repository {
             }
         }
         Ok(documents)
+    }
+
+    /// Waits until an object that was just put shows in a listing: some stores list late.
+    pub(crate) async fn wait_until_listed(&self, name: &str) -> Result<()> {
+        let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let mut wait = Duration::ZERO;
+        for _ in 0..LISTED_LOOKS {
+            tokio::time::sleep(wait).await;
+            if self.store().list(directory).await?.iter().any(|object| object.name == name) {
+                return Ok(());
+            }
+            wait = (wait * 2).max(Duration::from_millis(50));
+        }
+        Err(Error::unavailable(format!("{name} was written, but the store does not list it"))
+            .hinted("try again; if it stays so, this store is not one to keep backups in"))
     }
 
     /// Leaves a record.

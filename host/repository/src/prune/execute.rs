@@ -40,6 +40,7 @@ impl Pruner {
         let removed = plan.tombstones.iter().filter(|tombstone| tombstone.remove);
         let removed: Vec<String> = removed.map(|tombstone| Place::Tombstone.object(&tombstone.id)).collect();
         self.delete(&removed).await?;
+        self.delete(&plan.damage).await?;
         self.delete_snapshots(&plan, &mut done).await?;
         self.delete(&plan.leases).await?;
         Ok(done)
@@ -95,7 +96,9 @@ impl Pruner {
 
     async fn put_index(&self, entries: &mut Vec<PackEntry>) -> Result<()> {
         let body = to_body(&std::mem::take(entries));
-        self.repository.put_document(&Place::Index, &body).await.map(drop)
+        let (name, _) = self.repository.put_document(&Place::Index, &body).await?;
+        // Whoever lists from here on finds it, so that the old ones may go.
+        self.repository.wait_until_listed(&name).await
     }
 
     /// Snapshots go, then what only they needed is condemned, then a record says so.
