@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Hold what the repository has against what it says it has
     Verify(VerifyArgs),
+    /// Find out what the store lets this host do
+    Check,
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -57,7 +59,8 @@ pub(crate) enum Command {
 /// `dozo init`
 #[derive(Args)]
 pub(crate) struct InitArgs {
-    /// Where the repository goes: file:///absolute/directory. Not needed if the configuration names one
+    /// Where the repository goes: file:///absolute/directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or
+    /// az://CONTAINER/PREFIX. Not needed if the configuration names one
     #[arg(value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Another owner's age recipient (age1…), who will be able to read every backup too. Can be given more than once

@@ -59,6 +59,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Cat(args) => command::cat::cat(global, args).await,
         Command::Restore(args) => command::restore::restore(global, args).await,
         Command::Verify(args) => command::verify::verify(global, args).await,
+        Command::Check => command::check::check(global).await,
         Command::Plugin(command) => command::plugin::plugin(global, command).await,
         Command::Config(command) => command::config::config(global, command).await,
     }

@@ -42,7 +42,10 @@ pub use keys::{HostKey, OwnerKey, ReadKeys, Secret};
 pub use pipeline::Counters;
 pub use reader::SnapshotReader;
 pub use repository::{DataChunks, Problem, Repository, View};
-pub use store::Store;
+pub use store::{
+    Addressing, AzureCredentials, AzurePlace, Bucket, Examination, GcsPlace, Hidden, Network, Permitted, Proxy,
+    S3Credentials, S3Encryption, S3Place, Store, StoreConfig, StorePlace, Traffic, Transport,
+};
 pub use verify::{Depth, Findings, Sample, VerifyCounters, verify};
 pub use writer::{EntryWriter, Resources, Writer};
 

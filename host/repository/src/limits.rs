@@ -60,3 +60,28 @@ pub const PACKS_CACHED: usize = 4;
 pub const SEGMENTS_CACHED: usize = 3;
 /// Objects read at once where order does not matter (indexes, snapshots, verification).
 pub const READS_IN_FLIGHT: usize = 8;
+
+/// Requests to one store at the same time: the packs on their way, the reads of a view, and room.
+pub const REQUESTS_IN_FLIGHT: usize = 16;
+/// A connection that is not made by then is tried again.
+pub const CONNECT_SECONDS: u64 = 10;
+/// What a request may take beside moving its bytes: the slow answer of a busy store.
+pub const REQUEST_SECONDS: u64 = 60;
+/// The slowest line that is waited for: a full pack takes nine minutes on it.
+pub const LINE_BYTES_PER_SECOND_MIN: u64 = 32 << 10;
+/// A body that brings no byte for so long has stalled; bytes that the other side does not confirm for so long are lost.
+pub const STALL_SECONDS: u64 = 60;
+/// First pause before a request is sent again; each further one may be twice as long.
+pub const RETRY_PAUSE_MILLISECONDS: u64 = 200;
+/// Longest pause: a store that comes back is found soon.
+pub const RETRY_PAUSE_SECONDS_MAX: u64 = 15;
+/// No further try after this: longer than a server takes to restart, shorter than a request's signature is valid.
+pub const RETRY_SECONDS_MAX: u64 = 180;
+/// More tries than the pauses leave time for; the time above is the bound that counts.
+pub const RETRIES_MAX: usize = 40;
+/// Connections tried before the first answer of a store: one that never answered is not restarting, its address is wrong.
+pub const FIRST_TRIES: usize = 3;
+/// A server's error document is a few lines.
+pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// Bytes that a limited line moves at once.
+pub const PACE_BYTES: usize = 16 << 10;

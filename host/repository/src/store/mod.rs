@@ -1,26 +1,51 @@
 //! The one user of `object_store`: create-only puts of sealed bytes, whole reads, listings. Knows names and lengths, no
 //! formats and no keys. Objects are never overwritten and, here, never deleted.
 
-use std::error::Error as StdError;
+#[cfg(test)]
+mod against;
+mod body;
+mod causes;
+mod cloud;
+mod config;
+mod create;
+mod http;
+mod open;
+mod pace;
+mod probe;
+mod refusal;
+mod said;
+mod tls;
+mod translate;
+
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
 use object_store::path::Path as Name;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt, PutPayload};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::format::name::PackKind;
 use crate::seal::Sealed;
+use translate::translate;
+
+pub use config::{
+    Addressing, AzureCredentials, AzurePlace, Bucket, GcsPlace, Hidden, Network, Proxy, S3Credentials, S3Encryption,
+    S3Place, StoreConfig, StorePlace, Traffic, Transport,
+};
+pub use probe::{Examination, Permitted};
 
 /// Where the objects of one repository lie.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     url: Arc<str>,
+    /// The storage class of data packs, if it is not the bucket's own.
+    pack_class: Option<Arc<str>>,
+    /// Whether the store knows no create-only put.
+    looks_first: Arc<AtomicBool>,
 }
 
 /// An object as a listing shows it.
@@ -33,41 +58,26 @@ pub(crate) struct Object {
 }
 
 impl Store {
-    /// A directory of this machine, which must be there: a file system that is not mounted is an error, never an empty
-    /// repository. Writes are durable (`fsync` of file and directory) before they are reported done.
-    pub fn local(directory: &Path) -> Result<Self> {
-        let url = format!("file://{}", directory.display());
-        let store = LocalFileSystem::new_with_prefix(directory).map_err(|e| {
-            let error = translate(format!("open the store {url}"), e);
-            match error.kind() {
-                Kind::Corrupt | Kind::Unavailable | Kind::Invalid => error
-                    .with_kind(Kind::Invalid)
-                    .hinted("is the file system mounted? `dozo init` makes a repository where there is none"),
-                _ => error,
-            }
-        })?;
-        Ok(Store::over(Arc::new(store.with_fsync(true)), &url))
-    }
-
-    /// A store in memory, for tests and trials.
-    pub fn memory() -> Self {
-        Store::over(Arc::new(InMemory::new()), "memory://")
-    }
-
     /// Any object store; `url` names it in messages and holds no secret.
     pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
-        Store { inner, url: url.into() }
+        Store { inner, url: url.into(), pack_class: None, looks_first: Arc::default() }
     }
 
     /// Puts a new object. One of that name which is already there is the same object, or an error.
     pub(crate) async fn put(&self, name: &str, sealed: &Sealed) -> Result<()> {
         let payload = PutPayload::from_bytes(sealed.bytes().clone());
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.inner.put_opts(&Name::from(name), payload, options).await {
-            Ok(_) => Ok(()),
+        match self.create(&Name::from(name), payload, self.attributes(name)).await {
+            Ok(()) => Ok(()),
             Err(object_store::Error::AlreadyExists { .. }) => self.put_again(name, sealed).await,
             Err(e) => Err(translate(format!("write {name} to {self}"), e)),
         }
+    }
+
+    /// What the store shall know of an object: data packs may lie colder than the rest.
+    fn attributes(&self, name: &str) -> Attributes {
+        let data = name.split('/').next() == Some(PackKind::Data.directory());
+        let class = self.pack_class.as_ref().filter(|_| data);
+        class.map(|class| (Attribute::StorageClass, class.to_string())).into_iter().collect()
     }
 
     /// Names are digests, so an object of this name should be this object; one of another length is damage.
@@ -122,37 +132,10 @@ impl fmt::Display for Store {
     }
 }
 
-/// The store's word for what went wrong, in ours.
-fn translate(what: String, error: object_store::Error) -> Error {
-    use object_store::Error as E;
-    let kind = match &error {
-        E::NotFound { .. } => Kind::Corrupt,
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Kind::Denied,
-        E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => Kind::Invalid,
-        E::NotSupported { .. } | E::NotImplemented { .. } => Kind::Unsupported,
-        _ => Kind::Unavailable,
-    };
-    match system_error(&error) {
-        // The operating system says it best: no space left, permission denied, read-only.
-        Some(code) if !matches!(error, E::NotFound { .. }) => Error::io(what, code),
-        _ => Error::new(kind, what).caused_by(error),
-    }
-}
-
-fn system_error(error: &(dyn StdError + 'static)) -> Option<std::io::Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(code) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
-            return Some(std::io::Error::from_raw_os_error(code));
-        }
-        cause = error.source();
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn sealed(text: &str) -> Sealed {
         Sealed::sign(text.as_bytes().to_vec())
