@@ -1,7 +1,8 @@
 //! Real object stores to test against, on this machine alone: SeaweedFS, which honours what S3 promises, and rclone's S3
 //! server, which ignores much of it. Whoever starts one can kill it, as a crash would, and start it again.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ const READY_MAX: Duration = Duration::from_secs(60);
 pub(crate) enum Kind {
     Seaweed,
     Rclone,
-    /// With a certificate that nobody issued.
+    /// With a certificate that an unknown authority issued.
     RcloneTls,
 }
 
@@ -59,9 +60,9 @@ impl Server {
         format!("{scheme}://127.0.0.1:{}", self.ports[0])
     }
 
-    /// The file of its certificate.
-    pub(crate) fn certificate(&self) -> PathBuf {
-        self.dir.path().join("cert.pem")
+    /// The file of the authority that issued its certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
     }
 
     /// Ends it as a crash does.
@@ -79,7 +80,7 @@ impl Server {
     /// Makes a bucket.
     pub(crate) fn make_bucket(&self, name: &str) {
         if self.kind == Kind::Seaweed {
-            self.ask("PUT", name, "");
+            self.ask("PUT", &format!("/{name}"), "", "");
         } else {
             std::fs::create_dir(self.dir.path().join("data").join(name)).unwrap();
         }
@@ -97,17 +98,18 @@ impl Server {
                 "Resource": [format!("arn:aws:s3:::{bucket}/*")],
             }],
         });
-        self.ask("PUT", &format!("{bucket}?policy="), &policy.to_string());
+        self.ask("PUT", &format!("/{bucket}"), "policy=", &policy.to_string());
     }
 
     /// A request in the administrator's name.
-    fn ask(&self, method: &str, path: &str, body: &str) {
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--fail-with-body", "--max-time", "30", "--request", method]);
-        curl.args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &format!("{}:{}", ADMIN.0, ADMIN.1)]);
-        curl.args(["--data-binary", body]).arg(format!("{}/{path}", self.endpoint()));
-        let output = curl.output().unwrap();
-        assert!(output.status.success(), "{method} {path}: {}", String::from_utf8_lossy(&output.stdout));
+    fn ask(&self, method: &str, path: &str, query: &str, body: &str) {
+        let file = self.dir.path().join("body");
+        std::fs::write(&file, body).unwrap();
+        let mut python = Command::new("python3");
+        python.arg(tools().join("s3.py")).args([&self.endpoint(), method, path, query]);
+        python.env("KEY", ADMIN.0).env("SECRET", ADMIN.1).stdin(std::fs::File::open(file).unwrap());
+        let output = python.output().unwrap();
+        assert!(output.status.success(), "{method} {path}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn wait(&mut self) {
@@ -120,22 +122,15 @@ impl Server {
     }
 
     fn is_ready(&self) -> bool {
-        let path = if self.kind == Kind::Seaweed { "healthz" } else { "" };
-        let url = format!("{}/{path}", self.endpoint());
-        let mut curl = Command::new("curl");
-        curl.args([
-            "--silent",
-            "--insecure",
-            "--output",
-            "/dev/null",
-            "--max-time",
-            "2",
-            "--write-out",
-            "%{http_code}",
-        ]);
-        let output = curl.arg(url).output().unwrap();
-        let code = String::from_utf8_lossy(&output.stdout).to_string();
-        if self.kind == Kind::Seaweed { code == "200" } else { code != "000" }
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.ports[0])) else { return false };
+        if self.kind != Kind::Seaweed {
+            return true;
+        }
+        // It listens before all its parts are there.
+        let mut answer = String::new();
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let asked = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
+        asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.contains(" 200 ")
     }
 
     fn log(&self) -> String {
@@ -150,16 +145,19 @@ impl Drop for Server {
     }
 }
 
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")
+}
+
 /// The server's binary; none, loudly, where it cannot be had.
 fn program(name: &str) -> Option<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/servers.sh");
-    let output = Command::new("bash").arg(script).arg(guests().with_file_name("servers")).arg(name).output().unwrap();
-    let curl = Command::new("curl").arg("--version").output().is_ok();
-    if output.status.success() && curl {
+    let mut bash = Command::new("bash");
+    bash.arg(tools().join("servers.sh")).arg(guests().with_file_name("servers")).arg(name);
+    let output = bash.output().unwrap();
+    if output.status.success() {
         return Some(String::from_utf8(output.stdout).unwrap().trim().into());
     }
-    let why = String::from_utf8_lossy(&output.stderr).trim().to_string();
-    eprintln!("SKIPPED: the server {name} cannot be had: {}", if curl { why } else { "there is no curl".into() });
+    eprintln!("SKIPPED: the server {name} cannot be had: {}", String::from_utf8_lossy(&output.stderr).trim());
     None
 }
 
@@ -214,22 +212,17 @@ fn identities() -> String {
     identities.to_string()
 }
 
-/// A certificate for this machine, issued by itself.
+/// An authority of the test's own, and a certificate for this machine that it issued.
 fn certificate(dir: &Path) {
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
-    openssl.args([
-        "-subj",
-        "/CN=test",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        "key.pem",
-        "-out",
-        "cert.pem",
-    ]);
-    let output = openssl.current_dir(dir).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let openssl = |arguments: &str| {
+        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(dir).output().unwrap();
+        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    std::fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
+    let new = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("{new} -x509 -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"));
+    openssl(&format!("{new} -subj /CN=store -keyout key.pem -out request.pem"));
+    openssl("x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem");
 }
 
 /// A port that is free, as is the one 10,000 above it, which SeaweedFS takes too.

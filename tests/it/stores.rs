@@ -154,14 +154,14 @@ fn wrong(server: &Server, house: &House) {
 fn a_run_outlives_a_crash_of_the_store() {
     let Some(mut server) = Server::start(Kind::Seaweed) else { return };
     server.make_bucket("backups");
-    let house = house(&server, ADMIN, "limit_upload = \"8MiB\"");
-    fill(&house, 40);
+    let house = house(&server, ADMIN, "limit_upload = \"6MiB\"");
+    fill(&house, 24);
     house.dozo(&["init", "--single-owner"]).expect(0);
     let mut run = house.command();
     let run = run.arg("run").stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut run = run.spawn().unwrap();
-    // In the middle of the packs: at this rate they take five seconds.
-    std::thread::sleep(Duration::from_secs(3));
+    // In the middle of the packs: at this rate they take four seconds.
+    std::thread::sleep(Duration::from_secs(2));
     assert!(run.try_wait().unwrap().is_none(), "the run ended before the crash");
     server.kill();
     std::thread::sleep(Duration::from_secs(1));
@@ -217,7 +217,7 @@ fn a_certificate_is_believed_only_if_it_is_named() {
         refused.err
     );
     assert!(refused.err.contains("hint: ") && refused.err.contains("`ca`"), "{}", refused.err);
-    house.configure(&format!("ca = {:?}", server.certificate().display().to_string()));
+    house.configure(&format!("ca = {:?}", server.authority().display().to_string()));
     house.dozo(&["init", "--single-owner"]).expect(0);
     house.dozo(&["check"]).expect(0);
 }

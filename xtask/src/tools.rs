@@ -9,12 +9,11 @@ use anyhow::Result;
 use crate::shell::{run, say};
 
 /// Program and Debian package.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 6] = [
     ("age", "age"),
     ("zstd", "zstd"),
     ("jq", "jq"),
     ("rsync", "rsync"),
-    ("curl", "curl"),
     ("openssl", "openssl"),
     ("pip3", "python3-pip"),
 ];

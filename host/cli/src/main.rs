@@ -78,9 +78,10 @@ async fn interrupted() -> anyhow::Result<Exit> {
 }
 
 fn start_log(global: &Global) {
+    // What this crate logs, the error that follows says too.
     let default = match global.verbose {
-        0 => "warn",
-        1 => "warn,dozo=info,plugin=info",
+        0 => "warn,rustls_platform_verifier=off",
+        1 => "warn,rustls_platform_verifier=off,dozo=info,plugin=info",
         _ => "info,dozo=debug,plugin=debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("DOZO_LOG")

@@ -77,8 +77,8 @@ pub const RETRY_PAUSE_MILLISECONDS: u64 = 200;
 pub const RETRY_PAUSE_SECONDS_MAX: u64 = 15;
 /// No further try after this: longer than a server takes to restart, shorter than a request's signature is valid.
 pub const RETRY_SECONDS_MAX: u64 = 180;
-/// More tries than the pauses leave time for; the time above is the bound that counts.
-pub const RETRIES_MAX: usize = 40;
+/// More tries than that time has room for, because pauses are drawn at random and may stay short.
+pub const RETRIES_MAX: usize = 1_000;
 /// Connections tried before the first answer of a store: one that never answered is not restarting, its address is wrong.
 pub const FIRST_TRIES: usize = 3;
 /// A server's error document is a few lines.

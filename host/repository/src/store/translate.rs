@@ -137,6 +137,9 @@ fn of_tls(error: &Tls) -> (Kind, Option<String>) {
         Tls::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => "the store's certificate is for another name: correct `endpoint`",
+        Tls::InvalidCertificate(CertificateError::Other(why)) if why.to_string().contains("CaUsedAsEndEntity") => {
+            "the store's certificate says that it is an authority's: it needs one of its own (basicConstraints=CA:FALSE)"
+        }
         Tls::InvalidMessage(_) => {
             "it does not speak TLS: `http://` and `allow_http = true`, if names, lengths and times may be seen on the way"
         }
