@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::house::{House, is_root};
 
 /// A tree with what plain trees have, and a few things that are easy to get wrong.
-fn plant(root: &Path) {
+pub(crate) fn plant(root: &Path) {
     fs::create_dir_all(root.join("dir/deep/er")).unwrap();
     fs::create_dir(root.join("empty")).unwrap();
     fs::write(root.join("empty.txt"), "").unwrap();
@@ -32,7 +32,7 @@ fn plant(root: &Path) {
 }
 
 /// Everything that a tree is, in lines.
-fn describe(root: &Path) -> Vec<String> {
+pub(crate) fn describe(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let mut todo = vec![root.to_path_buf()];
     while let Some(path) = todo.pop() {
@@ -59,7 +59,7 @@ fn describe(root: &Path) -> Vec<String> {
 }
 
 /// Where a directory of the house comes back to in a restored one.
-fn restored(house: &House, to: &str, directory: &str) -> std::path::PathBuf {
+pub(crate) fn restored(house: &House, to: &str, directory: &str) -> std::path::PathBuf {
     let absolute = house.path(directory);
     house.path(to).join(absolute.strip_prefix("/").unwrap())
 }

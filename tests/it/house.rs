@@ -123,8 +123,13 @@ fn cache() -> PathBuf {
 fn built(variable: &str, default: &str) -> PathBuf {
     let named = std::env::var_os(variable).map(PathBuf::from);
     let path = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(default));
-    assert!(path.exists(), "{} is not built: run the tests with `cargo xtask test`", path.display());
-    path
+    path.canonicalize()
+        .unwrap_or_else(|_| panic!("{} is not built: run the tests with `cargo xtask test`", path.display()))
+}
+
+/// How often to do something: a soak has time (`cargo xtask soak`).
+pub(crate) fn soak(normal: usize, long: usize) -> usize {
+    if std::env::var_os("DOZO_SOAK").is_some() { long } else { normal }
 }
 
 /// Whether this test runs as root; one that needs it says loudly that it does not.

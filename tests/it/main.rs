@@ -7,6 +7,7 @@ mod server;
 
 mod contract;
 mod cost;
+mod crash;
 mod documents;
 mod filesystem;
 mod hostile;

@@ -42,6 +42,11 @@ enum Task {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Run the tests that gain from time at their full sizes: hundreds of kills, a hundred thousand seeds
+    Soak {
+        /// Only tests whose name contains this
+        filter: Option<String>,
+    },
     /// Measure, beside other programs or in parts; the tables of docs/BENCHMARKS.md
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -73,6 +78,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Build { release } => build::all(if release { Profile::Release } else { Profile::Dev }).map(|_| ()),
         Task::Quickstart { directory } => quickstart::quickstart(&directory),
         Task::Test { filter } => test::test(filter.as_deref()),
+        Task::Soak { filter } => test::soak(filter.as_deref()),
         Task::Bench(bench) => bench::perform(bench),
         Task::Docs => test::docs(),
         Task::Measure { report, command } => bench::measure::alone(&report, &command),

@@ -1,5 +1,7 @@
 //! The README's second command: everything that can be checked here, is.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::build::{self, Profile};
@@ -8,17 +10,9 @@ use crate::tools;
 
 /// Builds what the tests run, runs them, then checks format, lints and documents.
 pub(crate) fn test(filter: Option<&str>) -> Result<()> {
-    let built = build::all(Profile::Dev)?;
-    build::guests()?;
-    build::bench(Profile::Dev)?;
-    ensure_nextest()?;
-    tools::ensure();
+    let mut nextest = nextest("default", filter)?;
     say("running the tests");
-    let mut arguments = vec!["nextest", "run", "--workspace", "--no-tests=warn"];
-    arguments.extend(filter);
-    run(cargo(&arguments)
-        .env("DOZO_TEST_BINARY", &built.dozo)
-        .env("DOZO_TEST_GUESTS", build::target().join("guests")))?;
+    run(&mut nextest)?;
     if filter.is_some() {
         return Ok(());
     }
@@ -29,6 +23,28 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
     run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     say("all well");
     Ok(())
+}
+
+/// Runs the tests with `DOZO_SOAK` set: each that knows it does as much as there is time for, with hours before it is
+/// stopped.
+pub(crate) fn soak(filter: Option<&str>) -> Result<()> {
+    let mut nextest = nextest("soak", filter)?;
+    say("running the tests at their full sizes");
+    run(nextest.env("DOZO_SOAK", "1"))
+}
+
+/// Builds what the tests run, and the command that runs them.
+fn nextest(profile: &str, filter: Option<&str>) -> Result<Command> {
+    let built = build::all(Profile::Dev)?;
+    build::guests()?;
+    build::bench(Profile::Dev)?;
+    ensure_nextest()?;
+    tools::ensure();
+    let mut arguments = vec!["nextest", "run", "--workspace", "--no-tests=warn", "--profile", profile];
+    arguments.extend(filter);
+    let mut command = cargo(&arguments);
+    command.env("DOZO_TEST_BINARY", &built.dozo).env("DOZO_TEST_GUESTS", build::target().join("guests"));
+    Ok(command)
 }
 
 /// Lets the tests that compare generated documents write them instead.
