@@ -12,12 +12,13 @@ use super::refusal::Refusal;
 use crate::error::{Error, Kind};
 
 /// What failed, in the middle of `what`.
+#[allow(clippy::needless_pass_by_value, reason = "it is handed on to here, and ends here")]
 pub(super) fn translate(what: String, error: object_store::Error) -> Error {
     if let Some(ours) = causes(&error).find_map(|cause| cause.downcast_ref::<Error>()) {
         return ours.clone().context(what);
     }
     let explained = explain(&error);
-    let networked = causes(&error).any(|cause| cause.is::<reqwest::Error>());
+    let networked = causes(&error).any(<dyn StdError>::is::<reqwest::Error>);
     match system_error(&error) {
         // The operating system says it best: no space left, permission denied, refused connection.
         Some(code) if explained.is_none() && !matches!(error, object_store::Error::NotFound { .. }) => {
