@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Hold(HoldArgs),
     /// Show each job's last good snapshot, and how the repository is
     Status(StatusArgs),
+    /// Find out what the store lets this host do
+    Check,
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -63,7 +65,8 @@ pub(crate) enum Command {
 /// `dozo init`
 #[derive(Args)]
 pub(crate) struct InitArgs {
-    /// Where the repository goes: file:///absolute/directory. Not needed if the configuration names one
+    /// Where the repository goes: file:///absolute/directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or
+    /// az://CONTAINER/PREFIX. Not needed if the configuration names one
     #[arg(value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Another owner's age recipient (age1…), who will be able to read every backup too. Can be given more than once

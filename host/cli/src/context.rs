@@ -94,6 +94,11 @@ impl Context {
         cores() * READERS_PER_CORE
     }
 
+    /// The store of the repository.
+    pub(crate) fn store(&self) -> anyhow::Result<Store> {
+        self.loaded.open_store(&self.loaded.repository_store())
+    }
+
     /// Opens the repository with this host's key.
     pub(crate) async fn repository(&self) -> anyhow::Result<Repository> {
         let table = &self.loaded.config.repository;
@@ -104,7 +109,7 @@ impl Context {
         })?;
         let key = HostKey::parse(text.as_bytes())
             .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the host key {}", file.display())))?;
-        Ok(Repository::open(store(&self.loaded)?, key).await?)
+        Ok(Repository::open(self.store()?, key).await?)
     }
 
     /// Opens content with the owner key of the command line or the configuration.
@@ -267,29 +272,6 @@ impl PluginShelf {
         }
         names.sort();
         Ok(names)
-    }
-}
-
-/// The store that the configuration names.
-pub(crate) fn store(loaded: &Loaded) -> anyhow::Result<Store> {
-    let directory = store_directory(loaded)?;
-    Ok(Store::local(&directory)?)
-}
-
-/// The directory of a `file://` URL.
-pub(crate) fn store_directory(loaded: &Loaded) -> anyhow::Result<PathBuf> {
-    let url = &loaded.config.repository.url;
-    let fault = |message: String| {
-        let error = loaded.fault(&["repository", "url"], message);
-        anyhow::Error::from(error.hinted("this version knows `file:///absolute/directory`"))
-    };
-    let parsed = url::Url::parse(url).map_err(|e| fault(format!("this is not a URL: {e}")))?;
-    if parsed.password().is_some() {
-        return Err(fault("a password does not belong into a URL".into()));
-    }
-    match parsed.scheme() {
-        "file" => parsed.to_file_path().map_err(|()| fault("this is not the URL of a directory".into())),
-        scheme => Err(fault(format!("stores of the kind `{scheme}` are not known"))),
     }
 }
 

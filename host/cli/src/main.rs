@@ -59,6 +59,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Hold(args) => command::hold::hold(global, args).await,
         Command::Status(args) => command::status::status(global, args).await,
         Command::Verify(args) => command::verify::verify(global, args).await,
+        Command::Check => command::check::check(global).await,
         Command::Plugin(command) => command::plugin::plugin(global, command).await,
         Command::Config(command) => command::config::config(global, command).await,
     }
@@ -83,9 +84,10 @@ async fn interrupted(command: &Command) -> anyhow::Result<Exit> {
 }
 
 fn start_log(global: &Global) {
+    // What this crate logs, the error that follows says too.
     let default = match global.verbose {
-        0 => "warn",
-        1 => "warn,dozo=info,plugin=info",
+        0 => "warn,rustls_platform_verifier=off",
+        1 => "warn,rustls_platform_verifier=off,dozo=info,plugin=info",
         _ => "info,dozo=debug,plugin=debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("DOZO_LOG")

@@ -62,7 +62,10 @@ pub use prune::{
 };
 pub use reader::SnapshotReader;
 pub use repository::Repository;
-pub use store::Store;
+pub use store::{
+    Addressing, AzureCredentials, AzurePlace, Bucket, Examination, GcsPlace, Hidden, Network, Permitted, Proxy,
+    S3Credentials, S3Encryption, S3Place, Store, StoreConfig, StorePlace, Traffic, Transport,
+};
 pub use verify::{Depth, Findings, Sample, VerifyCounters, verify};
 pub use view::{DataChunks, Problem, View};
 pub use writer::{EntryWriter, Resources, Writer};

@@ -59,6 +59,7 @@ impl Repository {
         if owners.is_empty() {
             return Err(Error::invalid("a repository without an owner could never be read"));
         }
+        store.reach().await?;
         if store.length(SIGN).await?.is_some() {
             return Err(Error::invalid(format!("there is a repository in {store} already"))
                 .hinted("point `url` elsewhere, or use the key file that was made with it"));
@@ -82,6 +83,7 @@ impl Repository {
 
     /// Opens the repository that the key pins, and no other.
     pub async fn open(store: Store, key: HostKey) -> Result<Self> {
+        store.reach().await?;
         let there = store.length(SIGN).await?.is_some();
         if !there {
             return Err(Error::invalid(format!("there is no repository in {store}"))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::args::{ConfigCommand, Global};
 use crate::config::{Config, Secrecy};
-use crate::context::{Context, store_directory};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui;
 
@@ -20,7 +20,7 @@ pub(crate) async fn config(global: &Global, command: &ConfigCommand) -> anyhow::
 
 async fn check(global: &Global) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
-    store_directory(&context.loaded)?;
+    context.loaded.store_config(&context.loaded.repository_store(), Secrecy::Pretend)?;
     let mut plugins = context.plugins()?;
     for (name, job) in &context.loaded.config.job {
         let plugin = plugins.get(&job.plugin).await?;

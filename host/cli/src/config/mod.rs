@@ -1,9 +1,12 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
+mod aws;
 mod place;
 mod raw;
+mod raw_store;
 mod retention;
 mod secrets;
+mod store;
 mod validate;
 
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::place::{self, ConfigError};
+use super::raw_store::{AzureTable, GcsTable, S3Table};
 use super::retention::RetentionTable;
 
 /// The configuration of one dozo host.
@@ -36,7 +37,7 @@ pub(crate) struct Config {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RepositoryTable {
-    /// `file:///absolute/directory`.
+    /// `file:///absolute/directory`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.
     pub(crate) url: String,
     /// This host's key file, made by `dozo init`: it writes and lists, it does not read content.
     pub(crate) key: PathBuf,
@@ -47,6 +48,20 @@ pub(crate) struct RepositoryTable {
     /// What this host may do in the store. Default: `"backup"`.
     #[serde(default)]
     pub(crate) role: Role,
+    /// Bytes in a second towards a networked store, such as `"10MiB"`. Default: as many as the line takes.
+    #[schemars(with = "Option<String>")]
+    pub(crate) limit_upload: Option<bytesize::ByteSize>,
+    /// Bytes in a second from a networked store. Default: as many as the line takes.
+    #[schemars(with = "Option<String>")]
+    pub(crate) limit_download: Option<bytesize::ByteSize>,
+    /// Requests to the store at the same time. Default: 16.
+    pub(crate) requests: Option<u16>,
+    /// How an `s3://` store is reached.
+    pub(crate) s3: Option<S3Table>,
+    /// How a `gs://` store is reached.
+    pub(crate) gcs: Option<GcsTable>,
+    /// How an `az://` store is reached.
+    pub(crate) azure: Option<AzureTable>,
 }
 
 /// What counts for every job that does not say otherwise.
