@@ -91,3 +91,14 @@ pub const PRUNE_RECORD_SNAPSHOTS_MAX: usize = 10_000;
 pub const LISTING_TRIES: u32 = 5;
 /// Looks for a snapshot in the listing after it was put; the waits between them double from 50 ms and sum to a minute.
 pub const LISTED_LOOKS: u32 = 11;
+/// Chunks of new index documents that are sorted at once: 14 MiB of rows.
+pub const INDEX_SORT_CHUNKS: usize = 256 << 10;
+/// A new part of the cached index that is longer is made in a file.
+pub const INDEX_MEMORY_BYTES: u64 = 4 << 20;
+/// The cached index is held in memory up to this length, that of a million chunks: beyond, each lookup reads a block.
+pub const INDEX_RESIDENT_BYTES: u64 = 64 << 20;
+/// Sorted parts of the cached index: a lookup looks into each.
+pub const INDEX_TABLES_MAX: usize = 6;
+/// Chunks of packs that are looked at together, where packs are looked at one after the other: each time all of the index
+/// is read.
+pub const INDEX_BATCH_CHUNKS: u64 = 500_000;
