@@ -115,3 +115,14 @@ pub const FIRST_TRIES: usize = 3;
 pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// Bytes that a limited line moves at once.
 pub const PACE_BYTES: usize = 16 << 10;
+/// Chunks of new index documents that are sorted at once: 14 MiB of rows.
+pub const INDEX_SORT_CHUNKS: usize = 256 << 10;
+/// A new part of the cached index that is longer is made in a file.
+pub const INDEX_MEMORY_BYTES: u64 = 4 << 20;
+/// The cached index is held in memory up to this length, that of a million chunks: beyond, each lookup reads a block.
+pub const INDEX_RESIDENT_BYTES: u64 = 64 << 20;
+/// Sorted parts of the cached index: a lookup looks into each.
+pub const INDEX_TABLES_MAX: usize = 6;
+/// Chunks of packs that are looked at together, where packs are looked at one after the other: each time all of the index
+/// is read.
+pub const INDEX_BATCH_CHUNKS: u64 = 500_000;

@@ -1,6 +1,7 @@
 //! A repository: one prefix of one store, one circle of trust. Making one, opening one, and what can be done with it.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,7 @@ struct Inner {
     store: Store,
     key: HostKey,
     keyring: Arc<Keyring>,
+    index_cache: OnceLock<PathBuf>,
 }
 
 impl Repository {
@@ -101,7 +103,7 @@ impl Repository {
                 .hinted(format!("it is {}, the key is for {}", sign.repository.short(), key.repository.short())));
         }
         let keyring = Arc::new(key.secret.keyring());
-        Ok(Repository(Arc::new(Inner { store, key, keyring })))
+        Ok(Repository(Arc::new(Inner { store, key, keyring, index_cache: OnceLock::new() })))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -114,6 +116,18 @@ impl Repository {
 
     pub(crate) fn keyring(&self) -> &Arc<Keyring> {
         &self.0.keyring
+    }
+
+    /// Names a directory of this machine, for this repository alone, where what was read of its indexes is remembered. It
+    /// may be deleted at any time. Without one, each view reads every index. The first that is named counts.
+    #[must_use]
+    pub fn remembering_in(self, directory: &Path) -> Self {
+        self.0.index_cache.get_or_init(|| directory.to_path_buf());
+        self
+    }
+
+    pub(crate) fn index_cache(&self) -> Option<&Path> {
+        self.0.index_cache.get().map(PathBuf::as_path)
     }
 
     /// Which repository.

@@ -97,6 +97,7 @@ impl Findings {
 /// Only if the store does not answer or a key is missing; what is damaged is found, not an error.
 pub async fn verify(view: &View, depth: Depth<'_>, counters: &VerifyCounters) -> Result<Findings> {
     let mut findings = Findings { problems: view.problems().to_vec(), ..Findings::default() };
+    findings.problems.extend(view.repository().check_indexes(&view.packs.unread).await?);
     findings.packs = view.index().packs().len() as u64;
     let broken = match depth {
         Depth::Structure => HashSet::new(),
@@ -167,7 +168,7 @@ async fn check_entry(
             Err(why) => return Err(why),
         };
         let short = extent.chunk.short();
-        match index.get(&extent.chunk) {
+        match index.get(&extent.chunk)? {
             None => return Ok(Some(format!("chunk {short} is in no pack of the repository"))),
             Some(location) if extent.offset + extent.length > location.length => {
                 return Ok(Some(format!("an extent reaches beyond chunk {short}")));
@@ -192,24 +193,47 @@ async fn read_packs(
     counters: &VerifyCounters,
     findings: &mut Findings,
 ) -> Result<HashSet<ChunkId>> {
-    let by_pack = view.index().chunks_by_pack();
-    let chosen = view.index().packs().iter().zip(&by_pack).filter(|(pack, _)| sample.takes(&pack.id));
+    let packs = view.index().packs().iter().enumerate().filter(|(_, pack)| sample.takes(&pack.id));
+    let mut broken = HashSet::new();
+    for batch in view.index().batches(packs.map(|(number, _)| number as u32)) {
+        broken.extend(read_batch(view, batch, keys, counters, findings).await?);
+    }
+    Ok(broken)
+}
+
+/// So many packs as the index tells of at once.
+async fn read_batch(
+    view: &View,
+    packs: HashSet<u32>,
+    keys: Option<&ReadKeys>,
+    counters: &VerifyCounters,
+    findings: &mut Findings,
+) -> Result<Vec<ChunkId>> {
+    let index = view.index().clone();
+    let (packs, mut by_pack) = crate::pipeline::blocking(move || {
+        let by_pack = index.chunks_of(&packs)?;
+        Ok((packs, by_pack))
+    })
+    .await?;
+    let chosen =
+        packs.into_iter().map(|number| (view.index().pack(number), by_pack.remove(&number).unwrap_or_default()));
     let mut reads = stream::iter(chosen.map(|(pack, chunks)| async move {
+        let ids: Vec<ChunkId> = chunks.iter().map(|(_, id)| *id).collect();
         let result = read_pack(view, pack, chunks, keys).await;
         counters.packs.fetch_add(1, Ordering::Relaxed);
         counters.bytes.fetch_add(pack.bytes, Ordering::Relaxed);
-        (pack, chunks, result)
+        (pack, ids, result)
     }))
     .buffer_unordered(PACKS_AT_ONCE);
-    let mut broken = HashSet::new();
-    while let Some((pack, chunks, result)) = reads.next().await {
+    let mut broken = Vec::new();
+    while let Some((pack, ids, result)) = reads.next().await {
         findings.packs_read += 1;
         findings.bytes_read += pack.bytes;
         match result {
             Ok(()) => {}
             Err(why) if why.kind() == Kind::Corrupt => {
                 findings.problems.push(Problem { object: pack.kind.object(&pack.id), why });
-                broken.extend(chunks.iter().map(|(_, id)| *id));
+                broken.extend(ids);
             }
             Err(why) => return Err(why),
         }
@@ -220,7 +244,7 @@ async fn read_packs(
 async fn read_pack(
     view: &View,
     pack: &IndexedPack,
-    chunks: &[(Location, ChunkId)],
+    chunks: Vec<(Location, ChunkId)>,
     keys: Option<&ReadKeys>,
 ) -> Result<()> {
     let repository = view.repository();
@@ -231,7 +255,7 @@ async fn read_pack(
         (PackKind::Data, Some(keys)) => keys.data.clone(),
         (PackKind::Data, None) => Vec::new(),
     };
-    let (chunks, frames, keyring) = (chunks.to_vec(), pack.frames.clone(), repository.keyring().clone());
+    let keyring = repository.keyring().clone();
     crate::pipeline::blocking(move || {
         if ObjectId::of(&sealed) != id {
             return Err(Error::corrupt("its bytes do not have the digest that it is named by"));
@@ -242,7 +266,7 @@ async fn read_pack(
         let identities: Vec<&dyn age::Identity> = identities.iter().map(|i| i as _).collect();
         let plaintext = seal::open(&sealed, &identities, PACK_BYTES_MAX as usize)?;
         for of_frame in chunks.chunk_by(|(a, _), (b, _)| a.frame == b.frame) {
-            let frame = frames[of_frame[0].0.frame as usize];
+            let frame = of_frame[0].0.frame;
             let start = frame.start as usize;
             let compressed = plaintext.get(start..start + frame.bytes as usize);
             let plain = decompress(compressed.ok_or_else(|| Error::corrupt("it is too short"))?, FRAME_BYTES_MAX)?;

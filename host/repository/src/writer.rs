@@ -1,5 +1,6 @@
 //! Writing a snapshot: entries in, chunks out, and one commit at the end.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,6 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::cut::{Cutter, Cutting};
 use crate::entry::{Entry, Extent, StoredEntry};
 use crate::error::{Error, Result};
+use crate::format::name::parse_pack;
 use crate::format::snapshot::{Manifest, Snapshot, Stored};
 use crate::id::ObjectId;
 use crate::index::Index;
@@ -15,6 +17,7 @@ use crate::manifest;
 use crate::pending::{Finished, Pending};
 use crate::pipeline::{Counters, Ends, Job, Pipeline, Shared};
 use crate::repository::Repository;
+use crate::store::Object;
 
 /// What a writer may use of the machine.
 #[derive(Clone, Debug)]
@@ -110,13 +113,17 @@ impl Writer {
 
     /// Every pack that the snapshot refers to is in the store, with its length.
     async fn confirm_packs(&self) -> Result<()> {
-        let there = self.repository.list_packs().await?;
-        let used = self.index.used_packs().map(|pack| (pack.kind.object(&pack.id), pack.bytes));
-        let new = self.pipeline.packs.iter().map(|pack| (pack.kind.object(&pack.pack), pack.bytes));
-        for (name, bytes) in used.chain(new) {
-            if there.get(&name).is_some_and(|object| object.bytes == bytes) {
-                continue;
+        let used = self.index.used_packs().map(|pack| (pack.kind, pack.id, pack.bytes));
+        let new = self.pipeline.packs.iter().map(|pack| (pack.kind, pack.pack, pack.bytes));
+        let mut wanted: HashSet<_> = used.chain(new).collect();
+        let found = |object: Object| {
+            if let Ok((kind, id)) = parse_pack(&object.name) {
+                wanted.remove(&(kind, id, object.bytes));
             }
+        };
+        self.repository.each_pack(found).await?;
+        for (kind, id, bytes) in wanted {
+            let name = kind.object(&id);
             // A listing may come late; a look at the object itself does not.
             if self.repository.store().length(&name).await? != Some(bytes) {
                 return Err(Error::corrupt(format!(
@@ -170,7 +177,7 @@ impl EntryWriter {
             self.shared.send(job).await?;
         }
         for extent in extents {
-            let location = self.index.get(&extent.chunk);
+            let location = self.index.get(&extent.chunk)?;
             let location = location.ok_or_else(|| Error::corrupt("a chunk of the previous snapshot is missing"))?;
             self.index.mark_used(location.pack);
             self.pending.append(*extent);

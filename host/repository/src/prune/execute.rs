@@ -1,7 +1,5 @@
 //! Doing what was planned: each step is durable before the next, and each can be done again after a crash.
 
-use std::collections::HashSet;
-
 use super::plan::{PlannedPack, PlannedTombstone, PrunePlan};
 use super::{Pruner, index_object, stale_plan};
 use crate::error::{Error, Result};
@@ -65,12 +63,10 @@ impl Pruner {
 
     /// Puts indexes without the packs that go, then deletes those that name them.
     async fn replace_indexes(&self, plan: &PrunePlan) -> Result<()> {
-        let (old, others): (Vec<_>, Vec<_>) =
-            plan.indexes.iter().partition(|(_, packs)| packs.iter().any(|pack| plan.unnamed.contains(pack)));
-        // What another index names already need not be named again: a crash may have left both.
-        let mut named: HashSet<ObjectId> = others.iter().flat_map(|(_, packs)| packs).copied().collect();
+        // What another index names already need not be named again.
+        let mut named = plan.named.clone();
         let mut entries: Vec<PackEntry> = Vec::new();
-        for (id, _) in &old {
+        for id in &plan.indexes {
             for entry in self.read_index(id).await? {
                 if !plan.unnamed.contains(&entry.pack) && named.insert(entry.pack) {
                     entries.push(entry);
@@ -83,7 +79,7 @@ impl Pruner {
         if !entries.is_empty() {
             self.put_index(&mut entries).await?;
         }
-        let old: Vec<String> = old.iter().map(|(id, _)| index_object(id)).collect();
+        let old: Vec<String> = plan.indexes.iter().map(index_object).collect();
         self.delete(&old).await
     }
 

@@ -35,9 +35,12 @@ pub struct PrunePlan {
     /// Damage documents of which nothing is left.
     #[serde(skip)]
     pub(super) damage: Vec<String>,
-    /// Each index, and the packs that it names.
+    /// Indexes that name packs which none is to name any more.
     #[serde(skip)]
-    pub(super) indexes: Vec<(ObjectId, Vec<ObjectId>)>,
+    pub(super) indexes: Vec<ObjectId>,
+    /// Packs of these that another index names, too: a crash may have left both.
+    #[serde(skip)]
+    pub(super) named: HashSet<ObjectId>,
     /// Packs that no index is to name any more: those that go, and those that are gone.
     #[serde(skip)]
     pub(super) unnamed: HashSet<ObjectId>,

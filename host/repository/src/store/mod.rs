@@ -152,11 +152,19 @@ impl Store {
 
     /// All objects below a directory, in order of name. A listing that fails part-way is an error, never a short list.
     pub(crate) async fn list(&self, directory: &str) -> Result<Vec<Object>> {
-        let listing = self.inner.list(Some(&Name::from(directory)));
-        let objects = listing.map_err(|e| translate(format!("list {directory} in {self}"), e));
-        let mut objects: Vec<Object> = objects.and_then(async |meta| listed(meta)).try_collect().await?;
+        let mut objects = Vec::new();
+        self.each(directory, |object| objects.push(object)).await?;
         objects.sort();
         Ok(objects)
+    }
+
+    /// The same for more objects than memory should hold: one after the other, in any order.
+    pub(crate) async fn each(&self, directory: &str, mut take: impl FnMut(Object)) -> Result<()> {
+        let mut listing = self.inner.list(Some(&Name::from(directory)));
+        while let Some(meta) = listing.next().await {
+            take(listed(meta.map_err(|e| translate(format!("list {directory} in {self}"), e))?)?);
+        }
+        Ok(())
     }
 
     /// Deletes objects; one that is not there is done. All are gone for good when this returns.
