@@ -62,7 +62,7 @@ impl House {
         let path = self.path(directory);
         let shown = path.display();
         self.configure(&format!(
-            "[job.{job}]\nplugin = \"filesystem\"\nconfig = {{ paths = [\"{shown}\"] }}\ngrant = {{ read = [\"{shown}\"] }}"
+            "[job.{job}]\nplugin = \"filesystem\"\nconfig = {{ paths = [\"{shown}\"], settle_seconds = 2, allow_empty = true }}\ngrant = {{ read = [\"{shown}\"] }}"
         ));
     }
 

@@ -100,8 +100,8 @@ pub(crate) struct SnapshotsArgs {
 }
 
 /// Which snapshot a command is about.
-const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), or the beginning \
-                             of a snapshot's id";
+const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), HOST/JOB for \
+                             another host's, or the beginning of a snapshot's id";
 
 /// `dozo ls`
 #[derive(Args)]

@@ -324,32 +324,59 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The snapshot that the operator means: a job's newest, its newest at a time, or the one whose id begins so.
-pub(crate) fn find_snapshot(
-    view: &View,
-    wanted: &str,
-) -> anyhow::Result<(dozo_repository::ObjectId, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>)> {
-    let snapshots = view.snapshots();
+type Found = (dozo_repository::ObjectId, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>);
+
+/// The snapshot that the operator means: a job's newest, its newest at a time, or the one whose id begins so. A job is this
+/// host's, or HOST/JOB, or the one of that name that there is.
+pub(crate) fn find_snapshot(view: &View, wanted: &str) -> anyhow::Result<Found> {
     let none = |why: String| Err(Error::invalid(why).hinted("`dozo snapshots` lists them").into());
-    let (job, until) = match wanted.split_once('@') {
+    let (named, until) = match wanted.split_once('@') {
         Some((job, time)) => (job, Some(parse_time(time)?)),
         None => (wanted, None),
     };
-    let of_job = |(_, s): &&(_, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>)| s.job.name == job;
-    let newest = snapshots.iter().filter(of_job).rfind(|(_, s)| until.is_none_or(|until| s.started <= until));
-    if let Some(found) = newest {
+    let of_job = snapshots_of(view, named)?;
+    // By sequence, because a clock may have been ahead once.
+    let in_time = of_job.iter().filter(|(_, s)| until.is_none_or(|until| s.started <= until));
+    if let Some(found) = in_time.max_by_key(|(_, s)| (s.sequence, s.started)) {
+        if found.1.host.uid != view.repository().host() {
+            crate::ui::note(format!("note: this is a snapshot of the host `{}`", found.1.host.name));
+        }
         return Ok(found.clone());
     }
     if let Some(until) = until {
-        return none(format!("there is no snapshot of the job `{job}` up to {}", words::time(until)));
+        return none(format!("there is no snapshot of the job `{named}` up to {}", words::time(until)));
     }
     let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
-    let by_id: Vec<_> = snapshots.iter().filter(|(id, _)| hex && id.to_string().starts_with(wanted)).collect();
+    let by_id: Vec<_> = view.snapshots().iter().filter(|(id, _)| hex && id.to_string().starts_with(wanted)).collect();
     match by_id.as_slice() {
         [found] => Ok((*found).clone()),
         [] => none(format!("there is no job or snapshot `{wanted}` in the repository")),
         several => none(format!("{} snapshots have an id that begins with `{wanted}`", several.len())),
     }
+}
+
+/// The snapshots of one job: this host's if it has such a job, else those of the one host that has.
+fn snapshots_of(view: &View, named: &str) -> anyhow::Result<Vec<Found>> {
+    let (host, job) = match named.split_once('/') {
+        Some((host, job)) => (Some(host), job),
+        None => (None, named),
+    };
+    let mine = view.repository().host();
+    let all = view.snapshots().iter().filter(|(_, s)| s.job.name == job && host.is_none_or(|host| s.host.name == host));
+    let mut all: Vec<Found> = all.cloned().collect();
+    if host.is_none() && all.iter().any(|(_, s)| s.host.uid == mine) {
+        all.retain(|(_, s)| s.host.uid == mine);
+    }
+    let mut hosts: Vec<_> = all.iter().map(|(_, s)| (s.host.name.clone(), s.host.uid)).collect();
+    hosts.sort();
+    hosts.dedup();
+    if hosts.len() > 1 {
+        let names: Vec<String> = hosts.iter().map(|(name, _)| format!("{name}/{job}")).collect();
+        return Err(Error::invalid(format!("several hosts have a job `{job}`"))
+            .hinted(format!("say which: {}, or a snapshot's id", names.join(", ")))
+            .into());
+    }
+    Ok(all)
 }
 
 /// A point in time: a timestamp, or a local date or time. What it leaves out is taken as its end: a date means the end of

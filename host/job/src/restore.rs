@@ -80,6 +80,7 @@ pub async fn restore(
         ended: clock.now(),
         entries: total.entries,
         entries_left: finished.entries_left,
+        entries_differing: finished.entries_differing,
         files: total.files,
         files_read,
         bytes: total.bytes,

@@ -67,6 +67,9 @@ pub const SEGMENTS_CACHED: usize = 3;
 /// Objects read at once where order does not matter (indexes, snapshots, verification).
 pub const READS_IN_FLIGHT: usize = 8;
 
+/// Catalog packs read at once before a snapshot is put: each is held whole.
+pub const CATALOG_READS_IN_FLIGHT: usize = 2;
+
 /// How long a lease holds without a renewal: a store that does not answer for so long fails the run, and a holder that
 /// crashed keeps nobody from the same work for longer.
 pub const LEASE_SECONDS: u32 = 1_800;

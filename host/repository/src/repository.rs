@@ -195,7 +195,9 @@ impl Repository {
         if id != ObjectId::of(&sealed) {
             return Err(Error::corrupt("its bytes do not have the digest that it is named by"));
         }
-        document::open(&place, &sealed, self.keyring(), &[&self.key().catalog], max).map(Some)
+        let opened = document::open(&place, &sealed, self.keyring(), &[&self.key().catalog], max);
+        // Somebody else put it there: it is no document of this repository, and keeps the others from nobody.
+        opened.map(Some).map_err(|e| if e.kind() == Kind::Denied { e.with_kind(Kind::Corrupt) } else { e })
     }
 
     pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(String, ObjectId)> {

@@ -22,6 +22,18 @@ pub(crate) struct Config {
     /// `include`; nothing brings back what one of them leaves out.
     #[serde(default)]
     exclude: Vec<String>,
+    /// Take a path that is an empty directory as it is. Without it that is an error, because a file system that is not
+    /// mounted looks so.
+    #[serde(default)]
+    pub(crate) allow_empty: bool,
+    /// A file that changed in so many seconds before the previous run began is read again, whatever it looks like: what a
+    /// program writes through a memory map changes no time until the kernel writes it out, half a minute later.
+    #[serde(default = "settle_seconds")]
+    pub(crate) settle_seconds: u32,
+}
+
+fn settle_seconds() -> u32 {
+    60
 }
 
 impl Config {
@@ -150,9 +162,13 @@ fn check_pattern(pattern: &str, roots: &[String]) -> Result<(), &'static str> {
 mod tests {
     use super::*;
 
+    fn config(paths: Vec<String>, include: Vec<String>, exclude: Vec<String>) -> Config {
+        Config { paths, include, exclude, allow_empty: false, settle_seconds: 60 }
+    }
+
     fn selection(include: &[&str], exclude: &[&str]) -> Selection {
         let owned = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect();
-        Config { paths: vec!["/srv".into()], include: owned(include), exclude: owned(exclude) }.selection().unwrap()
+        config(vec!["/srv".into()], owned(include), owned(exclude)).selection().unwrap()
     }
 
     #[test]
@@ -172,10 +188,8 @@ mod tests {
 
     #[test]
     fn what_can_match_nothing_is_refused() {
-        let config = |paths: &[&str], exclude: &str| Config {
-            paths: paths.iter().map(ToString::to_string).collect(),
-            include: vec![],
-            exclude: vec![exclude.into()],
+        let config = |paths: &[&str], exclude: &str| {
+            self::config(paths.iter().map(ToString::to_string).collect(), vec![], vec![exclude.into()])
         };
         for wrong in ["", "/", "!keep", "x/cache", "./cache", "/cache", "/etc/*.bak"] {
             assert!(config(&["/srv", "/opt/app"], wrong).selection().is_err(), "{wrong}");
@@ -205,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_pattern_that_is_none_is_refused() {
-        let config = Config { paths: vec!["/srv".into()], include: vec![], exclude: vec!["a[".into()] };
+        let config = config(vec!["/srv".into()], vec![], vec!["a[".into()]);
         assert!(config.selection().err().unwrap().message().contains("exclude: `a[`"));
-        assert!(Config { paths: vec![], include: vec![], exclude: vec![] }.selection().is_err());
+        assert!(self::config(vec![], vec![], vec![]).selection().is_err());
     }
 }

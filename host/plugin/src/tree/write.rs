@@ -14,7 +14,7 @@ use dozo_job::{Error, Result};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::{Directory, is_privilege, metadata};
+use super::{Directory, is_missing, is_privilege, metadata};
 
 /// What a directory has before its own mode is set, and what those keep that no entry describes.
 const MODE_UNTIL_SET: u32 = 0o700;
@@ -111,7 +111,7 @@ impl Directory {
     fn place(&self, path: &str) -> Result<Place> {
         match self.parent(path) {
             Ok((parent, name)) => Ok(Place { parent, name }),
-            Err(error) if error.kind() == dozo_job::Kind::Unavailable => {
+            Err(error) if is_missing(&error) => {
                 self.make_parents(path)?;
                 let (parent, name) = self.parent(path)?;
                 Ok(Place { parent, name })
@@ -143,8 +143,12 @@ impl Directory {
     fn is_taken_by_other(&self, place: &Place, entry: &Entry) -> Result<bool> {
         match fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => {
-                let both =
-                    entry.kind == EntryKind::Directory && FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+                let there = FileType::from_raw_mode(stat.st_mode);
+                let both = entry.kind == EntryKind::Directory && there == FileType::Directory;
+                if !both && !metadata::looks_like(&stat, there, entry) {
+                    self.0.differing.fetch_add(1, Ordering::Relaxed);
+                    self.note("left as found, though the snapshot has something else", &entry.path);
+                }
                 Ok(!both)
             }
             Err(Errno::NOENT) => Ok(false),
@@ -276,10 +280,8 @@ impl NewFile {
         let (opened, temporary) = match unnamed {
             Some(opened) => (opened, None),
             None => {
-                let temporary = temporary_name();
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let opened = fs::openat(&*place.parent, &temporary, flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE))
-                    .map_err(|e| directory.failed("create", &entry.path, e))?;
+                let (opened, temporary) =
+                    open_temporary(&place.parent).map_err(|e| directory.failed("create", &entry.path, e))?;
                 (opened, Some(temporary))
             }
         };
@@ -320,6 +322,18 @@ impl Drop for NewFile {
     fn drop(&mut self) {
         if let Some(temporary) = self.temporary.as_ref().filter(|_| !self.closed) {
             let _ = unlink(&self.place.parent, temporary);
+        }
+    }
+}
+
+/// A new file under a temporary name. One that a killed process of the same number left is passed over.
+fn open_temporary(parent: &OwnedFd) -> Result<(OwnedFd, OsString), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        let temporary = temporary_name();
+        match fs::openat(parent, &temporary, flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE)) {
+            Err(Errno::EXIST) => {}
+            opened => return Ok((opened?, temporary)),
         }
     }
 }
