@@ -87,7 +87,7 @@ fn normal(text: &str, dir: &Path) -> String {
 fn word(word: &str) -> String {
     // Names of objects: packs/12/34…, snapshots/…/…/TIME-….
     if let Some((kind, rest)) = word.split_once('/')
-        && ["packs", "catalog", "index", "snapshots", "records"].contains(&kind)
+        && ["packs", "catalog", "index", "snapshots", "records", "leases", "tombstones", "damage"].contains(&kind)
         && rest.len() > 60
     {
         return format!("{kind}/ID{}", if rest.ends_with(':') { ":" } else { "" });

@@ -141,7 +141,7 @@ impl Repository {
                 Err(why) if matches!(why.kind(), Kind::Corrupt | Kind::Unsupported) => {
                     reading.problems.push(Problem { object: name, why });
                 }
-                Err(why) => return Err(why.context(format!("read {name}"))),
+                Err(why) => return Err(why),
             }
             if reading.builder.is_full() {
                 reading = blocking(move || {
@@ -168,7 +168,7 @@ impl Repository {
                 Err(why) if matches!(why.kind(), Kind::Corrupt | Kind::Unsupported) => {
                     problems.push(Problem { object: name.clone(), why });
                 }
-                Err(why) => return Err(why.context(format!("read {name}"))),
+                Err(why) => return Err(why),
             }
         }
         Ok(problems)

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use object_store::path::Path as Name;
-use object_store::{Attribute, Attributes, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{Attribute, Attributes, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 
 use crate::error::{Error, Result};
 use crate::format::name::PackKind;
@@ -112,18 +112,22 @@ impl Store {
 
     /// Reads a whole object of at most `max` bytes; one that arrives shorter than it is listed is an error.
     pub(crate) async fn get(&self, name: &str, max: u64) -> Result<Bytes> {
-        let missing = || Error::corrupt(format!("{name} is not in {self}"));
-        self.get_if_there(name, max).await?.ok_or_else(missing)
+        let result = self.inner.get(&Name::from(name)).await;
+        let result = result.map_err(|e| translate(format!("read {name} from {self}"), e))?;
+        self.body(name, max, result).await
     }
 
     /// The same for an object that somebody may have deleted since it was listed.
     pub(crate) async fn get_if_there(&self, name: &str, max: u64) -> Result<Option<Bytes>> {
+        match self.inner.get(&Name::from(name)).await {
+            Ok(result) => self.body(name, max, result).await.map(Some),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(translate(format!("read {name} from {self}"), e)),
+        }
+    }
+
+    async fn body(&self, name: &str, max: u64, result: GetResult) -> Result<Bytes> {
         let failed = |e| translate(format!("read {name} from {self}"), e);
-        let result = match self.inner.get(&Name::from(name)).await {
-            Ok(result) => result,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => return Err(failed(e)),
-        };
         let bytes = result.meta.size;
         if bytes > max {
             return Err(Error::corrupt(format!("{name} in {self} has {bytes} bytes, more than the {max} allowed")));
@@ -133,7 +137,7 @@ impl Store {
             let got = body.len();
             return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
         }
-        Ok(Some(body))
+        Ok(body)
     }
 
     /// The length of an object, or none if it is not there.
@@ -203,10 +207,11 @@ fn listed(meta: ObjectMeta) -> Result<Object> {
     Ok(Object { name: meta.location.to_string(), bytes: meta.size, modified })
 }
 
-/// Whether an error of a put leaves open if the object was stored. A local file system's does not: what it could not
-/// make durable can be read back all the same.
+/// Whether an error of a put leaves open if the object was stored. A server's no does not; a local file system's error does
+/// not either: what it could not make durable can be read back all the same.
 fn is_ambiguous(error: &object_store::Error) -> bool {
-    matches!(error, object_store::Error::Generic { store, .. } if *store != "LocalFileSystem")
+    let refused = causes::causes(error).any(|cause| cause.is::<refusal::Refusal>());
+    !refused && matches!(error, object_store::Error::Generic { store, .. } if *store != "LocalFileSystem")
 }
 
 impl fmt::Display for Store {
