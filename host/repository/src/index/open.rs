@@ -94,7 +94,7 @@ impl Repository {
     async fn read_tables(&self, cache: TableCache, problems: &mut Vec<Problem>) -> Result<Tables> {
         let loading = cache.clone();
         let old = blocking(move || Ok(loading.load())).await?;
-        let documents = old.iter().flat_map(|table| table.documents());
+        let documents = old.iter().flat_map(super::table::Table::documents);
         let cached: HashSet<Listed> = documents.map(|row| (row.id, u64::from(row.bytes))).collect();
         let mut reading =
             Reading { builder: Builder::new(cache.clone()), read: HashSet::new(), problems: Vec::new(), gone: 0 };

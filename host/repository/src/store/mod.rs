@@ -148,7 +148,7 @@ impl Store {
     /// What a listing would show of one object, or none if it is not there.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Object>> {
         match self.inner.head(&Name::from(name)).await {
-            Ok(meta) => Ok(Some(listed(meta)?)),
+            Ok(meta) => Ok(Some(listed(&meta)?)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(translate(format!("look for {name} in {self}"), e)),
         }
@@ -166,7 +166,7 @@ impl Store {
     pub(crate) async fn each(&self, directory: &str, mut take: impl FnMut(Object)) -> Result<()> {
         let mut listing = self.inner.list(Some(&Name::from(directory)));
         while let Some(meta) = listing.next().await {
-            take(listed(meta.map_err(|e| translate(format!("list {directory} in {self}"), e))?)?);
+            take(listed(&meta.map_err(|e| translate(format!("list {directory} in {self}"), e))?)?);
         }
         Ok(())
     }
@@ -200,7 +200,7 @@ fn sync(directory: &Path) -> Result<()> {
     }
 }
 
-fn listed(meta: ObjectMeta) -> Result<Object> {
+fn listed(meta: &ObjectMeta) -> Result<Object> {
     let (seconds, rest) = (meta.last_modified.timestamp(), meta.last_modified.timestamp_subsec_nanos());
     let modified = Timestamp::new(seconds, rest.cast_signed())
         .map_err(|e| Error::corrupt(format!("the store's time of {} is out of range", meta.location)).caused_by(e))?;
@@ -210,7 +210,7 @@ fn listed(meta: ObjectMeta) -> Result<Object> {
 /// Whether an error of a put leaves open if the object was stored. A server's no does not; a local file system's error does
 /// not either: what it could not make durable can be read back all the same.
 fn is_ambiguous(error: &object_store::Error) -> bool {
-    let refused = causes::causes(error).any(|cause| cause.is::<refusal::Refusal>());
+    let refused = causes::causes(error).any(<dyn std::error::Error>::is::<refusal::Refusal>);
     !refused && matches!(error, object_store::Error::Generic { store, .. } if *store != "LocalFileSystem")
 }
 
