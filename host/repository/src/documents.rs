@@ -1,14 +1,18 @@
 //! Reading many documents of one kind, and records. What is damaged becomes a problem; a store that does not answer is an
 //! error, and never fewer documents.
 
+use std::time::Duration;
+
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::error::{Error, Kind, Result};
+use crate::format;
+use crate::format::index::PackEntry;
 use crate::format::name::{Place, parse_document};
 use crate::format::record::Record;
 use crate::id::ObjectId;
-use crate::limits::{READS_IN_FLIGHT, RECORD_BODY_MAX};
+use crate::limits::{INDEX_BODY_MAX, LISTED_LOOKS, READS_IN_FLIGHT, RECORD_BODY_MAX};
 use crate::repository::Repository;
 use crate::store::Object;
 use crate::view::Problem;
@@ -65,6 +69,28 @@ impl Repository {
             }
         }
         Ok(documents)
+    }
+
+    /// Waits until an object that was just put shows in a listing: some stores list late.
+    pub(crate) async fn wait_until_listed(&self, name: &str) -> Result<()> {
+        let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let mut wait = Duration::ZERO;
+        for _ in 0..LISTED_LOOKS {
+            tokio::time::sleep(wait).await;
+            if self.store().list(directory).await?.iter().any(|object| object.name == name) {
+                return Ok(());
+            }
+            wait = (wait * 2).max(Duration::from_millis(50));
+        }
+        Err(Error::unavailable(format!("{name} was written, but the store does not list it"))
+            .hinted("try again; if it stays so, this store is not one to keep backups in"))
+    }
+
+    /// The packs that an index names.
+    pub(crate) async fn read_index(&self, id: &ObjectId) -> Result<Vec<PackEntry>> {
+        let name = Place::Index.object(id);
+        let gone = || Error::unavailable(format!("{name} went away since it was listed")).hinted("try again");
+        format::index::parse(&self.read_document(&name, INDEX_BODY_MAX).await?.ok_or_else(gone)?)
     }
 
     /// Leaves a record.

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use crate::cut::{Cutter, Cutting};
 use crate::entry::{Entry, Extent, StoredEntry};
@@ -12,7 +11,6 @@ use crate::format::snapshot::{Manifest, Snapshot, Stored};
 use crate::id::ObjectId;
 use crate::index::Index;
 use crate::lease::LeaseHandle;
-use crate::limits::LISTED_LOOKS;
 use crate::manifest;
 use crate::pending::{Finished, Pending};
 use crate::pipeline::{Counters, Ends, Job, Pipeline, Shared};
@@ -103,7 +101,8 @@ impl Writer {
         self.lease.assure().await?;
         let (name, id) = self.repository.put_snapshot(&snapshot).await?;
         self.confirm_packs().await.map_err(|e| e.context("confirm what the snapshot needs"))?;
-        self.confirm_listed(&name).await?;
+        // Only now will a prune that finds this lease released find the snapshot, too.
+        self.repository.wait_until_listed(&name).await?;
         // What lapsed between the last look and the snapshot is found here.
         self.lease.assure().await?;
         Ok((id, snapshot))
@@ -127,22 +126,6 @@ impl Writer {
             }
         }
         Ok(())
-    }
-
-    /// The snapshot shows in a listing: only then will a prune that lists leases first, and finds this one released, also
-    /// find the snapshot.
-    async fn confirm_listed(&self, name: &str) -> Result<()> {
-        let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let mut wait = Duration::ZERO;
-        for _ in 0..LISTED_LOOKS {
-            tokio::time::sleep(wait).await;
-            if self.repository.store().list(directory).await?.iter().any(|object| object.name == name) {
-                return Ok(());
-            }
-            wait = (wait * 2).max(Duration::from_millis(50));
-        }
-        Err(Error::unavailable(format!("{name} was written, but the store does not list it"))
-            .hinted("run again; if it stays so, this store is not one to keep backups in"))
     }
 }
 

@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dozo_repository::format::snapshot::{Named, PluginStamp, Scope, Snapshot, Status};
 use dozo_repository::{
-    Cutting, Depth, Entry, HostKey, HostUid, Kind, ObjectId, OwnerKey, ReadKeys, Repository, Resources, Sample, Secret,
-    SnapshotReader, Store, VerifyCounters, View, Writer, verify,
+    Cutting, Depth, Entry, HostKey, HostUid, Kind, LeaseId, LeaseRequest, ObjectId, OwnerKey, Purpose, ReadKeys,
+    Repository, Resources, Sample, Secret, SnapshotReader, Store, VerifyCounters, View, Writer, verify,
 };
 
 struct House {
     repository: Repository,
     owner: OwnerKey,
     sequence: AtomicU64,
+    leases: AtomicU64,
 }
 
 async fn house() -> House {
@@ -26,7 +27,12 @@ async fn house_in(store: &Store) -> House {
     let key = Repository::create(store, secret, HostUid([1; 8]), &[recipient]).await.unwrap();
     let key = HostKey::parse(key.to_text().as_bytes()).unwrap();
     let repository = Repository::open(store.clone(), key).await.unwrap();
-    House { repository, owner: OwnerKey::parse(&owner_text).unwrap(), sequence: AtomicU64::new(0) }
+    House {
+        repository,
+        owner: OwnerKey::parse(&owner_text).unwrap(),
+        sequence: AtomicU64::new(0),
+        leases: AtomicU64::new(0),
+    }
 }
 
 impl House {
@@ -34,8 +40,23 @@ impl House {
         self.repository.view().await.unwrap()
     }
 
+    /// A view to write with, under a lease of its own that ends with the test.
+    async fn view_to_write(&self) -> View {
+        let number = self.leases.fetch_add(1, Ordering::Relaxed);
+        let request = LeaseRequest {
+            id: LeaseId([number as u8; 16]),
+            purpose: Purpose::Run,
+            host: "host".into(),
+            job: Some(format!("job {number}")),
+            started: "2026-11-23T00:00:00Z".parse().unwrap(),
+            predecessor: None,
+        };
+        let lease = self.repository.lease(request).await.unwrap();
+        self.repository.view_to_write(&lease).await.unwrap()
+    }
+
     async fn writer(&self) -> Writer {
-        self.view().await.writer(Resources { scratch: std::env::temp_dir(), workers: 2 }).unwrap()
+        self.view_to_write().await.writer(Resources { scratch: std::env::temp_dir(), workers: 2 }).unwrap()
     }
 
     async fn commit(&self, writer: Writer) -> (ObjectId, Snapshot) {
@@ -142,7 +163,7 @@ async fn an_entry_is_built_from_an_older_one() {
     put(&writer, "a", &old).await;
     house.commit(writer).await;
 
-    let view = house.view().await;
+    let view = house.view_to_write().await;
     let (id, snapshot) = view.snapshots()[0].clone();
     let reader = view.reader(id, snapshot);
     let stored = reader.get("a").await.unwrap().unwrap();
@@ -247,6 +268,13 @@ async fn another_owner_and_another_repository_are_refused() {
     let key = Repository::create(&store, secret, HostUid([1; 8]), &[recipient]).await.unwrap();
     house_in(&other).await;
     assert_eq!(Repository::open(other, key).await.err().unwrap().kind(), Kind::Invalid);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_writes_without_a_lease() {
+    let house = house().await;
+    let resources = Resources { scratch: std::env::temp_dir(), workers: 1 };
+    assert_eq!(house.view().await.writer(resources).err().unwrap().kind(), Kind::Internal);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -107,7 +107,7 @@ impl Pruner {
     }
 
     /// Deletes objects, as long as the lease holds.
-    async fn delete(&self, names: &[String]) -> Result<()> {
+    pub(crate) async fn delete(&self, names: &[String]) -> Result<()> {
         /// Objects between two looks at the lease: deleting them takes a minute at most.
         const BATCH: usize = 1_000;
         for some in names.chunks(BATCH) {
@@ -127,11 +127,6 @@ impl PlannedPack {
     fn object(&self) -> String {
         self.kind.object(&self.id)
     }
-}
-
-/// The name of an index.
-fn index_object(id: &ObjectId) -> String {
-    format!("index/{id}")
 }
 
 /// What a plan that is not this lease's is worth.

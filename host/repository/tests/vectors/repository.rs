@@ -4,8 +4,8 @@ use dozo_repository::format::manifest::to_line;
 use dozo_repository::format::record::{Outcome, RunRecord};
 use dozo_repository::format::snapshot::{Named, PluginStamp, Scope, Snapshot, Status};
 use dozo_repository::{
-    Content, Cutting, Entry, EntryKind, HostUid, ObjectId, OwnerKey, Posix, Repository, Resources, Secret, Store,
-    StoredEntry, Time, Writer,
+    Content, Cutting, Entry, EntryKind, HostUid, LeaseId, LeaseRequest, ObjectId, OwnerKey, Posix, Purpose, Repository,
+    Resources, Secret, Store, StoredEntry, Time, View, Writer,
 };
 
 use crate::{Frozen, contents};
@@ -80,7 +80,7 @@ async fn first(repository: &Repository) -> ObjectId {
 
 /// Made against the first: kept entries, one that is built from an old one, and one that could not be read.
 async fn second(repository: &Repository, previous: ObjectId) {
-    let view = repository.view().await.unwrap();
+    let view = view_to_write(repository, 2).await;
     let (id, snapshot) = view.snapshots().last().unwrap().clone();
     assert_eq!(id, previous);
     let reader = view.reader(id, snapshot);
@@ -143,8 +143,22 @@ async fn failed(repository: &Repository) {
     repository.put_run_record(&record).await.unwrap();
 }
 
+/// The lease is not released: it is of no run, and ends by itself.
+async fn view_to_write(repository: &Repository, number: u8) -> View {
+    let request = LeaseRequest {
+        id: LeaseId([number; 16]),
+        purpose: Purpose::Key,
+        host: "web-1".into(),
+        job: None,
+        started: "2026-11-23T02:00:00Z".parse().unwrap(),
+        predecessor: None,
+    };
+    let lease = repository.lease(request).await.unwrap();
+    repository.view_to_write(&lease).await.unwrap()
+}
+
 async fn writer(repository: &Repository) -> Writer {
-    let view = repository.view().await.unwrap();
+    let view = view_to_write(repository, 1).await;
     view.writer(Resources { scratch: std::env::temp_dir(), workers: 1 }).unwrap()
 }
 

@@ -1,0 +1,352 @@
+//! A repository on a stage: small runs, prunes and looks at everything, in a world that can be stopped anywhere.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test uses some of it")]
+
+pub mod world;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use dozo_repository::format::snapshot::{Named, PluginStamp, Scope, Snapshot, Status};
+use dozo_repository::{
+    CompactRules, Compacted, Cutting, Depth, Doomed, Entry, Error, Findings, HostKey, HostUid, Kind, LeaseId,
+    LeaseRequest, ObjectId, OwnerKey, PruneRules, Pruned, Pruner, Purpose, ReadKeys, Repository, Resources, Result,
+    Sample, Secret, Store, StoredEntry, VerifyCounters, View, Writer, verify,
+};
+use jiff::{SignedDuration, Timestamp};
+use world::{Faulty, Script, Works, World};
+
+pub const HOUR: u64 = 3_600;
+pub const DAY: u64 = 24 * HOUR;
+
+/// What a snapshot should hold.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// The repository, its keys, and all that was ever put into it.
+pub struct Stage {
+    pub world: Arc<World>,
+    pub host_key: String,
+    owner_key: String,
+    /// By a label that each snapshot carries as its tag.
+    told: Arc<Mutex<HashMap<String, Files>>>,
+    /// Labels of runs that said that they were a success, and were not deleted since.
+    promised: Arc<Mutex<HashSet<String>>>,
+    next: Arc<AtomicU64>,
+}
+
+/// Bytes that do not compress, other for each seed.
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new_keyed(&key).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// Files of some thousand bytes each.
+pub fn files(seeds: &[(u32, u64)]) -> Files {
+    seeds.iter().map(|(name, seed)| (format!("f{name}"), noise(3_000 + *seed as usize % 700, *seed))).collect()
+}
+
+/// Rules under which everything is soon done.
+pub fn quick() -> PruneRules {
+    PruneRules {
+        grace: SignedDuration::from_hours(1),
+        pack_age_min: SignedDuration::ZERO,
+        lease_kept: SignedDuration::from_hours(24 * 7),
+    }
+}
+
+impl Stage {
+    pub async fn new() -> Stage {
+        Stage::new_with([7; 32]).await
+    }
+
+    pub async fn new_with(secret: [u8; 32]) -> Stage {
+        let world = World::new();
+        let store = Store::over(Arc::new(Faulty { world: world.clone(), script: Arc::new(Works) }), "faulty");
+        let secret = Secret::new(secret);
+        let (recipient, owner_key) = OwnerKey::generate(secret.repository());
+        let key = Repository::create(&store, secret, HostUid([1; 8]), &[recipient]).await.unwrap();
+        Stage {
+            world,
+            host_key: key.to_text().to_string(),
+            owner_key: owner_key.to_string(),
+            told: Arc::default(),
+            promised: Arc::default(),
+            next: Arc::new(AtomicU64::new(1)),
+        }
+    }
+
+    /// The same stage, which goes its own way from here.
+    pub fn fork(&self) -> Stage {
+        Stage {
+            world: self.world.fork(),
+            host_key: self.host_key.clone(),
+            owner_key: self.owner_key.clone(),
+            told: Arc::new(Mutex::new(self.told.lock().unwrap().clone())),
+            promised: Arc::new(Mutex::new(self.promised.lock().unwrap().clone())),
+            next: Arc::new(AtomicU64::new(self.next.load(Ordering::Relaxed))),
+        }
+    }
+
+    /// The same repository in another world: its mirror.
+    pub fn at(&self, world: Arc<World>) -> Stage {
+        Stage {
+            world,
+            host_key: self.host_key.clone(),
+            owner_key: self.owner_key.clone(),
+            told: self.told.clone(),
+            promised: self.promised.clone(),
+            next: self.next.clone(),
+        }
+    }
+
+    /// The repository as seen through a script. Opening it works whatever the script says.
+    pub async fn open(&self, script: Arc<dyn Script>) -> Repository {
+        let switch = Arc::new(Switch { script, on: std::sync::atomic::AtomicBool::new(false) });
+        let store = Store::over(Arc::new(Faulty { world: self.world.clone(), script: switch.clone() }), "faulty");
+        let key = HostKey::parse(self.host_key.as_bytes()).unwrap();
+        let repository = Repository::open(store, key).await.unwrap();
+        switch.on.store(true, Ordering::Relaxed);
+        repository
+    }
+
+    pub async fn plain(&self) -> Repository {
+        self.open(Arc::new(Works)).await
+    }
+
+    pub async fn keys(&self) -> ReadKeys {
+        self.plain().await.unlock(&OwnerKey::parse(&self.owner_key).unwrap()).await.unwrap()
+    }
+
+    pub fn request(&self, purpose: Purpose, job: Option<&str>) -> LeaseRequest {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.next.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        LeaseRequest {
+            id: LeaseId(id),
+            purpose,
+            host: "host".into(),
+            job: job.map(str::to_string),
+            started: self.time(),
+            predecessor: None,
+        }
+    }
+
+    pub fn time(&self) -> Timestamp {
+        Timestamp::from_second(self.world.now() as i64).unwrap()
+    }
+
+    /// A run as the use case does it: a lease, a view, what is unchanged kept, the rest written, the commit.
+    pub async fn run(&self, repository: &Repository, job: &str, files: &Files) -> Result<ObjectId> {
+        let lease = repository.lease(self.request(Purpose::Run, Some(job))).await?;
+        let done = async {
+            let view = repository.view_to_write(&lease).await?;
+            let writer = self.write(&view, job, files).await?;
+            self.commit(&view, writer, job, files).await
+        };
+        let done = done.await;
+        let released = lease.release().await;
+        done.inspect(|_| drop(released))
+    }
+
+    /// Writes the files of a run, kept ones too.
+    pub async fn write(&self, view: &View, job: &str, files: &Files) -> Result<Writer> {
+        let uid = view.repository().job_uid(job);
+        let previous = view.snapshots().iter().rev().find(|(_, s)| s.job.uid == uid);
+        let previous = previous.filter(|(_, snapshot)| view.can_build_on(snapshot));
+        let before = previous.and_then(|(_, s)| self.told.lock().unwrap().get(&s.tags[0]).cloned()).unwrap_or_default();
+        let reader = previous.map(|(id, snapshot)| view.reader(*id, snapshot.clone()));
+        let writer = view.writer(Resources { scratch: std::env::temp_dir(), workers: 1 })?;
+        for (number, (path, bytes)) in files.iter().enumerate() {
+            if before.get(path) == Some(bytes)
+                && number % 2 == 0
+                && let Some(reader) = &reader
+                && let Some(stored) = reader.get(path).await?
+                && reader.pin(&stored).await?
+            {
+                writer.put(&stored)?;
+                continue;
+            }
+            let mut entry = writer.entry(Entry::file(path.clone()), Cutting::ByContent);
+            entry.write(bytes).await?;
+            entry.finish().await?;
+        }
+        Ok(writer)
+    }
+
+    pub async fn commit(&self, view: &View, writer: Writer, job: &str, files: &Files) -> Result<ObjectId> {
+        let (host, uid) = (view.repository().host(), view.repository().job_uid(job));
+        let label = format!("{job}-{}", self.next.fetch_add(1, Ordering::Relaxed));
+        let time = self.time();
+        self.told.lock().unwrap().insert(label.clone(), files.clone());
+        let describe = |manifest, stored| Snapshot {
+            schema: Snapshot::SCHEMA.into(),
+            features: vec![],
+            host: Named { uid: host, name: "host".into() },
+            job: Named { uid, name: job.into() },
+            sequence: view.highest_sequence(uid).unwrap_or(0) + 1,
+            plugin: PluginStamp { name: "test".into(), version: "1".into(), digest: ObjectId::of(b"test") },
+            source: None,
+            scope: Scope::Full,
+            started: time,
+            ended: time,
+            status: Status::Complete,
+            omitted: vec![],
+            omitted_count: 0,
+            manifest,
+            attributes: vec![],
+            answers: vec![],
+            tags: vec![label.clone()],
+            previous: None,
+            stored,
+        };
+        let (id, _) = writer.commit(describe).await?;
+        self.promised.lock().unwrap().insert(label.clone());
+        Ok(id)
+    }
+
+    /// A prune that gives up all but the newest `keep` snapshots of each job.
+    pub async fn prune(&self, repository: &Repository, keep: usize, rules: PruneRules) -> Result<Pruned> {
+        let view = repository.view().await?;
+        self.prune_these(repository, &self.oldest(&view, keep), rules).await
+    }
+
+    pub async fn prune_these(&self, repository: &Repository, doomed: &[Doomed], rules: PruneRules) -> Result<Pruned> {
+        let pruner = Pruner::begin(repository, self.request(Purpose::Prune, None), rules).await?;
+        let done = async {
+            let plan = pruner.plan(doomed).await?;
+            pruner.execute(plan).await
+        };
+        let done = done.await;
+        pruner.end().await.and(done)
+    }
+
+    /// All but the newest `keep` snapshots of each job; from here on nobody promises them.
+    pub fn oldest(&self, view: &View, keep: usize) -> Vec<Doomed> {
+        let mut seen: HashMap<_, usize> = HashMap::new();
+        let mut doomed = Vec::new();
+        for (id, snapshot) in view.snapshots().iter().rev() {
+            let count = seen.entry(snapshot.job.uid).or_default();
+            *count += 1;
+            if *count > keep.max(1) {
+                self.promised.lock().unwrap().remove(&snapshot.tags[0]);
+                doomed.push(Doomed { snapshot: *id, why: "it is old".into() });
+            }
+        }
+        doomed
+    }
+
+    pub async fn compact(&self, repository: &Repository, rules: PruneRules) -> Result<Compacted> {
+        let keys = self.keys().await;
+        let pruner = Pruner::begin(repository, self.request(Purpose::Prune, None), rules).await?;
+        let done = pruner.compact(&keys, CompactRules::default()).await;
+        pruner.end().await.and(done)
+    }
+
+    /// Prunes until nothing is left to do, days apart; afterwards nothing dead is left.
+    pub async fn settle(&self, keep: usize) {
+        for _ in 0..4 {
+            self.world.advance(3 * DAY);
+            let repository = self.plain().await;
+            self.prune(&repository, keep, quick()).await.unwrap();
+        }
+        self.world.advance(3 * DAY);
+        let pruner = Pruner::begin(&self.plain().await, self.request(Purpose::Prune, None), quick()).await.unwrap();
+        let plan = pruner.plan(&[]).await.unwrap();
+        assert!(plan.is_empty() && plan.tombstones.is_empty(), "{plan:#?}");
+        assert_eq!(plan.young.packs, 0);
+        pruner.end().await.unwrap();
+    }
+
+    pub async fn findings(&self) -> Findings {
+        let view = self.plain().await.view().await.unwrap();
+        let keys = self.keys().await;
+        verify(&view, Depth::Data(Sample::All, &keys), &VerifyCounters::default()).await.unwrap()
+    }
+
+    /// Every snapshot that is there is whole and holds what was put into it, and none that was promised is missing.
+    pub async fn check(&self) {
+        let findings = self.findings().await;
+        assert!(findings.is_clean(), "{findings:#?}");
+        let missing = self.check_readable(true).await;
+        assert!(missing.is_empty(), "promised and not there: {missing:?}");
+    }
+
+    /// The same of promised snapshots alone; a run that said it failed may have left what cannot be read.
+    pub async fn check_promised(&self) {
+        let missing = self.check_readable(false).await;
+        assert!(missing.is_empty(), "promised and not there: {missing:?}");
+    }
+
+    /// Every snapshot that is there holds what was put into it.
+    pub async fn check_shown(&self) {
+        self.check_readable(true).await;
+    }
+
+    async fn check_readable(&self, all: bool) -> HashSet<String> {
+        let view = self.plain().await.view().await.unwrap();
+        let keys = self.keys().await;
+        let mut missing = self.promised.lock().unwrap().clone();
+        for (id, snapshot) in view.snapshots() {
+            let promised = missing.remove(&snapshot.tags[0]);
+            if promised || all {
+                let found = restore(&view, *id, &keys).await.unwrap();
+                let told = self.told.lock().unwrap()[&snapshot.tags[0]].clone();
+                assert!(found == told, "{} holds other files than were put into it", snapshot.tags[0]);
+            }
+        }
+        missing
+    }
+
+    pub fn promised(&self) -> usize {
+        self.promised.lock().unwrap().len()
+    }
+}
+
+/// All files of a snapshot.
+pub async fn restore(view: &View, id: ObjectId, keys: &ReadKeys) -> Result<Files> {
+    let (_, snapshot) = view.snapshots().iter().find(|(known, _)| *known == id).unwrap();
+    let reader = view.reader(id, snapshot.clone());
+    let data = view.data_chunks(keys);
+    let mut found = Files::new();
+    for stored in reader.page("", None, 1_000).await? {
+        let content = reader.content(&stored, 0, &data)?;
+        found.insert(stored.entry.path.clone(), whole(content, &stored).await?);
+    }
+    if found.len() as u64 != snapshot.manifest.totals.entries {
+        return Err(Error::corrupt("entries are missing without a word"));
+    }
+    Ok(found)
+}
+
+async fn whole(mut content: dozo_repository::ContentReader, stored: &StoredEntry) -> Result<Vec<u8>> {
+    let size = stored.entry.size;
+    let read = move || {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).map_err(|e| Error::io("read", e))?;
+        Ok(bytes)
+    };
+    let bytes: Result<Vec<u8>> = tokio::task::spawn_blocking(read).await.unwrap();
+    bytes.inspect(|bytes| assert_eq!(Some(bytes.len() as u64), size))
+}
+
+/// The kind of the error that should have come.
+pub fn kind<T>(result: Result<T>) -> Kind {
+    result.err().expect("it should have failed").kind()
+}
+
+/// Lets everything work until it is turned on.
+struct Switch {
+    script: Arc<dyn Script>,
+    on: std::sync::atomic::AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Script for Switch {
+    async fn fate(&self, call: world::Call, name: &str) -> world::Fate {
+        if self.on.load(Ordering::Relaxed) { self.script.fate(call, name).await } else { world::Fate::Works }
+    }
+}
