@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::error::{Error, Kind, Result};
@@ -15,6 +15,7 @@ use crate::id::{LeaseId, ObjectId};
 use crate::limits::{LEASE_NAMES_MAX, LEASE_NUMBER_MAX, LEASE_SECONDS};
 use crate::pack::lock;
 use crate::repository::Repository;
+use crate::validity::Validity;
 use crate::view::View;
 
 /// Who goes to work, and what for.
@@ -58,14 +59,11 @@ struct State {
     number: u32,
     tombstones: Vec<ObjectId>,
     keeps: Vec<ObjectId>,
-    /// When the last renewal that the store confirmed was sent.
-    confirmed: Instant,
-    /// The store's time of the first and of the last renewal.
-    began: Timestamp,
-    renewed: Timestamp,
+    validity: Validity,
+    /// The store's time of the first renewal.
+    began: Option<Timestamp>,
     /// The object of the last renewal, and that of the one before.
     objects: [Option<String>; 2],
-    lapsed: bool,
 }
 
 impl Repository {
@@ -121,11 +119,9 @@ impl Lease {
             number: 0,
             tombstones: Vec::new(),
             keeps: Vec::new(),
-            confirmed: Instant::now(),
-            began: Timestamp::MAX,
-            renewed: Timestamp::MAX,
+            validity: Validity::new(LEASE_SECONDS),
+            began: None,
             objects: [None, None],
-            lapsed: false,
         };
         let shared = Shared {
             repository: repository.clone(),
@@ -150,7 +146,7 @@ impl Lease {
 
     /// The store's time when it began.
     pub(crate) fn began(&self) -> Timestamp {
-        self.shared.state().began
+        self.shared.state().began.unwrap_or(Timestamp::MAX)
     }
 
     /// Renews it now. Returns the store's now.
@@ -278,27 +274,16 @@ impl Shared {
         Ok((document, Place::Lease { lease: self.form.lease, number }))
     }
 
-    /// A renewal has come to the store. Two clocks must agree that there was no gap before it: this machine's, which may
-    /// stand still while the machine sleeps (kopia#1949), and the store's.
+    /// A renewal has come to the store.
     fn confirm(&self, sent: Instant, renewed: Timestamp, object: String) {
         let mut state = self.state();
-        if state.began == Timestamp::MAX {
-            (state.began, state.renewed) = (renewed, renewed);
-        }
-        let gap = renewed.duration_since(state.renewed);
-        state.lapsed |= gap > SignedDuration::from_secs(self.form.seconds.into()) || self.is_over(&state);
-        (state.confirmed, state.renewed) = (sent, renewed);
+        state.began.get_or_insert(renewed);
+        state.validity.confirm(sent, Instant::now(), renewed);
         state.objects = [Some(object), state.objects[0].take()];
     }
 
-    fn is_over(&self, state: &State) -> bool {
-        state.confirmed.elapsed() > Duration::from_secs(self.form.seconds.into())
-    }
-
     fn check(&self) -> Result<()> {
-        let mut state = self.state();
-        state.lapsed |= self.is_over(&state);
-        if !state.lapsed {
+        if !self.state().validity.look(Instant::now()) {
             return Ok(());
         }
         let (purpose, minutes) = (self.form.purpose.word(), self.form.seconds / 60);

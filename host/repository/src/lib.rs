@@ -40,6 +40,7 @@ mod seal;
 mod sort;
 mod store;
 mod upload;
+mod validity;
 mod verify;
 mod view;
 mod writer;

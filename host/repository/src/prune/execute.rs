@@ -40,6 +40,7 @@ impl Pruner {
         let removed = plan.tombstones.iter().filter(|tombstone| tombstone.remove);
         let removed: Vec<String> = removed.map(|tombstone| Place::Tombstone.object(&tombstone.id)).collect();
         self.delete(&removed).await?;
+        self.delete(&plan.damage).await?;
         self.delete_snapshots(&plan, &mut done).await?;
         self.delete(&plan.leases).await?;
         Ok(done)

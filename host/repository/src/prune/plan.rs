@@ -32,6 +32,9 @@ pub struct PrunePlan {
     /// Ended leases whose documents go.
     #[serde(skip)]
     pub(super) leases: Vec<String>,
+    /// Damage documents of which nothing is left.
+    #[serde(skip)]
+    pub(super) damage: Vec<String>,
     /// Each index, and the packs that it names.
     #[serde(skip)]
     pub(super) indexes: Vec<(ObjectId, Vec<ObjectId>)>,

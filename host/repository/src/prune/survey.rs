@@ -64,9 +64,7 @@ impl Pruner {
         let survey = Survey { now, view: &view, others, kept: &kept, all: all.as_ref(), there, executed };
         let tombstones = self.tombstones(&survey);
         let (condemn, young) = self.condemned(&survey);
-        let ready = tombstones.iter().zip(&view.marks.tombstones).filter(|(planned, _)| planned.is_ready());
-        let condemned = ready.flat_map(|(_, tombstone)| &tombstone.value.packs).map(|(_, pack)| *pack);
-        let unnamed = condemned.filter(|pack| survey.all.is_some_and(|all| !all.has_pack(pack))).collect();
+        let unnamed = unnamed(&survey, &tombstones);
         Ok(PrunePlan {
             now,
             snapshots: choice.going,
@@ -79,6 +77,7 @@ impl Pruner {
             notes,
             leases: self.ended(&leases, now),
             indexes: view.packs.indexes.clone(),
+            damage: healed(&survey, &unnamed),
             unnamed,
             lease: self.lease.id(),
         })
@@ -247,6 +246,26 @@ async fn walk_going(view: &View, kept: &Reach, choice: &Choice) -> Result<Option
         }
     }
     Ok(Some(all))
+}
+
+/// Packs that no index is to name any more: those that tombstones delete, those that are gone already, and those that are
+/// known to be missing and that nothing reaches.
+fn unnamed(survey: &Survey<'_>, tombstones: &[PlannedTombstone]) -> HashSet<ObjectId> {
+    let Some(all) = survey.all else { return HashSet::new() };
+    let ready = tombstones.iter().zip(&survey.view.marks.tombstones).filter(|(planned, _)| planned.is_ready());
+    let condemned = ready.flat_map(|(_, tombstone)| &tombstone.value.packs).map(|(_, pack)| *pack);
+    let missing = survey.view.packs.absent.iter().map(|entry| entry.pack);
+    let missing = missing.filter(|pack| !survey.there.contains_key(pack) && survey.view.marks.is_damaged(pack));
+    condemned.chain(missing).filter(|pack| !all.has_pack(pack)).collect()
+}
+
+/// Damage documents of which every pack is gone, and will be named by no index.
+fn healed(survey: &Survey<'_>, unnamed: &HashSet<ObjectId>) -> Vec<String> {
+    let view = survey.view;
+    let named: HashSet<ObjectId> = view.packs.indexes.iter().flat_map(|(_, packs)| packs).copied().collect();
+    let gone = |pack: &ObjectId| !survey.there.contains_key(pack) && (unnamed.contains(pack) || !named.contains(pack));
+    let healed = view.marks.damage.iter().filter(|note| note.document.packs.iter().all(|(_, pack, _)| gone(pack)));
+    healed.map(|note| Place::Damage.object(&note.id)).collect()
 }
 
 fn packs_of(view: &View) -> HashMap<ObjectId, (PlannedPack, Timestamp)> {

@@ -5,17 +5,10 @@ use std::sync::Arc;
 
 use dozo_repository::format::pack::{FrameEntry, append_trailer};
 use dozo_repository::{ChunkId, HostUid, ObjectId, OwnerKey, Repository, Secret};
-use object_store::ObjectStoreExt;
 
 use crate::pair::{Pair, damage, help, repair, repair_all, scrub, store};
-use crate::stage::world::{Faulty, Works, World};
+use crate::stage::world::{Works, World};
 use crate::stage::{Stage, files};
-
-/// Puts an object of any name.
-async fn put(world: &Arc<World>, name: &str, bytes: Vec<u8>) {
-    let faulty = Faulty { world: world.clone(), script: Arc::new(Works) };
-    faulty.put(&name.into(), bytes.into()).await.unwrap();
-}
 
 fn field(host_key: &str, name: &str) -> String {
     let key: serde_json::Value = serde_json::from_str(host_key).unwrap();
@@ -44,7 +37,7 @@ async fn a_trailer_that_lies_is_not_believed() {
     let forged = sealed_to(&recipient, &plaintext);
     let id = ObjectId::of(&forged).to_string();
     let name = format!("packs/{}/{id}", &id[..2]);
-    put(&stage.world, &name, forged).await;
+    stage.world.plant(&name, &forged).await;
     for index in stage.world.names("index").await {
         damage(&stage.world, &index, "delete").await;
     }
@@ -88,7 +81,7 @@ async fn a_document_under_another_name_is_refused() {
             (head, _) if directory == "snapshots" => format!("{head}/20260101T000000Z-{id}"),
             _ => format!("damage/{id}"),
         };
-        put(&stage.world, &replayed, bytes).await;
+        stage.world.plant(&replayed, &bytes).await;
         expected.push(replayed);
     }
     let findings = scrub(stage).await;

@@ -1,6 +1,4 @@
 //! A repository on a stage and its mirror: mirroring, damage by hand, verification and repair.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test uses some of it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +13,14 @@ use crate::stage::world::{Call, Fate, Faulty, Script, Works, World};
 use crate::stage::{DAY, Stage, files};
 
 /// The repository, and the world of its mirror.
-pub struct Pair {
-    pub main: Stage,
-    pub mirror: Stage,
+pub(crate) struct Pair {
+    pub(crate) main: Stage,
+    pub(crate) mirror: Stage,
 }
 
 impl Pair {
     /// Two jobs, three snapshots, mirrored.
-    pub async fn mirrored() -> Pair {
+    pub(crate) async fn mirrored() -> Pair {
         let pair = Pair::unmirrored().await;
         let report = pair.copy(MirrorStart::Create, Arc::new(Works)).await.unwrap();
         assert!(report.is_whole(), "{report:#?}");
@@ -30,7 +28,7 @@ impl Pair {
     }
 
     /// The same before it is mirrored.
-    pub async fn unmirrored() -> Pair {
+    pub(crate) async fn unmirrored() -> Pair {
         let main = Stage::new().await;
         let repository = main.plain().await;
         for now in [[(1, 1), (2, 2), (3, 3)], [(1, 1), (2, 20), (4, 4)]] {
@@ -44,26 +42,26 @@ impl Pair {
     }
 
     /// The same pair, which goes its own way from here.
-    pub fn fork(&self) -> Pair {
+    pub(crate) fn fork(&self) -> Pair {
         let main = self.main.fork();
         let mirror = main.at(self.mirror.world.fork());
         Pair { main, mirror }
     }
 
     /// Mirrors; both worlds are seen through the script.
-    pub async fn copy(&self, start: MirrorStart, script: Arc<dyn Script>) -> Result<MirrorReport> {
+    pub(crate) async fn copy(&self, start: MirrorStart, script: Arc<dyn Script>) -> Result<MirrorReport> {
         let from = self.main.open(script.clone()).await;
         let to = store(&self.mirror.world, script);
         mirror(&from, &to, start, self.main.request(Purpose::Mirror, None), &MirrorCounters::default()).await
     }
 }
 
-pub fn store(world: &Arc<World>, script: Arc<dyn Script>) -> Store {
+pub(crate) fn store(world: &Arc<World>, script: Arc<dyn Script>) -> Store {
     Store::over(Arc::new(Faulty { world: world.clone(), script }), "faulty")
 }
 
 /// What a repair of `stage` may draw on.
-pub async fn help(mirrors: &[&Stage], owner: Option<&Stage>) -> Help {
+pub(crate) async fn help(mirrors: &[&Stage], owner: Option<&Stage>) -> Help {
     let mut help = Help::default();
     for (number, mirror) in mirrors.iter().enumerate() {
         help.mirrors.push(Mirror { name: format!("mirror {number}"), repository: mirror.plain().await });
@@ -75,7 +73,7 @@ pub async fn help(mirrors: &[&Stage], owner: Option<&Stage>) -> Help {
 }
 
 /// One round of repair.
-pub async fn repair(
+pub(crate) async fn repair(
     stage: &Stage,
     script: Arc<dyn Script>,
     help: Help,
@@ -92,7 +90,7 @@ pub async fn repair(
 }
 
 /// Rounds until nothing is left that can be done; returns what is left all the same.
-pub async fn repair_all(stage: &Stage, mirrors: &[&Stage], owner: Option<&Stage>) -> RepairPlan {
+pub(crate) async fn repair_all(stage: &Stage, mirrors: &[&Stage], owner: Option<&Stage>) -> RepairPlan {
     for _ in 0..6 {
         let (plan, done) = repair(stage, Arc::new(Works), help(mirrors, owner).await, &[]).await.unwrap();
         if plan.is_empty() {
@@ -104,7 +102,7 @@ pub async fn repair_all(stage: &Stage, mirrors: &[&Stage], owner: Option<&Stage>
 }
 
 /// A scrub that leaves what it found.
-pub async fn scrub(stage: &Stage) -> Findings {
+pub(crate) async fn scrub(stage: &Stage) -> Findings {
     let view = stage.plain().await.view().await.unwrap();
     let findings = verify(&view, Depth::Scrub(Sample::All), &VerifyCounters::default()).await.unwrap();
     view.record_damage(&findings, "host", stage.time()).await.unwrap();
@@ -112,7 +110,7 @@ pub async fn scrub(stage: &Stage) -> Findings {
 }
 
 /// Damages an object: `flip`, `truncate` or `delete`.
-pub async fn damage(world: &World, name: &str, how: &str) {
+pub(crate) async fn damage(world: &World, name: &str, how: &str) {
     let mut bytes = world.bytes(name).await;
     match how {
         "delete" => return world.tamper(name, None).await,
@@ -126,7 +124,7 @@ pub async fn damage(world: &World, name: &str, how: &str) {
 }
 
 /// Names and bytes below some directories.
-pub async fn contents(world: &World, directories: &[&str]) -> Vec<(String, Vec<u8>)> {
+pub(crate) async fn contents(world: &World, directories: &[&str]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for directory in directories {
         for name in world.names(directory).await {
@@ -138,10 +136,10 @@ pub async fn contents(world: &World, directories: &[&str]) -> Vec<(String, Vec<u
 }
 
 /// Every call from a certain one on fails. That one itself may have done its work.
-pub struct Crash {
-    pub calls: AtomicU64,
-    pub at: u64,
-    pub last: Fate,
+pub(crate) struct Crash {
+    pub(crate) calls: AtomicU64,
+    pub(crate) at: u64,
+    pub(crate) last: Fate,
 }
 
 #[async_trait]

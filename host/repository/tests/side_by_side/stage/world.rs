@@ -18,19 +18,19 @@ use object_store::{
 };
 
 /// The objects, and the store's clock.
-pub struct World {
+pub(crate) struct World {
     inner: InMemory,
     /// When each object came, in seconds.
     came: Mutex<HashMap<Path, u64>>,
     clock: AtomicU64,
     /// Seconds until a new object shows in listings.
-    pub late: AtomicU64,
+    pub(crate) late: AtomicU64,
     /// Seconds that each call takes.
-    pub tick: AtomicU64,
+    pub(crate) tick: AtomicU64,
 }
 
 impl World {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(World {
             inner: InMemory::new(),
             came: Mutex::default(),
@@ -41,7 +41,7 @@ impl World {
     }
 
     /// The same world, which goes its own way from here.
-    pub fn fork(&self) -> Arc<Self> {
+    pub(crate) fn fork(&self) -> Arc<Self> {
         Arc::new(World {
             inner: self.inner.fork(),
             came: Mutex::new(self.came.lock().unwrap().clone()),
@@ -51,11 +51,11 @@ impl World {
         })
     }
 
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.clock.load(Ordering::Relaxed)
     }
 
-    pub fn advance(&self, seconds: u64) {
+    pub(crate) fn advance(&self, seconds: u64) {
         self.clock.fetch_add(seconds, Ordering::Relaxed);
     }
 
@@ -71,7 +71,7 @@ impl World {
     }
 
     /// The names of all objects below a directory, late ones too.
-    pub async fn names(&self, directory: &str) -> Vec<String> {
+    pub(crate) async fn names(&self, directory: &str) -> Vec<String> {
         let listed: Vec<_> = self.inner.list(Some(&Path::from(directory))).collect().await;
         let mut names: Vec<String> = listed.into_iter().map(|meta| meta.unwrap().location.to_string()).collect();
         names.sort();
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// Puts other bytes in the place of an object, or nothing.
-    pub async fn tamper(&self, name: &str, bytes: Option<Vec<u8>>) {
+    pub(crate) async fn tamper(&self, name: &str, bytes: Option<Vec<u8>>) {
         let name = Path::from(name);
         self.inner.delete(&name).await.unwrap();
         if let Some(bytes) = bytes {
@@ -87,14 +87,21 @@ impl World {
         }
     }
 
-    pub async fn bytes(&self, name: &str) -> Vec<u8> {
+    /// Puts an object as somebody else would.
+    pub(crate) async fn plant(&self, name: &str, bytes: &[u8]) {
+        let name = Path::from(name);
+        self.inner.put(&name, bytes.to_vec().into()).await.unwrap();
+        self.came.lock().unwrap().insert(name, self.now());
+    }
+
+    pub(crate) async fn bytes(&self, name: &str) -> Vec<u8> {
         self.inner.get(&Path::from(name)).await.unwrap().bytes().await.unwrap().to_vec()
     }
 }
 
 /// One call of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub(crate) enum Call {
     Put,
     Get,
     List,
@@ -103,7 +110,7 @@ pub enum Call {
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     Works,
     /// An error, and nothing was done.
     Fails,
@@ -119,12 +126,12 @@ pub enum Fate {
 
 /// Decides what becomes of calls.
 #[async_trait]
-pub trait Script: Send + Sync + 'static {
+pub(crate) trait Script: Send + Sync + 'static {
     async fn fate(&self, call: Call, name: &str) -> Fate;
 }
 
 /// Everything works.
-pub struct Works;
+pub(crate) struct Works;
 
 #[async_trait]
 impl Script for Works {
@@ -134,7 +141,7 @@ impl Script for Works {
 }
 
 /// Calls that a closure decides on.
-pub struct By<F>(pub F);
+pub(crate) struct By<F>(pub(crate) F);
 
 #[async_trait]
 impl<F: Fn(Call, &str) -> Fate + Send + Sync + 'static> Script for By<F> {
@@ -144,9 +151,9 @@ impl<F: Fn(Call, &str) -> Fate + Send + Sync + 'static> Script for By<F> {
 }
 
 /// A world seen through a script.
-pub struct Faulty {
-    pub world: Arc<World>,
-    pub script: Arc<dyn Script>,
+pub(crate) struct Faulty {
+    pub(crate) world: Arc<World>,
+    pub(crate) script: Arc<dyn Script>,
 }
 
 impl Faulty {

@@ -1,8 +1,7 @@
 //! A repository on a stage: small runs, prunes and looks at everything, in a world that can be stopped anywhere.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test uses some of it")]
+#![allow(dead_code, reason = "each test uses some of it")]
 
-pub mod world;
+pub(crate) mod world;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
@@ -18,16 +17,16 @@ use dozo_repository::{
 use jiff::{SignedDuration, Timestamp};
 use world::{Faulty, Script, Works, World};
 
-pub const HOUR: u64 = 3_600;
-pub const DAY: u64 = 24 * HOUR;
+pub(crate) const HOUR: u64 = 3_600;
+pub(crate) const DAY: u64 = 24 * HOUR;
 
 /// What a snapshot should hold.
-pub type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// The repository, its keys, and all that was ever put into it.
-pub struct Stage {
-    pub world: Arc<World>,
-    pub host_key: String,
+pub(crate) struct Stage {
+    pub(crate) world: Arc<World>,
+    pub(crate) host_key: String,
     owner_key: String,
     /// By a label that each snapshot carries as its tag.
     told: Arc<Mutex<HashMap<String, Files>>>,
@@ -37,7 +36,7 @@ pub struct Stage {
 }
 
 /// Bytes that do not compress, other for each seed.
-pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     let mut bytes = vec![0; length];
@@ -46,12 +45,12 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// Files of some thousand bytes each.
-pub fn files(seeds: &[(u32, u64)]) -> Files {
+pub(crate) fn files(seeds: &[(u32, u64)]) -> Files {
     seeds.iter().map(|(name, seed)| (format!("f{name}"), noise(3_000 + *seed as usize % 700, *seed))).collect()
 }
 
 /// Rules under which everything is soon done.
-pub fn quick() -> PruneRules {
+pub(crate) fn quick() -> PruneRules {
     PruneRules {
         grace: SignedDuration::from_hours(1),
         pack_age_min: SignedDuration::ZERO,
@@ -60,11 +59,11 @@ pub fn quick() -> PruneRules {
 }
 
 impl Stage {
-    pub async fn new() -> Stage {
+    pub(crate) async fn new() -> Stage {
         Stage::new_with([7; 32]).await
     }
 
-    pub async fn new_with(secret: [u8; 32]) -> Stage {
+    pub(crate) async fn new_with(secret: [u8; 32]) -> Stage {
         let world = World::new();
         let store = Store::over(Arc::new(Faulty { world: world.clone(), script: Arc::new(Works) }), "faulty");
         let secret = Secret::new(secret);
@@ -81,7 +80,7 @@ impl Stage {
     }
 
     /// The same stage, which goes its own way from here.
-    pub fn fork(&self) -> Stage {
+    pub(crate) fn fork(&self) -> Stage {
         Stage {
             world: self.world.fork(),
             host_key: self.host_key.clone(),
@@ -93,7 +92,7 @@ impl Stage {
     }
 
     /// The same repository in another world: its mirror.
-    pub fn at(&self, world: Arc<World>) -> Stage {
+    pub(crate) fn at(&self, world: Arc<World>) -> Stage {
         Stage {
             world,
             host_key: self.host_key.clone(),
@@ -105,7 +104,7 @@ impl Stage {
     }
 
     /// The repository as seen through a script. Opening it works whatever the script says.
-    pub async fn open(&self, script: Arc<dyn Script>) -> Repository {
+    pub(crate) async fn open(&self, script: Arc<dyn Script>) -> Repository {
         let switch = Arc::new(Switch { script, on: std::sync::atomic::AtomicBool::new(false) });
         let store = Store::over(Arc::new(Faulty { world: self.world.clone(), script: switch.clone() }), "faulty");
         let key = HostKey::parse(self.host_key.as_bytes()).unwrap();
@@ -114,15 +113,15 @@ impl Stage {
         repository
     }
 
-    pub async fn plain(&self) -> Repository {
+    pub(crate) async fn plain(&self) -> Repository {
         self.open(Arc::new(Works)).await
     }
 
-    pub async fn keys(&self) -> ReadKeys {
+    pub(crate) async fn keys(&self) -> ReadKeys {
         self.plain().await.unlock(&OwnerKey::parse(&self.owner_key).unwrap()).await.unwrap()
     }
 
-    pub fn request(&self, purpose: Purpose, job: Option<&str>) -> LeaseRequest {
+    pub(crate) fn request(&self, purpose: Purpose, job: Option<&str>) -> LeaseRequest {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.next.fetch_add(1, Ordering::Relaxed).to_le_bytes());
         LeaseRequest {
@@ -135,12 +134,12 @@ impl Stage {
         }
     }
 
-    pub fn time(&self) -> Timestamp {
+    pub(crate) fn time(&self) -> Timestamp {
         Timestamp::from_second(self.world.now() as i64).unwrap()
     }
 
     /// A run as the use case does it: a lease, a view, what is unchanged kept, the rest written, the commit.
-    pub async fn run(&self, repository: &Repository, job: &str, files: &Files) -> Result<ObjectId> {
+    pub(crate) async fn run(&self, repository: &Repository, job: &str, files: &Files) -> Result<ObjectId> {
         let lease = repository.lease(self.request(Purpose::Run, Some(job))).await?;
         let done = async {
             let view = repository.view_to_write(&lease).await?;
@@ -153,7 +152,7 @@ impl Stage {
     }
 
     /// Writes the files of a run, kept ones too.
-    pub async fn write(&self, view: &View, job: &str, files: &Files) -> Result<Writer> {
+    pub(crate) async fn write(&self, view: &View, job: &str, files: &Files) -> Result<Writer> {
         let uid = view.repository().job_uid(job);
         let previous = view.snapshots().iter().rev().find(|(_, s)| s.job.uid == uid);
         let previous = previous.filter(|(_, snapshot)| view.can_build_on(snapshot));
@@ -177,7 +176,7 @@ impl Stage {
         Ok(writer)
     }
 
-    pub async fn commit(&self, view: &View, writer: Writer, job: &str, files: &Files) -> Result<ObjectId> {
+    pub(crate) async fn commit(&self, view: &View, writer: Writer, job: &str, files: &Files) -> Result<ObjectId> {
         let (host, uid) = (view.repository().host(), view.repository().job_uid(job));
         let label = format!("{job}-{}", self.next.fetch_add(1, Ordering::Relaxed));
         let time = self.time();
@@ -209,12 +208,17 @@ impl Stage {
     }
 
     /// A prune that gives up all but the newest `keep` snapshots of each job.
-    pub async fn prune(&self, repository: &Repository, keep: usize, rules: PruneRules) -> Result<Pruned> {
+    pub(crate) async fn prune(&self, repository: &Repository, keep: usize, rules: PruneRules) -> Result<Pruned> {
         let view = repository.view().await?;
         self.prune_these(repository, &self.oldest(&view, keep), rules).await
     }
 
-    pub async fn prune_these(&self, repository: &Repository, doomed: &[Doomed], rules: PruneRules) -> Result<Pruned> {
+    pub(crate) async fn prune_these(
+        &self,
+        repository: &Repository,
+        doomed: &[Doomed],
+        rules: PruneRules,
+    ) -> Result<Pruned> {
         let pruner = Pruner::begin(repository, self.request(Purpose::Prune, None), rules).await?;
         let done = async {
             let plan = pruner.plan(doomed).await?;
@@ -225,7 +229,7 @@ impl Stage {
     }
 
     /// All but the newest `keep` snapshots of each job; from here on nobody promises them.
-    pub fn oldest(&self, view: &View, keep: usize) -> Vec<Doomed> {
+    pub(crate) fn oldest(&self, view: &View, keep: usize) -> Vec<Doomed> {
         let mut seen: HashMap<_, usize> = HashMap::new();
         let mut doomed = Vec::new();
         for (id, snapshot) in view.snapshots().iter().rev() {
@@ -239,7 +243,7 @@ impl Stage {
         doomed
     }
 
-    pub async fn compact(&self, repository: &Repository, rules: PruneRules) -> Result<Compacted> {
+    pub(crate) async fn compact(&self, repository: &Repository, rules: PruneRules) -> Result<Compacted> {
         let keys = self.keys().await;
         let pruner = Pruner::begin(repository, self.request(Purpose::Prune, None), rules).await?;
         let done = pruner.compact(&keys, CompactRules::default()).await;
@@ -247,8 +251,8 @@ impl Stage {
     }
 
     /// Prunes until nothing is left to do, days apart; afterwards nothing dead is left.
-    pub async fn settle(&self, keep: usize) {
-        for _ in 0..4 {
+    pub(crate) async fn settle(&self, keep: usize) {
+        for _ in 0..3 {
             self.world.advance(3 * DAY);
             let repository = self.plain().await;
             self.prune(&repository, keep, quick()).await.unwrap();
@@ -261,14 +265,14 @@ impl Stage {
         pruner.end().await.unwrap();
     }
 
-    pub async fn findings(&self) -> Findings {
+    pub(crate) async fn findings(&self) -> Findings {
         let view = self.plain().await.view().await.unwrap();
         let keys = self.keys().await;
         verify(&view, Depth::Data(Sample::All, &keys), &VerifyCounters::default()).await.unwrap()
     }
 
     /// Every snapshot that is there is whole and holds what was put into it, and none that was promised is missing.
-    pub async fn check(&self) {
+    pub(crate) async fn check(&self) {
         let findings = self.findings().await;
         assert!(findings.is_clean(), "{findings:#?}");
         let missing = self.check_readable(true).await;
@@ -276,13 +280,13 @@ impl Stage {
     }
 
     /// The same of promised snapshots alone; a run that said it failed may have left what cannot be read.
-    pub async fn check_promised(&self) {
+    pub(crate) async fn check_promised(&self) {
         let missing = self.check_readable(false).await;
         assert!(missing.is_empty(), "promised and not there: {missing:?}");
     }
 
     /// Every snapshot that is there holds what was put into it.
-    pub async fn check_shown(&self) {
+    pub(crate) async fn check_shown(&self) {
         self.check_readable(true).await;
     }
 
@@ -301,13 +305,18 @@ impl Stage {
         missing
     }
 
-    pub fn promised(&self) -> usize {
+    /// The snapshot with this label is given up.
+    pub(crate) fn unpromise(&self, label: &str) {
+        self.promised.lock().unwrap().remove(label);
+    }
+
+    pub(crate) fn promised(&self) -> usize {
         self.promised.lock().unwrap().len()
     }
 }
 
 /// All files of a snapshot.
-pub async fn restore(view: &View, id: ObjectId, keys: &ReadKeys) -> Result<Files> {
+pub(crate) async fn restore(view: &View, id: ObjectId, keys: &ReadKeys) -> Result<Files> {
     let (_, snapshot) = view.snapshots().iter().find(|(known, _)| *known == id).unwrap();
     let reader = view.reader(id, snapshot.clone());
     let data = view.data_chunks(keys);
@@ -334,7 +343,7 @@ async fn whole(mut content: dozo_repository::ContentReader, stored: &StoredEntry
 }
 
 /// The kind of the error that should have come.
-pub fn kind<T>(result: Result<T>) -> Kind {
+pub(crate) fn kind<T>(result: Result<T>) -> Kind {
     result.err().expect("it should have failed").kind()
 }
 

@@ -1,18 +1,14 @@
 //! Mirrors: whatever they show restores from them alone, wherever the copying stopped.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-
-mod pair;
-mod stage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::pair::{Crash, Pair, contents, damage, store};
+use crate::stage::world::{By, Call, Fate, Works, World};
+use crate::stage::{DAY, Stage, files, kind};
 use dozo_repository::{
     Kind, LeaseRequest, MirrorCounters, MirrorStart, PruneRules, Pruner, Purpose, Repository, Secret, copies, mirror,
 };
-use pair::{Crash, Pair, contents, damage, store};
-use stage::world::{By, Call, Fate, Works, World};
-use stage::{DAY, Stage, files, kind};
 
 const OBJECTS: [&str; 6] = ["dozo.json", "keys", "packs", "catalog", "snapshots", "index"];
 

@@ -1,0 +1,257 @@
+//! Two writers, a reader and a pruner, one store call at a time: whose turn it is, a seed says. Whatever the order, a snapshot
+//! that was reported a success is whole.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use dozo_repository::{PruneRules, Purpose, Repository};
+use jiff::SignedDuration;
+use tokio::sync::{Notify, oneshot};
+
+use crate::stage::world::{Call, Fate, Script};
+use crate::stage::{DAY, HOUR, Stage, files, quick, restore};
+
+/// What a normal run of the tests may take; `DOZO_SEEDS` asks for so many seeds instead.
+const BUDGET: Duration = Duration::from_secs(20);
+const SEEDS_MAX: u64 = 400;
+
+/// A stream of draws.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// Where all calls wait for their turn.
+#[derive(Default)]
+struct Gate {
+    actors: Mutex<Vec<Actor>>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Actor {
+    waiting: VecDeque<oneshot::Sender<()>>,
+    done: bool,
+}
+
+/// One actor's way to the gate.
+struct Turn {
+    gate: Arc<Gate>,
+    actor: usize,
+}
+
+#[async_trait]
+impl Script for Turn {
+    async fn fate(&self, _: Call, _: &str) -> Fate {
+        let (sender, turn) = oneshot::channel();
+        {
+            let mut actors = self.gate.actors.lock().unwrap();
+            if actors[self.actor].done {
+                return Fate::Fails;
+            }
+            actors[self.actor].waiting.push_back(sender);
+        }
+        self.gate.changed.notify_one();
+        // Nobody gives turns any more when the play is over.
+        if turn.await.is_ok() { Fate::Works } else { Fate::Fails }
+    }
+}
+
+impl Gate {
+    fn join(self: &Arc<Self>) -> Arc<Turn> {
+        let mut actors = self.actors.lock().unwrap();
+        actors.push(Actor::default());
+        Arc::new(Turn { gate: self.clone(), actor: actors.len() - 1 })
+    }
+
+    fn leave(&self, actor: usize) {
+        let mut actors = self.actors.lock().unwrap();
+        actors[actor].done = true;
+        actors[actor].waiting.clear();
+        self.changed.notify_one();
+    }
+
+    /// Gives turns until all have left. `between` happens before each.
+    async fn play(&self, draws: &mut Draws, mut between: impl FnMut(&mut Draws)) {
+        loop {
+            let next = {
+                let mut actors = self.actors.lock().unwrap();
+                let mut at_work: Vec<&mut Actor> = actors.iter_mut().filter(|actor| !actor.done).collect();
+                if at_work.is_empty() {
+                    return;
+                }
+                if at_work.iter().all(|actor| !actor.waiting.is_empty()) {
+                    let count = at_work.len() as u64;
+                    let actor = &mut at_work[draws.below(count) as usize];
+                    let which = draws.below(actor.waiting.len() as u64) as usize;
+                    actor.waiting.remove(which)
+                } else {
+                    None
+                }
+            };
+            match next {
+                Some(turn) => {
+                    between(draws);
+                    let _ = turn.send(());
+                }
+                None => self.changed.notified().await,
+            }
+        }
+    }
+}
+
+/// Runs a job a few times, with files that change and come back.
+async fn writer(stage: &Stage, repository: &Repository, job: &str, mut draws: Draws, calm: bool) {
+    for _ in 0..3 {
+        // Few files, so that the writers and the past have much in common.
+        let now: Vec<(u32, u64)> = (0..4).map(|name| (name, draws.below(5))).collect();
+        let done = stage.run(repository, job, &files(&now)).await;
+        assert!(done.is_ok() || !calm, "{}", done.unwrap_err().chain());
+    }
+}
+
+/// A grace time that a run may outlast.
+fn hasty() -> PruneRules {
+    PruneRules { grace: SignedDuration::from_secs(60), ..quick() }
+}
+
+/// Deletes what is old, over and over.
+async fn pruner(stage: &Stage, repository: &Repository, mut draws: Draws, calm: bool) {
+    for round in 0..5 {
+        let done = match draws.below(4) {
+            0 if round > 0 => stage.compact(repository, hasty()).await.map(drop),
+            keep => stage.prune(repository, keep as usize, hasty()).await.map(drop),
+        };
+        assert!(done.is_ok() || !calm, "{}", done.unwrap_err().chain());
+    }
+}
+
+/// Restores whatever snapshot there is.
+async fn reader(stage: &Stage, repository: &Repository, mut draws: Draws, calm: bool) {
+    let keys = &stage.keys().await;
+    for _ in 0..2 {
+        let lease = repository.read_lease(stage.request(Purpose::Read, None)).await;
+        let restored = async {
+            let view = lease.view().await?;
+            let Some((id, _)) = view.snapshots().get(draws.below(3) as usize) else { return Ok(()) };
+            restore(&view, *id, keys).await.map(drop)
+        };
+        let restored = restored.await;
+        assert!(restored.is_ok() || !calm, "{}", restored.unwrap_err().chain());
+        let _ = lease.release().await;
+    }
+}
+
+async fn play(base: &Stage, seed: u64) {
+    let stage = base.fork();
+    let mut draws = Draws(seed);
+    // In one play of four, machines sleep: runs fail then, and what they left may be broken. In one of eight, listings come late.
+    let calm = seed % 4 != 3;
+    stage.world.late.store(if seed % 8 == 1 { 3 } else { 0 }, Ordering::Relaxed);
+    stage.world.tick.store(2, Ordering::Relaxed);
+    let gate = Arc::new(Gate::default());
+    let turns = [gate.join(), gate.join(), gate.join(), gate.join()];
+    let mut open = Vec::new();
+    for turn in &turns {
+        open.push(stage.open(turn.clone()).await);
+    }
+    let seeds: Vec<u64> = (0..4).map(|_| draws.below(1 << 30)).collect();
+    let act = async |actor: usize| {
+        let (repository, draws) = (&open[actor], Draws(seeds[actor]));
+        match actor {
+            0 => writer(&stage, repository, "files", draws, calm).await,
+            1 => writer(&stage, repository, "other", draws, calm).await,
+            2 => pruner(&stage, repository, draws, calm).await,
+            _ => reader(&stage, repository, draws, calm).await,
+        }
+        gate.leave(actor);
+    };
+    let world = stage.world.clone();
+    let between = |draws: &mut Draws| {
+        let sleeps = if calm { 0 } else { draws.below(40) };
+        world.advance(match (draws.below(50), sleeps) {
+            (_, 7) => 3 * DAY,
+            (0, _) => 150,
+            _ => 1,
+        });
+    };
+    tokio::join!(act(0), act(1), act(2), act(3), gate.play(&mut draws, between));
+    drop(open);
+    stage.world.late.store(0, Ordering::Relaxed);
+    if !calm {
+        return stage.check_promised().await;
+    }
+    stage.check().await;
+    stage.settle(2).await;
+    stage.check().await;
+}
+
+#[test]
+fn whoevers_turn_it_is_snapshots_stay_whole() {
+    let asked = std::env::var("DOZO_SEEDS").ok().map(|seeds| seeds.parse::<u64>().unwrap());
+    let first = std::env::var("DOZO_SEED").map_or(0, |seed| seed.parse::<u64>().unwrap());
+    let begun = Instant::now();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let base = runtime().block_on(past());
+    let mut played = 0;
+    for seed in first..first + asked.unwrap_or(SEEDS_MAX) {
+        if asked.is_none() && begun.elapsed() > BUDGET {
+            break;
+        }
+        // A panic in a play should name its seed.
+        let named = std::panic::AssertUnwindSafe(|| runtime().block_on(play(&base, seed)));
+        if let Err(panic) = std::panic::catch_unwind(named) {
+            eprintln!("seed {seed}: run again with DOZO_SEED={seed} DOZO_SEEDS=1");
+            std::panic::resume_unwind(panic);
+        }
+        played += 1;
+    }
+    println!("{played} seeds in {:?}", begun.elapsed());
+    assert!(played >= 5, "so few say nothing");
+}
+
+/// Two jobs with a past that is old enough to be pruned.
+async fn past() -> Stage {
+    let stage = Stage::new().await;
+    let repository = stage.plain().await;
+    for (job, now) in [
+        ("files", [(0, 0), (1, 1)]),
+        ("files", [(0, 2), (1, 3)]),
+        ("other", [(0, 4), (1, 0)]),
+        ("files", [(2, 2), (3, 1)]),
+    ] {
+        stage.run(&repository, job, &files(&now)).await.unwrap();
+        stage.world.advance(HOUR);
+    }
+    stage.world.advance(DAY);
+    stage
+}
+
+/// The play itself: a call that fails is not a turn that is lost.
+#[tokio::test]
+async fn the_gate_gives_every_call_its_turn() {
+    let gate = Arc::new(Gate::default());
+    let turns = [gate.join(), gate.join()];
+    let calls = Mutex::new(Vec::new());
+    let act = async |actor: usize| {
+        for _ in 0..10 {
+            turns[actor].fate(Call::Get, "x").await;
+            calls.lock().unwrap().push(actor);
+        }
+        gate.leave(actor);
+    };
+    let mut draws = Draws(1);
+    tokio::join!(act(0), act(1), gate.play(&mut draws, |_| {}));
+    let calls = calls.into_inner().unwrap();
+    assert_eq!(calls.len(), 20);
+    let changes = calls.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changes > 3, "both have their turns: {calls:?}");
+    assert_eq!(turns[0].fate(Call::Get, "x").await, Fate::Fails, "the play is over");
+}
