@@ -46,6 +46,14 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Hold what the repository has against what it says it has
     Verify(VerifyArgs),
+    /// Delete snapshots that no rule keeps, and what only they needed; shows the plan first
+    Prune(PruneArgs),
+    /// Keep a snapshot whatever the rules say, or let the rules have it again
+    Hold(HoldArgs),
+    /// Show each job's last good snapshot, and how the repository is
+    Status(StatusArgs),
+    /// Find out what the store lets this host do
+    Check,
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -57,7 +65,8 @@ pub(crate) enum Command {
 /// `dozo init`
 #[derive(Args)]
 pub(crate) struct InitArgs {
-    /// Where the repository goes: file:///absolute/directory. Not needed if the configuration names one
+    /// Where the repository goes: file:///absolute/directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or
+    /// az://CONTAINER/PREFIX. Not needed if the configuration names one
     #[arg(value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Another owner's age recipient (age1…), who will be able to read every backup too. Can be given more than once
@@ -91,8 +100,8 @@ pub(crate) struct SnapshotsArgs {
 }
 
 /// Which snapshot a command is about.
-const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), or the beginning \
-                             of a snapshot's id";
+const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), HOST/JOB for \
+                             another host's, or the beginning of a snapshot's id";
 
 /// `dozo ls`
 #[derive(Args)]
@@ -162,6 +171,46 @@ pub(crate) struct VerifyArgs {
     pub(crate) scrub: bool,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo prune`
+#[derive(Args)]
+pub(crate) struct PruneArgs {
+    /// Do what the plan says; takes `role = "maintain"` in [repository]
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Also store again what is alive in packs that are mostly dead, so that these can go; needs an owner key
+    #[arg(long, requires = "yes")]
+    pub(crate) compact: bool,
+    /// Show the reason of every snapshot that stays, too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Somebody has looked why far more snapshots than usual arrived: go on
+    #[arg(long)]
+    pub(crate) flood_explained: bool,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo hold`
+#[derive(Args)]
+pub(crate) struct HoldArgs {
+    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+    /// Let the rules have it again
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Why, for those who come later
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) why: String,
+}
+
+/// `dozo status`
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// Also how many bytes of packs nothing needs any more: reads every manifest
+    #[arg(long)]
+    pub(crate) space: bool,
 }
 
 /// Who reads content.

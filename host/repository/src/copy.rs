@@ -1,10 +1,12 @@
 //! An object on its way from one store to another: read whole, compared with the digest in its name, and only then put. Knows
 //! no keys and opens nothing.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use crate::error::{Error, Kind, Result};
-use crate::format::name::{parse_document, parse_key, parse_pack};
+use crate::format::name::{PackKind, parse_document, parse_key, parse_pack};
 use crate::id::ObjectId;
 use crate::limits::{INDEX_BODY_MAX, KEY_BODY_MAX, LEASE_BODY_MAX, PACK_BYTES_MAX, RECORD_BODY_MAX, SNAPSHOT_BODY_MAX};
 use crate::pipeline::blocking;
@@ -54,4 +56,14 @@ fn bytes_max(name: &str) -> Result<u64> {
         _ => return Err(Error::internal(format!("`{name}` is not an object that is copied"))),
     };
     Ok(max as u64)
+}
+
+/// The packs of a store, and their lengths.
+pub(crate) async fn pack_lengths(store: &Store) -> Result<HashMap<String, u64>> {
+    let mut lengths = HashMap::new();
+    for kind in [PackKind::Data, PackKind::Catalog] {
+        let listed = store.list(kind.directory()).await?.into_iter();
+        lengths.extend(listed.map(|object| (object.name, object.bytes)));
+    }
+    Ok(lengths)
 }

@@ -65,7 +65,7 @@ impl Repository {
                 Err(why) if matches!(why.kind(), Kind::Corrupt | Kind::Unsupported) => {
                     documents.problems.push(Problem { object: object.name, why });
                 }
-                Err(why) => return Err(why.context(format!("read {}", object.name))),
+                Err(why) => return Err(why),
             }
         }
         Ok(documents)

@@ -62,12 +62,15 @@ pub use mirror::{MirrorCounters, MirrorReport, MirrorStart, copies, mirror};
 pub use pipeline::Counters;
 pub use prune::{
     Doomed, KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, PruneRules, Pruned,
-    Pruner, TombstoneState, YoungPacks,
+    Pruner, TombstoneState, Usage, YoungPacks,
 };
 pub use reader::SnapshotReader;
 pub use repair::{Help, Mirror, PlannedCopy, RepairPlan, Repaired, Repairer};
 pub use repository::Repository;
-pub use store::Store;
+pub use store::{
+    Addressing, AzureCredentials, AzurePlace, Bucket, Examination, GcsPlace, Hidden, Network, Permitted, Proxy,
+    S3Credentials, S3Encryption, S3Place, Store, StoreConfig, StorePlace, Traffic, Transport,
+};
 pub use verify::{Depth, Findings, Sample, Scope, VerifyCounters, verify, verify_scope};
 pub use view::{DataChunks, Problem, View};
 pub use writer::{EntryWriter, Resources, Writer};

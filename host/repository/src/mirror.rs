@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 
-use crate::copy::read_proven;
+use crate::copy::{pack_lengths, read_proven};
 use crate::error::{Error, Kind, Result};
 use crate::format::lease::Purpose;
 use crate::format::name::{parse_document, parse_key};
@@ -75,9 +75,11 @@ pub async fn mirror(
     request: LeaseRequest,
     counters: &MirrorCounters,
 ) -> Result<MirrorReport> {
+    // What this machine remembers of an index is of no use to the mirror.
+    let from = &from.afresh(from.store());
     let target = match (from.elsewhere(to).await?, start) {
         (Some(target), _) => target,
-        (None, MirrorStart::Create) => from.unsigned(to),
+        (None, MirrorStart::Create) => from.afresh(to),
         (None, MirrorStart::Expect) => {
             return Err(Error::invalid(format!("there is no mirror in {to}"))
                 .hinted("is the file system mounted? `dozo mirror --create` makes a new one there"));
@@ -122,7 +124,7 @@ impl Mirroring<'_> {
         self.keys().await?;
         self.from.copy_sign(self.target.store()).await?;
         let packs = view.index().packs().iter().map(|pack| (pack.kind.object(&pack.id), pack.bytes));
-        let there = lengths(self.target.list_packs().await?.into_values());
+        let there = pack_lengths(self.target.store()).await?;
         self.copy(packs.collect(), &there).await?;
         self.copy_directory("index").await?;
         self.copy_directory("records").await?;
@@ -195,7 +197,7 @@ impl Mirroring<'_> {
 
     /// The mirror is listed again: what counts is what is there, not what was meant to be.
     async fn snapshots(&mut self, view: &View) -> Result<()> {
-        let packs = lengths(self.target.list_packs().await?.into_values());
+        let packs = pack_lengths(self.target.store()).await?;
         let there = lengths(self.target.store().list("snapshots").await?);
         let known: HashSet<ObjectId> = view.snapshots().iter().map(|(id, _)| *id).collect();
         let mut objects = documents(self.from.store().list("snapshots").await?);

@@ -1,8 +1,12 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
+mod aws;
 mod place;
 mod raw;
+mod raw_store;
+mod retention;
 mod secrets;
+mod store;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +14,7 @@ use std::path::{Path, PathBuf};
 use dozo_job::Kind;
 
 pub(crate) use place::ConfigError;
-pub(crate) use raw::{Config, JobTable};
+pub(crate) use raw::{Config, JobTable, Role};
 pub(crate) use secrets::Secrecy;
 pub(crate) use validate::ResolvedConfig;
 
@@ -41,6 +45,7 @@ impl Loaded {
         let config = raw::parse(&file, &text)?;
         let loaded = Loaded { file, text, config };
         loaded.check_names()?;
+        loaded.check_retention()?;
         Ok(loaded)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::plan::{PlannedPack, PlannedTombstone, PrunePlan};
+use super::plan::{PlannedPack, PlannedTombstone, PrunePlan, Replaced};
 use super::{Pruner, stale_plan};
 use crate::error::Result;
 use crate::format::index::{PackEntry, to_body};
@@ -49,7 +49,7 @@ impl Pruner {
     /// Packs whose tombstones are ready: first no index names them any more, then they go, then a record says so.
     async fn delete_packs(&self, plan: &PrunePlan, done: &mut Pruned) -> Result<()> {
         let packs = plan.deletes();
-        self.replace_indexes(&plan.indexes, &plan.unnamed).await?;
+        self.replace_indexes(&plan.replaced, &plan.unnamed).await?;
         let objects: Vec<String> = packs.iter().map(PlannedPack::object).collect();
         self.delete(&objects).await?;
         (done.packs, done.bytes) = (packs.len() as u64, packs.iter().map(|pack| pack.bytes).sum());
@@ -64,17 +64,11 @@ impl Pruner {
     }
 
     /// Puts indexes without the packs that no index is to name any more, then deletes those that name them.
-    pub(crate) async fn replace_indexes(
-        &self,
-        indexes: &[(ObjectId, Vec<ObjectId>)],
-        unnamed: &HashSet<ObjectId>,
-    ) -> Result<()> {
-        let (old, others): (Vec<_>, Vec<_>) =
-            indexes.iter().partition(|(_, packs)| packs.iter().any(|pack| unnamed.contains(pack)));
-        // What another index names already need not be named again: a crash may have left both.
-        let mut named: HashSet<ObjectId> = others.iter().flat_map(|(_, packs)| packs).copied().collect();
+    pub(crate) async fn replace_indexes(&self, old: &Replaced, unnamed: &HashSet<ObjectId>) -> Result<()> {
+        // What another index names already need not be named again.
+        let mut named = old.named.clone();
         let mut entries: Vec<PackEntry> = Vec::new();
-        for (id, _) in &old {
+        for id in &old.indexes {
             for entry in self.repository.read_index(id).await? {
                 if !unnamed.contains(&entry.pack) && named.insert(entry.pack) {
                     entries.push(entry);
@@ -87,7 +81,7 @@ impl Pruner {
         if !entries.is_empty() {
             self.put_index(&mut entries).await?;
         }
-        let old: Vec<String> = old.iter().map(|(id, _)| Place::Index.object(id)).collect();
+        let old: Vec<String> = old.indexes.iter().map(|id| Place::Index.object(id)).collect();
         self.delete(&old).await
     }
 

@@ -18,10 +18,12 @@ use crate::limits::TOMBSTONE_PACKS_MAX;
 use crate::repository::Repository;
 
 pub use execute::Pruned;
+pub(crate) use plan::Replaced;
 pub use plan::{
     KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, TombstoneState, YoungPacks,
 };
-pub(crate) use survey::guard;
+pub use survey::Usage;
+pub(crate) use survey::{guard, replaced};
 
 /// How long things are left alone.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +71,11 @@ impl Pruner {
         let started = request.started;
         let lease = repository.lease(request).await?;
         Ok(Pruner { repository: repository.clone(), lease, rules, started, host })
+    }
+
+    /// The store's now.
+    pub async fn now(&self) -> Result<Timestamp> {
+        self.lease.assure().await
     }
 
     /// Says that the prune is over.

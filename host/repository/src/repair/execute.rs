@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt};
 use super::plan::order;
 use super::rebuild::entry_of;
 use super::{Condition, PlannedCopy, RepairPlan, Repairer};
-use crate::copy::read_proven;
+use crate::copy::{pack_lengths, read_proven};
 use crate::error::{Error, Kind, Result};
 use crate::format::damage::DamageDocument;
 use crate::format::name::{Place, parse_document, parse_pack};
@@ -54,7 +54,7 @@ impl Repairer {
             self.copy(snapshots, &mut done).await?;
         }
         let superseded: HashSet<ObjectId> = plan.superseded.iter().map(|(_, id)| *id).collect();
-        self.pruner.replace_indexes(&plan.indexes, &superseded).await?;
+        self.pruner.replace_indexes(&plan.replaced, &superseded).await?;
         if !closed {
             self.pruner.delete(&plan.broken_indexes).await?;
         }
@@ -113,11 +113,11 @@ impl Repairer {
     async fn reindex(&self, plan: &RepairPlan, done: &mut Repaired) -> Result<bool> {
         let wanted = plan.reindex.iter().map(|pack| pack.id).collect();
         let mut known = self.help.entries(&wanted).await?;
-        let here = self.repository().list_packs().await?;
+        let here = pack_lengths(self.repository().store()).await?;
         let (mut entries, mut closed) = (Vec::new(), false);
         for pack in &plan.reindex {
             let object = pack.kind.object(&pack.id);
-            let there = here.get(&object).map(|object| object.bytes);
+            let there = here.get(&object).copied();
             let entry = match known.remove(&pack.id) {
                 Some(entry) if there == Some(entry.bytes) => Ok(Some(entry)),
                 _ => entry_of(self.repository(), pack.kind, pack.id, self.help.keys.as_ref()).await,

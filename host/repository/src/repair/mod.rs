@@ -19,7 +19,7 @@ use crate::format::name::PackKind;
 use crate::id::{LeaseId, ObjectId};
 use crate::keys::ReadKeys;
 use crate::lease::LeaseRequest;
-use crate::prune::{PlannedPack, PruneRules, Pruner};
+use crate::prune::{PlannedPack, PruneRules, Pruner, Replaced};
 use crate::repository::Repository;
 use crate::view::Problem;
 
@@ -53,9 +53,14 @@ impl Repairer {
     ///
     /// # Errors
     /// [`Busy`](crate::Kind::Busy) if a prune or another repair is at work.
-    pub async fn begin(repository: &Repository, request: LeaseRequest, help: Help) -> Result<Self> {
+    pub async fn begin(repository: &Repository, request: LeaseRequest, mut help: Help) -> Result<Self> {
         let request = LeaseRequest { purpose: Purpose::Prune, job: None, ..request };
-        Ok(Repairer { pruner: Pruner::begin(repository, request, PruneRules::default()).await?, help })
+        // What this machine remembers of an index heals nobody else.
+        let repository = repository.afresh(repository.store());
+        for mirror in &mut help.mirrors {
+            mirror.repository = mirror.repository.afresh(mirror.repository.store());
+        }
+        Ok(Repairer { pruner: Pruner::begin(&repository, request, PruneRules::default()).await?, help })
     }
 
     /// Says that the repair is over.
@@ -91,9 +96,9 @@ pub struct RepairPlan {
     /// What was found of each pack that was in doubt.
     #[serde(skip)]
     conditions: BTreeMap<ObjectId, Condition>,
-    /// Each index, and the packs that it names.
+    /// Indexes that name what is superseded.
     #[serde(skip)]
-    indexes: Vec<(ObjectId, Vec<ObjectId>)>,
+    replaced: Replaced,
     #[serde(skip)]
     lease: LeaseId,
 }

@@ -13,7 +13,7 @@ use crate::format::lease::Purpose;
 use crate::format::name::{PackKind, parse_document, parse_pack};
 use crate::id::ObjectId;
 use crate::leases::Standing;
-use crate::prune::PlannedPack;
+use crate::prune::{PlannedPack, Replaced, replaced};
 use crate::repository::Repository;
 use crate::verify::{Needs, UNDECODABLE, Walk, current_keys, unreadable_documents};
 use crate::view::{Problem, View};
@@ -38,11 +38,12 @@ impl Repairer {
             }
         }
         let needs = walk.needs;
-        let mut plan = self.empty_plan(&view);
+        let mut plan = self.empty_plan();
         self.packs(&view, &needs, &mut plan).await?;
         self.documents(&view, &mut plan).await?;
         self.unindexed(&view, &needs, &mut plan).await?;
         self.returning(&view, &mut plan).await?;
+        plan.replaced = replaced(&view, &plan.superseded.iter().map(|(_, id)| *id).collect()).await?;
         plan.damage = damage_to_clear(&view, &plan);
         if !give_up.is_empty() {
             let mut damaged = unreadable_documents(self.repository()).await?;
@@ -57,7 +58,7 @@ impl Repairer {
         Ok(plan)
     }
 
-    fn empty_plan(&self, view: &View) -> RepairPlan {
+    fn empty_plan(&self) -> RepairPlan {
         RepairPlan {
             copies: Vec::new(),
             reindex: Vec::new(),
@@ -68,7 +69,7 @@ impl Repairer {
             lost: Vec::new(),
             notes: Vec::new(),
             conditions: BTreeMap::new(),
-            indexes: view.packs.indexes.clone(),
+            replaced: Replaced::default(),
             lease: self.pruner.lease.id(),
         }
     }
@@ -78,7 +79,7 @@ impl Repairer {
         let suspects: BTreeSet<(PackKind, ObjectId)> = view
             .damage()
             .map(|(kind, id, _)| (kind, id))
-            .chain(view.packs.absent.iter().map(|entry| (entry.kind, entry.pack)))
+            .chain(view.index().absent().iter().map(|pack| (pack.kind, pack.id)))
             .collect();
         let useless: HashSet<ObjectId> =
             view.damage().filter(|(_, _, why)| why.starts_with(UNDECODABLE)).map(|(_, id, _)| id).collect();
@@ -88,7 +89,7 @@ impl Repairer {
         }));
         let found: Vec<_> = looks.buffered(PACKS_AT_ONCE).try_collect().await?;
         let busy = self.somebody_runs().await?;
-        let indexed: HashSet<ObjectId> = view.packs.indexes.iter().flat_map(|(_, packs)| packs).copied().collect();
+        let indexed = |id: &ObjectId| view.index().find(id).is_some();
         for (kind, id, condition) in found {
             plan.conditions.insert(id, condition.clone());
             if condition == Condition::Whole {
@@ -96,7 +97,7 @@ impl Repairer {
             }
             let object = kind.object(&id);
             // What no index names might be what is looked for and not found.
-            let needed = needs.may_need(&id) || (!indexed.contains(&id) && !needs.nowhere.is_empty());
+            let needed = needs.may_need(&id) || (!indexed(&id) && !needs.nowhere.is_empty());
             match self.help.copy_of(&object, None).await? {
                 Some(copy) if needed && !matches!(condition, Condition::Useless(_)) => {
                     plan.copies.push(PlannedCopy { replaces: condition != Condition::Missing, ..copy });
@@ -141,6 +142,7 @@ impl Repairer {
     /// Documents that cannot be read.
     async fn documents(&self, view: &View, plan: &mut RepairPlan) -> Result<()> {
         let mut problems: Vec<Problem> = view.problems().to_vec();
+        problems.extend(self.repository().check_indexes(&view.packs.unread).await?);
         let keys = current_keys(self.repository()).await?;
         problems.retain(|problem| parse_pack(&problem.object).is_err());
         for problem in problems {
@@ -195,7 +197,7 @@ impl Repairer {
         }
         there.retain(|id, _| !plan.conditions.get(id).is_some_and(|condition| *condition != Condition::Whole));
         for mirror in self.help.views().await? {
-            for (kind, id, bytes) in packs_with(&mirror, &needs.nowhere) {
+            for (kind, id, bytes) in packs_with(&mirror, &needs.nowhere)? {
                 if !there.contains_key(&id) {
                     plan.copies.extend(self.help.copy_of(&kind.object(&id), Some(bytes)).await?);
                     plan.reindex.push(PlannedPack { kind, id, bytes });

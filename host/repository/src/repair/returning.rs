@@ -6,13 +6,13 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::{PlannedCopy, RepairPlan, Repairer};
+use crate::copy::pack_lengths;
 use crate::error::{Kind, Result};
 use crate::format::name::parse_document;
 use crate::format::record::PruneRecord;
 use crate::id::ObjectId;
 use crate::index::IndexedPack;
 use crate::prune::PlannedPack;
-use crate::store::Object;
 use crate::verify::PacksNeeded;
 use crate::view::{Problem, View};
 
@@ -26,7 +26,7 @@ impl Repairer {
             if missing.is_empty() {
                 continue;
             }
-            let here = self.repository().list_packs().await?;
+            let here = pack_lengths(self.repository().store()).await?;
             let pruned = self.pruned(&mirror, plan).await?;
             let mut needed = PacksNeeded::new(&mirror);
             for (id, snapshot) in missing.into_iter().filter(|(id, _)| !pruned.contains(id)) {
@@ -34,7 +34,7 @@ impl Repairer {
                 match needed.of(*id, snapshot).await {
                     Ok(numbers) => {
                         let packs: Vec<_> = numbers.into_iter().map(|number| mirror.index().pack(number)).collect();
-                        self.bring_packs(&packs, &here, plan).await?;
+                        self.bring_packs(view, &packs, &here, plan).await?;
                         plan.copies.extend(self.help.copy_of(&object, None).await?);
                         known.insert(*id);
                     }
@@ -49,19 +49,19 @@ impl Repairer {
     /// What a snapshot of a mirror needs, and is not here or in no index.
     async fn bring_packs(
         &self,
+        view: &View,
         packs: &[&IndexedPack],
-        here: &HashMap<String, Object>,
+        here: &HashMap<String, u64>,
         plan: &mut RepairPlan,
     ) -> Result<()> {
-        let indexed: HashSet<ObjectId> = plan.indexes.iter().flat_map(|(_, packs)| packs).copied().collect();
         for pack in packs {
             let name = pack.kind.object(&pack.id);
-            let bytes = here.get(&name).map(|object| object.bytes);
+            let bytes = here.get(&name).copied();
             if bytes != Some(pack.bytes) {
                 let copy = self.help.copy_of(&name, Some(pack.bytes)).await?;
                 plan.copies.extend(copy.map(|copy| PlannedCopy { replaces: bytes.is_some(), ..copy }));
             }
-            if !indexed.contains(&pack.id) {
+            if view.index().find(&pack.id).is_none() {
                 plan.reindex.push(PlannedPack { kind: pack.kind, id: pack.id, bytes: pack.bytes });
             }
         }

@@ -1,12 +1,13 @@
 //! What mirrors have: objects by name, index entries by pack.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Help, PlannedCopy};
 use crate::error::{Error, Result};
 use crate::format::index::PackEntry;
 use crate::format::name::PackKind;
 use crate::id::{ChunkId, ObjectId};
+use crate::pipeline::blocking;
 use crate::repository::Repository;
 use crate::view::View;
 
@@ -45,11 +46,9 @@ impl Help {
             return Ok(found);
         }
         for view in self.views().await? {
-            for (index, packs) in &view.packs.indexes {
-                if !packs.iter().any(|pack| wanted.contains(pack) && !found.contains_key(pack)) {
-                    continue;
-                }
-                let entries = view.repository().read_index(index).await?.into_iter();
+            let missing: HashSet<ObjectId> = wanted.iter().filter(|pack| !found.contains_key(*pack)).copied().collect();
+            for index in indexes_of(&view, missing).await? {
+                let entries = view.repository().read_index(&index).await?.into_iter();
                 found.extend(entries.filter(|entry| wanted.contains(&entry.pack)).map(|entry| (entry.pack, entry)));
             }
         }
@@ -57,9 +56,27 @@ impl Help {
     }
 }
 
+/// The indexes of a store that name some of these packs.
+async fn indexes_of(view: &View, packs: HashSet<ObjectId>) -> Result<BTreeSet<ObjectId>> {
+    let index = view.index().clone();
+    blocking(move || {
+        let mut documents = BTreeSet::new();
+        index.named(|document, pack| {
+            if packs.contains(&pack) {
+                documents.insert(document);
+            }
+        })?;
+        Ok(documents)
+    })
+    .await
+}
+
 /// The packs in which a store holds some of these chunks.
-pub(super) fn packs_with(view: &View, chunks: &HashSet<ChunkId>) -> Vec<(PackKind, ObjectId, u64)> {
-    let numbers: HashSet<u32> = chunks.iter().filter_map(|chunk| Some(view.index().get(chunk)?.pack)).collect();
+pub(super) fn packs_with(view: &View, chunks: &HashSet<ChunkId>) -> Result<Vec<(PackKind, ObjectId, u64)>> {
+    let mut numbers = HashSet::new();
+    for chunk in chunks {
+        numbers.extend(view.index().get(chunk)?.map(|location| location.pack));
+    }
     let packs = numbers.into_iter().map(|number| view.index().pack(number));
-    packs.map(|pack| (pack.kind, pack.id, pack.bytes)).collect()
+    Ok(packs.map(|pack| (pack.kind, pack.id, pack.bytes)).collect())
 }

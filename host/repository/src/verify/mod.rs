@@ -214,6 +214,7 @@ async fn needs_of(view: &View, snapshots: &Chosen) -> Result<Needs> {
 async fn document_problems(view: &View) -> Result<Vec<Problem>> {
     let of_view = view.problems().iter().filter(|problem| parse_pack(&problem.object).is_err()).cloned();
     let mut problems: Vec<Problem> = of_view.collect();
+    problems.extend(view.repository().check_indexes(&view.packs.unread).await?);
     problems.extend(documents::problems(view.repository()).await?);
     Ok(problems.into_iter().map(advised).collect())
 }

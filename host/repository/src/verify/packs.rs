@@ -1,6 +1,7 @@
 //! Reading packs: their digests, and with keys every chunk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures::stream::{self, StreamExt};
@@ -10,14 +11,18 @@ use crate::error::{Error, Kind, Result};
 use crate::format::name::PackKind;
 use crate::format::pack::decompress;
 use crate::id::{ChunkId, ObjectId};
-use crate::index::{IndexedFrame, IndexedPack, Location, PackState};
+use crate::index::{IndexedPack, Location, PackState};
 use crate::keys::{Keyring, ReadKeys};
 use crate::limits::{FRAME_BYTES_MAX, PACK_BYTES_MAX};
+use crate::pipeline::blocking;
 use crate::seal;
 use crate::view::View;
 
 /// Packs verified at once: each takes up to three times its length in memory.
 const PACKS_AT_ONCE: usize = 2;
+
+/// What is read from a pack, in the order in which it lies.
+type Chunks = Vec<(Location, ChunkId)>;
 
 /// How the word on a pack begins that is as it was stored, and useless: no mirror can help.
 pub(crate) const UNDECODABLE: &str = "its digest is right, and its content is not";
@@ -25,9 +30,9 @@ pub(crate) const UNDECODABLE: &str = "its digest is right, and its content is no
 /// Packs that an index names, and that are missing or of another length.
 pub(crate) fn absent(view: &View) -> Vec<BadPack> {
     let whys: HashMap<&str, &Error> = view.problems().iter().map(|p| (p.object.as_str(), &p.why)).collect();
-    let bad = view.packs.absent.iter().filter_map(|entry| {
-        let why = whys.get(entry.kind.object(&entry.pack).as_str())?;
-        Some(BadPack { kind: entry.kind, id: entry.pack, why: (*why).clone() })
+    let bad = view.index().absent().iter().filter_map(|pack| {
+        let why = whys.get(pack.kind.object(&pack.id).as_str())?;
+        Some(BadPack { kind: pack.kind, id: pack.id, why: (*why).clone() })
     });
     bad.collect()
 }
@@ -42,7 +47,6 @@ pub(super) async fn read(
 ) -> Result<Vec<(u32, BadPack)>> {
     let of_interest = |number: u32| only.is_none_or(|needs| needs.reaches(number));
     let takes = |pack: &IndexedPack| depth.sample().is_some_and(|sample| sample.takes(&pack.id));
-    let by_pack = if depth.sample().is_some() { view.index().chunks_by_pack() } else { Vec::new() };
     let packs = view.index().packs().iter().zip(0..).filter(|(_, number)| of_interest(*number));
     let (chosen, unread): (Vec<_>, Vec<_>) = packs.partition(|(pack, _)| takes(pack));
     let known: HashMap<ObjectId, &str> = view.damage().map(|(_, id, why)| (id, why)).collect();
@@ -53,16 +57,36 @@ pub(super) async fn read(
             Some((number, BadPack { kind: pack.kind, id: pack.id, why }))
         })
         .collect();
-    let mut reads = stream::iter(chosen.into_iter().map(|(pack, number)| {
-        let chunks = &by_pack[number as usize];
-        async move {
-            let result = read_twice(view, pack, chunks, depth.keys()).await;
-            counters.packs.fetch_add(1, Ordering::Relaxed);
-            counters.bytes.fetch_add(pack.bytes, Ordering::Relaxed);
-            (pack, number, result)
-        }
+    for batch in view.index().batches(chosen.into_iter().map(|(_, number)| number)) {
+        bad.extend(read_batch(view, batch, depth.keys(), counters, findings).await?);
+    }
+    Ok(bad)
+}
+
+/// So many packs as the index tells of at once.
+async fn read_batch(
+    view: &View,
+    packs: HashSet<u32>,
+    keys: Option<&ReadKeys>,
+    counters: &VerifyCounters,
+    findings: &mut Findings,
+) -> Result<Vec<(u32, BadPack)>> {
+    let index = view.index().clone();
+    let (packs, mut by_pack) = blocking(move || {
+        let by_pack = index.chunks_of(&packs)?;
+        Ok((packs, by_pack))
+    })
+    .await?;
+    let chosen = packs.into_iter().map(|number| (number, Arc::new(by_pack.remove(&number).unwrap_or_default())));
+    let mut reads = stream::iter(chosen.map(|(number, chunks)| async move {
+        let pack = view.index().pack(number);
+        let result = read_twice(view, pack, chunks, keys).await;
+        counters.packs.fetch_add(1, Ordering::Relaxed);
+        counters.bytes.fetch_add(pack.bytes, Ordering::Relaxed);
+        (pack, number, result)
     }))
     .buffer_unordered(PACKS_AT_ONCE);
+    let mut bad = Vec::new();
     while let Some((pack, number, result)) = reads.next().await {
         findings.packs_read += 1;
         findings.bytes_read += pack.bytes;
@@ -86,24 +110,14 @@ async fn was_pruned(view: &View, pack: &IndexedPack) -> Result<bool> {
 }
 
 /// What comes out damaged is read once more: a line that broke must not pass for rot.
-async fn read_twice(
-    view: &View,
-    pack: &IndexedPack,
-    chunks: &[(Location, ChunkId)],
-    keys: Option<&ReadKeys>,
-) -> Result<()> {
-    match read_pack(view, pack, chunks, keys).await {
+async fn read_twice(view: &View, pack: &IndexedPack, chunks: Arc<Chunks>, keys: Option<&ReadKeys>) -> Result<()> {
+    match read_pack(view, pack, chunks.clone(), keys).await {
         Err(why) if why.kind() == Kind::Corrupt => read_pack(view, pack, chunks, keys).await,
         read => read,
     }
 }
 
-async fn read_pack(
-    view: &View,
-    pack: &IndexedPack,
-    chunks: &[(Location, ChunkId)],
-    keys: Option<&ReadKeys>,
-) -> Result<()> {
+async fn read_pack(view: &View, pack: &IndexedPack, chunks: Arc<Chunks>, keys: Option<&ReadKeys>) -> Result<()> {
     let repository = view.repository();
     let sealed = repository.store().get(&pack.kind.object(&pack.id), PACK_BYTES_MAX).await?;
     let (id, kind) = (pack.id, pack.kind);
@@ -112,15 +126,15 @@ async fn read_pack(
         (PackKind::Data, Some(keys)) => keys.data.clone(),
         (PackKind::Data, None) => Vec::new(),
     };
-    let (chunks, frames, keyring) = (chunks.to_vec(), pack.frames.clone(), repository.keyring().clone());
-    crate::pipeline::blocking(move || {
+    let keyring = repository.keyring().clone();
+    blocking(move || {
         if ObjectId::of(&sealed) != id {
             return Err(Error::corrupt("its bytes do not have the digest that it is named by"));
         }
         if identities.is_empty() {
             return Ok(());
         }
-        check_content(&sealed, kind, &identities, &frames, &chunks, &keyring).map_err(|e| match e.kind() {
+        check_content(&sealed, kind, &identities, &chunks, &keyring).map_err(|e| match e.kind() {
             Kind::Corrupt => e.context(UNDECODABLE),
             _ => e,
         })
@@ -133,14 +147,13 @@ fn check_content(
     sealed: &[u8],
     kind: PackKind,
     identities: &[age::x25519::Identity],
-    frames: &[IndexedFrame],
     chunks: &[(Location, ChunkId)],
     keyring: &Keyring,
 ) -> Result<()> {
     let identities: Vec<&dyn age::Identity> = identities.iter().map(|i| i as _).collect();
     let plaintext = seal::open(sealed, &identities, PACK_BYTES_MAX as usize)?;
     for of_frame in chunks.chunk_by(|(a, _), (b, _)| a.frame == b.frame) {
-        let frame = frames[of_frame[0].0.frame as usize];
+        let frame = of_frame[0].0.frame;
         let start = frame.start as usize;
         let compressed = plaintext.get(start..start + frame.bytes as usize);
         let plain = decompress(compressed.ok_or_else(|| Error::corrupt("it is too short"))?, FRAME_BYTES_MAX)?;

@@ -1,13 +1,14 @@
 //! Walking snapshots: which entries cannot be restored whole, and which packs are needed at all. Reads catalogs, no content.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::content::Extents;
 use crate::entry::{Content, StoredEntry};
 use crate::error::{Error, Kind, Result};
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, ObjectId};
-use crate::index::Location;
+use crate::index::{Index, Location};
 use crate::reader::SnapshotReader;
 use crate::view::View;
 
@@ -28,13 +29,10 @@ pub(crate) struct Walk<'a> {
 }
 
 /// What the snapshots that were walked need.
-#[derive(Default)]
 pub(crate) struct Needs {
-    /// Packs of the index, by number and by id.
-    numbers: HashSet<u32>,
-    packs: HashSet<ObjectId>,
-    /// Which missing packs have a chunk.
-    absent: HashMap<ChunkId, Vec<ObjectId>>,
+    index: Arc<Index>,
+    /// Packs by number, absent ones too.
+    packs: HashSet<u32>,
     /// Chunks that no index knows.
     pub(crate) nowhere: HashSet<ChunkId>,
     /// Whether a part of a manifest, or a snapshot, could not be read: what it needs is not known.
@@ -43,38 +41,31 @@ pub(crate) struct Needs {
 
 impl Needs {
     fn new(view: &View) -> Self {
-        let mut absent: HashMap<ChunkId, Vec<ObjectId>> = HashMap::new();
-        for entry in &view.packs.absent {
-            for (chunk, _) in entry.frames.iter().flat_map(|frame| &frame.chunks) {
-                absent.entry(*chunk).or_default().push(entry.pack);
-            }
-        }
         let blind = view.problems().iter().any(|problem| problem.object.starts_with("snapshots/"));
-        Needs { absent, blind, ..Needs::default() }
+        Needs { index: view.index().clone(), packs: HashSet::new(), nowhere: HashSet::new(), blind }
     }
 
     /// Whether a pack that an index names is needed, as far as that is known.
     pub(crate) fn may_need(&self, pack: &ObjectId) -> bool {
-        self.blind || self.packs.contains(pack)
+        self.blind || self.index.find(pack).is_some_and(|number| self.packs.contains(&number))
     }
 
     /// Whether a pack of the index was reached.
     pub(crate) fn reaches(&self, number: u32) -> bool {
-        self.numbers.contains(&number)
+        self.packs.contains(&number)
     }
 
-    fn mark(&mut self, view: &View, chunk: &ChunkId) -> Option<Location> {
-        let location = view.index().get(chunk);
-        if let Some(location) = location {
-            if self.numbers.insert(location.pack) {
-                self.packs.insert(view.index().pack(location.pack).id);
-            }
-        } else if let Some(packs) = self.absent.get(chunk) {
-            self.packs.extend(packs);
-        } else {
+    fn mark(&mut self, chunk: &ChunkId) -> Result<Option<Location>> {
+        if let Some(location) = self.index.get(chunk)? {
+            self.packs.insert(location.pack);
+            return Ok(Some(location));
+        }
+        let absent = self.index.absent_with(chunk)?;
+        if absent.is_empty() {
             self.nowhere.insert(*chunk);
         }
-        location
+        self.packs.extend(absent);
+        Ok(None)
     }
 }
 
@@ -92,7 +83,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks a snapshot; tells whether all of it can be restored, as far as is known.
-    pub(crate) async fn snapshot(&mut self, id: ObjectId, snapshot: &std::sync::Arc<Snapshot>) -> Result<bool> {
+    pub(crate) async fn snapshot(&mut self, id: ObjectId, snapshot: &Arc<Snapshot>) -> Result<bool> {
         let reader = self.view.reader(id, snapshot.clone());
         let before = self.damaged_count;
         for (number, segment) in reader.manifest().segments().iter().enumerate() {
@@ -111,7 +102,7 @@ impl<'a> Walk<'a> {
 
     async fn segment(&mut self, reader: &SnapshotReader, number: usize) -> Result<()> {
         let segment = &reader.manifest().segments()[number];
-        self.needs.mark(self.view, &segment.chunk);
+        self.needs.mark(&segment.chunk)?;
         let entries = match reader.manifest().segment(number).await {
             Ok(entries) => entries,
             Err(why) if why.kind() == Kind::Corrupt => {
@@ -138,7 +129,7 @@ impl<'a> Walk<'a> {
     async fn entry(&mut self, reader: &SnapshotReader, stored: &StoredEntry) -> Result<Option<String>> {
         if let Content::Listed(lists) = &stored.content {
             for list in lists {
-                self.needs.mark(self.view, &list.chunk);
+                self.needs.mark(&list.chunk)?;
             }
         }
         let (mut extents, mut wrong) = (Extents::new(reader.catalog().clone(), &stored.content), None);
@@ -153,7 +144,7 @@ impl<'a> Walk<'a> {
                 Err(why) => return Err(why),
             };
             let short = extent.chunk.short();
-            let why = match self.needs.mark(self.view, &extent.chunk) {
+            let why = match self.needs.mark(&extent.chunk)? {
                 None => format!("chunk {short} is in no pack of the repository"),
                 Some(location) if u64::from(extent.offset) + u64::from(extent.length) > u64::from(location.length) => {
                     format!("an extent reaches beyond chunk {short}")
@@ -187,7 +178,7 @@ impl<'a> PacksNeeded<'a> {
     ///
     /// # Errors
     /// [`Corrupt`](Kind::Corrupt) if some of it is in no pack.
-    pub(crate) async fn of(&mut self, id: ObjectId, snapshot: &std::sync::Arc<Snapshot>) -> Result<HashSet<u32>> {
+    pub(crate) async fn of(&mut self, id: ObjectId, snapshot: &Arc<Snapshot>) -> Result<HashSet<u32>> {
         let reader = self.view.reader(id, snapshot.clone());
         let mut needed = HashSet::new();
         for (number, segment) in reader.manifest().segments().iter().enumerate() {
@@ -217,7 +208,7 @@ impl<'a> PacksNeeded<'a> {
     }
 
     fn pack_of(&self, chunk: &ChunkId) -> Result<u32> {
-        let location = self.view.index().get(chunk);
+        let location = self.view.index().get(chunk)?;
         let nowhere = || Error::corrupt(format!("chunk {} is in no pack of the repository", chunk.short()));
         Ok(location.ok_or_else(nowhere)?.pack)
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use dozo_repository::format::record::PruneRecord;
-use dozo_repository::{Kind, MirrorStart};
+use dozo_repository::{Kind, MirrorCounters, MirrorStart, Purpose, Repairer, mirror};
 use jiff::Timestamp;
 
-use crate::pair::{Pair, contents, damage, help, repair, repair_all, scrub};
+use crate::pair::{Pair, contents, damage, help, repair, repair_all, scrub, store};
 use crate::stage::world::{By, Call, Fate, Works};
 use crate::stage::{DAY, Stage, files, kind, quick};
 
@@ -83,6 +83,32 @@ async fn lost_indexes_are_made_again_by_an_owner() {
         stage.run(&stage.plain().await, "other", &files(&[(7, 7)])).await.unwrap();
         assert_eq!(stage.world.names("packs").await, packs);
     }
+}
+
+/// What this machine remembers of an index is no index: neither is the broken one deleted for it, nor a snapshot mirrored.
+#[tokio::test]
+async fn a_remembered_index_stands_in_for_none() {
+    let pair = Pair::unmirrored().await;
+    let (stage, memory) = (&pair.main, tempfile::tempdir().unwrap());
+    let repository = stage.plain().await.remembering_in(memory.path());
+    repository.view().await.unwrap();
+    damage_all(stage, "index", "flip").await;
+    let broken = stage.world.names("index").await;
+    let view = repository.view().await.unwrap();
+    assert!(view.problems().is_empty() && view.chunks() > 0, "remembered");
+
+    let repairer =
+        Repairer::begin(&repository, stage.request(Purpose::Prune, None), help(&[], None).await).await.unwrap();
+    let plan = repairer.plan(&[]).await.unwrap();
+    repairer.execute(plan).await.unwrap();
+    repairer.end().await.unwrap();
+    let left = stage.world.names("index").await;
+    assert!(broken.iter().all(|name| left.contains(name)), "an owner must read the data packs first");
+
+    let to = store(&pair.mirror.world, Arc::new(Works));
+    let request = stage.request(Purpose::Mirror, None);
+    let report = mirror(&repository, &to, MirrorStart::Create, request, &MirrorCounters::default()).await.unwrap();
+    assert!(report.snapshots == 0 && report.held_back.len() == 3, "{report:#?}");
 }
 
 /// Snapshots that somebody deleted come back with all that they need; those that a prune deleted do not.

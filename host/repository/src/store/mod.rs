@@ -1,30 +1,56 @@
 //! The one user of `object_store`: create-only puts of sealed bytes, whole reads, listings, deletes. Knows names, lengths
 //! and times, no formats and no keys. Objects are never overwritten; those who delete are prune, compact and repair.
 
-use std::error::Error as StdError;
+#[cfg(test)]
+mod against;
+mod body;
+mod causes;
+mod cloud;
+mod config;
+mod create;
+mod http;
+mod open;
+mod pace;
+mod probe;
+mod refusal;
+mod said;
+mod tls;
+mod translate;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
 use object_store::path::Path as Name;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{Attribute, Attributes, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::format::name::PackKind;
 use crate::id::ObjectId;
 use crate::limits::READS_IN_FLIGHT;
 use crate::pipeline::blocking;
 use crate::seal::Sealed;
+use translate::translate;
+
+pub use config::{
+    Addressing, AzureCredentials, AzurePlace, Bucket, GcsPlace, Hidden, Network, Proxy, S3Credentials, S3Encryption,
+    S3Place, StoreConfig, StorePlace, Traffic, Transport,
+};
+pub use probe::{Examination, Permitted};
 
 /// Where the objects of one repository lie.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     url: Arc<str>,
+    /// The storage class of data packs, if it is not the bucket's own.
+    pack_class: Option<Arc<str>>,
+    /// Whether the store knows no create-only put.
+    looks_first: Arc<AtomicBool>,
     /// Of a local store, whose deletes are durable only when their directory is.
     directory: Option<Arc<Path>>,
 }
@@ -36,44 +62,21 @@ pub(crate) struct Object {
     pub(crate) name: String,
     /// Its length.
     pub(crate) bytes: u64,
-    /// When it came to the store, by the store's clock.
+    /// When it came there, by the store's clock.
     pub(crate) modified: Timestamp,
 }
 
 impl Store {
-    /// A directory of this machine, which must be there: a file system that is not mounted is an error, never an empty
-    /// repository. Writes are durable (`fsync` of file and directory) before they are reported done.
-    pub fn local(directory: &Path) -> Result<Self> {
-        let url = format!("file://{}", directory.display());
-        let store = LocalFileSystem::new_with_prefix(directory).map_err(|e| {
-            let error = translate(format!("open the store {url}"), e);
-            match error.kind() {
-                Kind::Corrupt | Kind::Unavailable | Kind::Invalid => error
-                    .with_kind(Kind::Invalid)
-                    .hinted("is the file system mounted? `dozo init` makes a repository where there is none"),
-                _ => error,
-            }
-        })?;
-        let store = Store::over(Arc::new(store.with_fsync(true)), &url);
-        Ok(Store { directory: Some(directory.into()), ..store })
-    }
-
-    /// A store in memory, for tests and trials.
-    pub fn memory() -> Self {
-        Store::over(Arc::new(InMemory::new()), "memory://")
-    }
-
     /// Any object store; `url` names it in messages and holds no secret.
     pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
-        Store { inner, url: url.into(), directory: None }
+        Store { inner, url: url.into(), pack_class: None, looks_first: Arc::default(), directory: None }
     }
 
     /// Puts a new object. One of that name which is already there is the same object, or an error.
     pub(crate) async fn put(&self, name: &str, sealed: &Sealed) -> Result<()> {
         let payload = PutPayload::from_bytes(sealed.bytes().clone());
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.inner.put_opts(&Name::from(name), payload, options).await {
-            Ok(_) => Ok(()),
+        match self.create(&Name::from(name), payload, self.attributes(name)).await {
+            Ok(()) => Ok(()),
             Err(object_store::Error::AlreadyExists { .. }) => self.put_again(name, sealed).await,
             Err(e) => self.settle(name, sealed, e).await,
         }
@@ -88,6 +91,13 @@ impl Store {
         }
         let there = self.get(name, sealed.bytes().len() as u64).await;
         if there.is_ok_and(|bytes| ObjectId::of(&bytes) == sealed.id()) { Ok(()) } else { Err(failed) }
+    }
+
+    /// What the store shall know of an object: data packs may lie colder than the rest.
+    fn attributes(&self, name: &str) -> Attributes {
+        let data = name.split('/').next() == Some(PackKind::Data.directory());
+        let class = self.pack_class.as_ref().filter(|_| data);
+        class.map(|class| (Attribute::StorageClass, class.to_string())).into_iter().collect()
     }
 
     /// Names are digests, so an object of this name should be this object; one of another length is damage.
@@ -142,11 +152,19 @@ impl Store {
 
     /// All objects below a directory, in order of name. A listing that fails part-way is an error, never a short list.
     pub(crate) async fn list(&self, directory: &str) -> Result<Vec<Object>> {
-        let listing = self.inner.list(Some(&Name::from(directory)));
-        let objects = listing.map_err(|e| translate(format!("list {directory} in {self}"), e));
-        let mut objects: Vec<Object> = objects.and_then(async |meta| listed(meta)).try_collect().await?;
+        let mut objects = Vec::new();
+        self.each(directory, |object| objects.push(object)).await?;
         objects.sort();
         Ok(objects)
+    }
+
+    /// The same for more objects than memory should hold: one after the other, in any order.
+    pub(crate) async fn each(&self, directory: &str, mut take: impl FnMut(Object)) -> Result<()> {
+        let mut listing = self.inner.list(Some(&Name::from(directory)));
+        while let Some(meta) = listing.next().await {
+            take(listed(meta.map_err(|e| translate(format!("list {directory} in {self}"), e))?)?);
+        }
+        Ok(())
     }
 
     /// Deletes objects; one that is not there is done. All are gone for good when this returns.
@@ -197,37 +215,10 @@ impl fmt::Display for Store {
     }
 }
 
-/// The store's word for what went wrong, in ours.
-fn translate(what: String, error: object_store::Error) -> Error {
-    use object_store::Error as E;
-    let kind = match &error {
-        E::NotFound { .. } => Kind::Corrupt,
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Kind::Denied,
-        E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => Kind::Invalid,
-        E::NotSupported { .. } | E::NotImplemented { .. } => Kind::Unsupported,
-        _ => Kind::Unavailable,
-    };
-    match system_error(&error) {
-        // The operating system says it best: no space left, permission denied, read-only.
-        Some(code) if !matches!(error, E::NotFound { .. }) => Error::io(what, code),
-        _ => Error::new(kind, what).caused_by(error),
-    }
-}
-
-fn system_error(error: &(dyn StdError + 'static)) -> Option<std::io::Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(code) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
-            return Some(std::io::Error::from_raw_os_error(code));
-        }
-        cause = error.source();
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn sealed(text: &str) -> Sealed {
         Sealed::sign(text.as_bytes().to_vec())
