@@ -104,6 +104,13 @@ pub struct RepairPlan {
 }
 
 impl RepairPlan {
+    /// Whether doing it takes the right to delete.
+    pub fn deletes(&self) -> bool {
+        let replaces = self.copies.iter().any(|copy| copy.replaces);
+        let goes = !(self.superseded.is_empty() && self.damage.is_empty() && self.broken_indexes.is_empty());
+        replaces || goes || !self.give_up.is_empty()
+    }
+
     /// Whether there is nothing to do, or nothing that can be done.
     pub fn is_empty(&self) -> bool {
         self.copies.is_empty()
