@@ -23,8 +23,9 @@ pub(crate) async fn mirror(global: &Global, args: &MirrorArgs) -> anyhow::Result
         // One that cannot be reached keeps nothing from the others.
         let done = one(&context, global, args, (&table.name, &repository, store)).await;
         exit = exit.worst(done.unwrap_or_else(|error| {
-            ui::errors::tell(global, &error.context(format!("mirror to {}", table.name)));
-            Exit::Failed
+            let error = error.context(format!("mirror to {}", table.name));
+            ui::errors::tell(global, &error);
+            Exit::of(&error)
         }));
     }
     Ok(exit)

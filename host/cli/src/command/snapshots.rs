@@ -65,7 +65,7 @@ pub(crate) fn problems(view: &View) -> Exit {
     let known = view.damage().count() as u64;
     if known > 0 {
         let packs = words::counted(known, "pack", "packs");
-        ui::note(format!("note: {packs} were found damaged before; `dozo verify` tells what that touches"));
+        ui::note(format!("note: damage of {packs} is known; `dozo verify` tells what that touches"));
     }
     if view.problems().is_empty() {
         return Exit::Done;
