@@ -86,6 +86,7 @@ impl Keyring {
 }
 
 /// A host's key: enough to write, list and compare; not to read content.
+#[derive(Clone)]
 pub struct HostKey {
     /// The one repository it opens.
     pub repository: RepositoryId,

@@ -64,6 +64,10 @@ pub const SORT_BYTES: usize = 32 << 20;
 pub const PACKS_CACHED: usize = 4;
 /// Decoded segments of a manifest that a reader keeps.
 pub const SEGMENTS_CACHED: usize = 3;
+/// Objects on their way from one store to another at once: each is held whole.
+pub const COPIES_IN_FLIGHT: usize = 4;
+/// Snapshots that the record of a verification names; its body has a limit.
+pub const VERIFIED_SNAPSHOTS_MAX: usize = 50_000;
 /// Objects read at once where order does not matter (indexes, snapshots, verification).
 pub const READS_IN_FLIGHT: usize = 8;
 

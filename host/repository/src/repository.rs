@@ -102,8 +102,32 @@ impl Repository {
             return Err(Error::invalid(format!("{store} is another repository than the one that the key file pins"))
                 .hinted(format!("it is {}, the key is for {}", sign.repository.short(), key.repository.short())));
         }
+        Ok(Repository::over(store, key))
+    }
+
+    fn over(store: Store, key: HostKey) -> Self {
         let keyring = Arc::new(key.secret.keyring());
-        Ok(Repository(Arc::new(Inner { store, key, keyring, index_cache: OnceLock::new() })))
+        Repository(Arc::new(Inner { store, key, keyring, index_cache: OnceLock::new() }))
+    }
+
+    /// The same repository in another store, where its sign is; none if there is no sign at all.
+    pub(crate) async fn elsewhere(&self, store: &Store) -> Result<Option<Self>> {
+        match store.length(SIGN).await? {
+            Some(_) => Repository::open(store.clone(), self.key().clone()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The same repository in a store, whether or not its sign is there. Nothing is remembered of its indexes: for those who
+    /// must know what the store itself holds.
+    pub(crate) fn afresh(&self, store: &Store) -> Self {
+        Repository::over(store.clone(), self.key().clone())
+    }
+
+    /// Puts the sign that this repository's store has into another.
+    pub(crate) async fn copy_sign(&self, to: &Store) -> Result<()> {
+        let text = self.store().get(SIGN, SIGN_BYTES_MAX).await?;
+        to.put(SIGN, &Sealed::sign(text.to_vec())).await
     }
 
     pub(crate) fn store(&self) -> &Store {
