@@ -120,6 +120,8 @@ pub const RETRIES_MAX: usize = 1_000;
 pub const FIRST_TRIES: usize = 3;
 /// A server's error document is a few lines.
 pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// A page of a listing has a thousand names.
+pub const LISTING_BYTES_MAX: usize = 16 << 20;
 /// Bytes that a limited line moves at once.
 pub const PACE_BYTES: usize = 16 << 10;
 /// Chunks of new index documents that are sorted at once: 14 MiB of rows.

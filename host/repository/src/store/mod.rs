@@ -9,6 +9,7 @@ mod cloud;
 mod config;
 mod create;
 mod http;
+mod listing;
 mod open;
 mod pace;
 mod probe;
