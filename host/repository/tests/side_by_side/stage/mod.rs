@@ -152,7 +152,9 @@ impl Stage {
                 writer.put(&stored)?;
                 continue;
             }
-            let mut entry = writer.entry(Entry::file(path.clone()), Cutting::ByContent);
+            let many = bytes.len() > 16 << 20;
+            let cutting = if many { Cutting::Every(65_536) } else { Cutting::ByContent };
+            let mut entry = writer.entry(Entry::file(path.clone()), cutting);
             entry.write(bytes).await?;
             entry.finish().await?;
         }
