@@ -40,6 +40,11 @@ impl House {
         house
     }
 
+    /// A directory with nothing in it yet.
+    pub(crate) fn bare() -> Self {
+        House { dir: tempfile::tempdir().unwrap() }
+    }
+
     /// A path in the directory.
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(path)
@@ -57,7 +62,7 @@ impl House {
         let path = self.path(directory);
         let shown = path.display();
         self.configure(&format!(
-            "[job.{job}]\nplugin = \"filesystem\"\nconfig = {{ paths = [\"{shown}\"] }}\ngrant = {{ read = [\"{shown}\"] }}"
+            "[job.{job}]\nplugin = \"filesystem\"\nconfig = {{ paths = [\"{shown}\"], settle_seconds = 2, allow_empty = true }}\ngrant = {{ read = [\"{shown}\"] }}"
         ));
     }
 
@@ -118,8 +123,8 @@ fn cache() -> PathBuf {
 fn built(variable: &str, default: &str) -> PathBuf {
     let named = std::env::var_os(variable).map(PathBuf::from);
     let path = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(default));
-    assert!(path.exists(), "{} is not built: run the tests with `cargo xtask test`", path.display());
-    path
+    path.canonicalize()
+        .unwrap_or_else(|_| panic!("{} is not built: run the tests with `cargo xtask test`", path.display()))
 }
 
 /// How often to do something: a soak has time (`cargo xtask soak`).

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on should stop, and say why")]
 
 mod house;
+mod server;
 
 mod contract;
 mod cost;
@@ -12,4 +13,5 @@ mod filesystem;
 mod hostile;
 mod recover;
 mod rules;
+mod stores;
 mod transcripts;

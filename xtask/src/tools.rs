@@ -1,4 +1,5 @@
-//! Programs that the tests run and that cargo does not bring.
+//! Programs that the tests run and that cargo does not bring. The servers that they store in are fetched by
+//! tests/tools/servers.sh when the first test wants one, into target/servers.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -7,13 +8,21 @@ use anyhow::Result;
 
 use crate::shell::{run, say};
 
-/// Each is the name of its Debian package too.
-const TOOLS: [&str; 4] = ["age", "zstd", "jq", "rsync"];
+/// Program and Debian package.
+const TOOLS: [(&str, &str); 6] = [
+    ("age", "age"),
+    ("zstd", "zstd"),
+    ("jq", "jq"),
+    ("rsync", "rsync"),
+    ("openssl", "openssl"),
+    ("pip3", "python3-pip"),
+];
 
 /// Installs what is missing, where that can be done without asking. Where it cannot, says what to install: the tests that
 /// need it skip themselves, as loudly.
 pub(crate) fn ensure() {
-    let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !is_there(tool)).collect();
+    let missing: Vec<&str> =
+        TOOLS.into_iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| package).collect();
     if missing.is_empty() {
         return;
     }

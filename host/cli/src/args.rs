@@ -46,6 +46,18 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Hold what the repository has against what it says it has
     Verify(VerifyArgs),
+    /// Delete snapshots that no rule keeps, and what only they needed; shows the plan first
+    Prune(PruneArgs),
+    /// Keep a snapshot whatever the rules say, or let the rules have it again
+    Hold(HoldArgs),
+    /// Show each job's last good snapshot, and how the repository is
+    Status(StatusArgs),
+    /// Copy what mirrors lack, ciphertext to ciphertext
+    Mirror(MirrorArgs),
+    /// Put right what is damaged, from mirrors and from the packs themselves
+    Repair(RepairArgs),
+    /// Find out what the store lets this host do
+    Check,
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -57,7 +69,8 @@ pub(crate) enum Command {
 /// `dozo init`
 #[derive(Args)]
 pub(crate) struct InitArgs {
-    /// Where the repository goes: file:///absolute/directory. Not needed if the configuration names one
+    /// Where the repository goes: file:///absolute/directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or
+    /// az://CONTAINER/PREFIX. Not needed if the configuration names one
     #[arg(value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Another owner's age recipient (age1…), who will be able to read every backup too. Can be given more than once
@@ -88,11 +101,13 @@ pub(crate) struct SnapshotsArgs {
     /// Only of this job
     #[arg(value_name = "JOB")]
     pub(crate) job: Option<String>,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
 }
 
 /// Which snapshot a command is about.
-const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), or the beginning \
-                             of a snapshot's id";
+const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), HOST/JOB for \
+                             another host's, or the beginning of a snapshot's id";
 
 /// `dozo ls`
 #[derive(Args)]
@@ -108,6 +123,8 @@ pub(crate) struct LsArgs {
     /// Also mode, owner and time
     #[arg(long, short)]
     pub(crate) long: bool,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
 }
 
 /// `dozo cat`
@@ -120,6 +137,8 @@ pub(crate) struct CatArgs {
     pub(crate) path: String,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
 }
 
 /// `dozo restore`
@@ -138,6 +157,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) conflict: ConflictArg,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
 }
 
 /// What to do with what is there already.
@@ -154,6 +175,9 @@ pub(crate) enum ConflictArg {
 /// `dozo verify`
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
+    /// Look at this alone: JOB (all its snapshots), or the beginning of a snapshot's id [default: everything]
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshots: Vec<String>,
     /// Also decrypt and check every chunk, or those of so many packs in a hundred; needs an owner key
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", require_equals = true)]
     pub(crate) read_data: Option<String>,
@@ -162,6 +186,87 @@ pub(crate) struct VerifyArgs {
     pub(crate) scrub: bool,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
+}
+
+/// `dozo mirror`
+#[derive(Args)]
+pub(crate) struct MirrorArgs {
+    /// Mirrors to fill [default: all of the configuration]
+    #[arg(value_name = "NAME", conflicts_with = "from")]
+    pub(crate) mirrors: Vec<String>,
+    /// Make the mirror where there is none; without it, a place without a mirror may just not be mounted. With `--from`, a
+    /// repository that was lost is made again
+    #[arg(long)]
+    pub(crate) create: bool,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
+}
+
+/// `dozo repair`
+#[derive(Args)]
+pub(crate) struct RepairArgs {
+    /// Do what the plan says; what deletes takes `role = "maintain"` in [repository]
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Repair this mirror, from the repository and the other mirrors
+    #[arg(long, value_name = "NAME")]
+    pub(crate) at: Option<String>,
+    /// Let go of a damaged document that nothing can bring back: its name, or the whole id of a snapshot. Can be given more
+    /// than once
+    #[arg(long, value_name = "OBJECT")]
+    pub(crate) give_up: Vec<String>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo prune`
+#[derive(Args)]
+pub(crate) struct PruneArgs {
+    /// Do what the plan says; takes `role = "maintain"` in [repository]
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Also store again what is alive in packs that are mostly dead, so that these can go; needs an owner key
+    #[arg(long, requires = "yes")]
+    pub(crate) compact: bool,
+    /// Show the reason of every snapshot that stays, too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Somebody has looked why far more snapshots than usual arrived: go on
+    #[arg(long)]
+    pub(crate) flood_explained: bool,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo hold`
+#[derive(Args)]
+pub(crate) struct HoldArgs {
+    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+    /// Let the rules have it again
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Why, for those who come later
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) why: String,
+}
+
+/// `dozo status`
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// Also how many bytes of packs nothing needs any more: reads every manifest
+    #[arg(long)]
+    pub(crate) space: bool,
+}
+
+/// Which store to read.
+#[derive(Args)]
+pub(crate) struct FromArgs {
+    /// Read from this mirror of the configuration instead of the repository
+    #[arg(long, value_name = "MIRROR")]
+    pub(crate) from: Option<String>,
 }
 
 /// Who reads content.

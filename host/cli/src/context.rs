@@ -13,12 +13,15 @@ use dozo_repository::{
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::args::{Global, IdentityArgs};
+use crate::args::{FromArgs, Global, IdentityArgs};
 use crate::at_work::AtWork;
 use crate::config::{JobTable, Loaded, ResolvedConfig, Secrecy};
+use crate::ui::words;
 
 /// Key files are a few lines.
 const KEY_BYTES_MAX: u64 = 64 << 10;
+/// A plugin's own tables and stack take some megabytes.
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// Threads that read contents wait for disks more than for cores.
 const READERS_PER_CORE: usize = 1;
 
@@ -65,17 +68,21 @@ impl Context {
         AtWork::begin(&directory, &repository.job_uid(job).to_string(), &format!("the job `{job}`"))
     }
 
-    /// A lease for whoever reads; without one, the operator is told.
-    pub(crate) async fn read_lease(&self, repository: &Repository) -> anyhow::Result<ReadLease> {
-        let request = LeaseRequest {
+    /// What this process asks of a lease that is not a run's.
+    pub(crate) fn lease_request(&self, purpose: Purpose) -> anyhow::Result<LeaseRequest> {
+        Ok(LeaseRequest {
             id: LeaseId(random()?),
-            purpose: Purpose::Read,
+            purpose,
             host: self.host(),
             job: None,
             started: SystemClock.now(),
             predecessor: None,
-        };
-        let lease = repository.read_lease(request).await;
+        })
+    }
+
+    /// A lease for whoever reads; without one, the operator is told.
+    pub(crate) async fn read_lease(&self, repository: &Repository) -> anyhow::Result<ReadLease> {
+        let lease = repository.read_lease(self.lease_request(Purpose::Read)?).await;
         if let Some(note) = lease.note() {
             crate::ui::note(format!("note: {note}"));
         }
@@ -87,8 +94,24 @@ impl Context {
         cores() * READERS_PER_CORE
     }
 
+    /// The store of the repository.
+    pub(crate) fn store(&self) -> anyhow::Result<Store> {
+        self.loaded.open_store(&self.loaded.repository_store())
+    }
+
     /// Opens the repository with this host's key.
     pub(crate) async fn repository(&self) -> anyhow::Result<Repository> {
+        Ok(Repository::open(self.store()?, self.host_key()?).await?)
+    }
+
+    /// The same, or the mirror that was named instead.
+    pub(crate) async fn repository_at(&self, args: &FromArgs) -> anyhow::Result<Repository> {
+        let Some(name) = &args.from else { return self.repository().await };
+        let store = self.loaded.open_mirror(self.loaded.mirror(name)?)?;
+        Ok(Repository::open(store, self.host_key()?).await?)
+    }
+
+    fn host_key(&self) -> anyhow::Result<HostKey> {
         let table = &self.loaded.config.repository;
         let file = self.loaded.path(&table.key);
         let text = read_key(&file).map_err(|error| match file.exists() {
@@ -97,7 +120,7 @@ impl Context {
         })?;
         let key = HostKey::parse(text.as_bytes())
             .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the host key {}", file.display())))?;
-        Ok(Repository::open(store(&self.loaded)?, key).await?)
+        Ok(key)
     }
 
     /// Opens content with the owner key of the command line or the configuration.
@@ -190,8 +213,17 @@ impl Context {
             Some(time) if time.is_positive() => Ok(time.unsigned_abs()),
             Some(_) => Err(self.loaded.fault(&["job", name, "limits", key], "this must be longer than nothing")),
         };
+        let memory_bytes = job.limits.memory.map_or(default.memory_bytes, |bytes| bytes.as_u64());
+        if memory_bytes < MEMORY_BYTES_MIN {
+            let message = format!("no plugin can start with {memory_bytes} bytes; it takes at least 16 MiB");
+            return Err(self
+                .loaded
+                .fault(&["job", name, "limits", "memory"], message)
+                .hinted("such as `\"256MiB\"`")
+                .into());
+        }
         Ok(Limits {
-            memory_bytes: job.limits.memory.map_or(default.memory_bytes, |bytes| bytes.as_u64()),
+            memory_bytes,
             wall: time("wall", job.limits.wall, default.wall)?,
             stall: time("stall", job.limits.stall, default.stall)?,
             ..default
@@ -254,29 +286,6 @@ impl PluginShelf {
     }
 }
 
-/// The store that the configuration names.
-pub(crate) fn store(loaded: &Loaded) -> anyhow::Result<Store> {
-    let directory = store_directory(loaded)?;
-    Ok(Store::local(&directory)?)
-}
-
-/// The directory of a `file://` URL.
-pub(crate) fn store_directory(loaded: &Loaded) -> anyhow::Result<PathBuf> {
-    let url = &loaded.config.repository.url;
-    let fault = |message: String| {
-        let error = loaded.fault(&["repository", "url"], message);
-        anyhow::Error::from(error.hinted("this version knows `file:///absolute/directory`"))
-    };
-    let parsed = url::Url::parse(url).map_err(|e| fault(format!("this is not a URL: {e}")))?;
-    if parsed.password().is_some() {
-        return Err(fault("a password does not belong into a URL".into()));
-    }
-    match parsed.scheme() {
-        "file" => parsed.to_file_path().map_err(|()| fault("this is not the URL of a directory".into())),
-        scheme => Err(fault(format!("stores of the kind `{scheme}` are not known"))),
-    }
-}
-
 /// A file that others can read is no key file any more.
 fn read_key(file: &Path) -> Result<Zeroizing<String>, Error> {
     let what = || format!("read the key file {}", file.display());
@@ -285,7 +294,7 @@ fn read_key(file: &Path) -> Result<Zeroizing<String>, Error> {
     if metadata.mode() & 0o077 != 0 {
         let shown = file.display();
         return Err(
-            Error::denied(format!("the key file {shown} can be read by others")).hinted(format!("chmod 600 {shown}"))
+            Error::invalid(format!("the key file {shown} can be read by others")).hinted(format!("chmod 600 {shown}"))
         );
     }
     if metadata.len() > KEY_BYTES_MAX {
@@ -326,27 +335,30 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The snapshot that the operator means: a job's newest, its newest at a time, or the one whose id begins so.
-pub(crate) fn find_snapshot(
-    view: &View,
-    wanted: &str,
-) -> anyhow::Result<(dozo_repository::ObjectId, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>)> {
-    let snapshots = view.snapshots();
+type Found = (dozo_repository::ObjectId, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>);
+
+/// The snapshot that the operator means: a job's newest, its newest at a time, or the one whose id begins so. A job is this
+/// host's, or HOST/JOB, or the one of that name that there is.
+pub(crate) fn find_snapshot(view: &View, wanted: &str) -> anyhow::Result<Found> {
     let none = |why: String| Err(Error::invalid(why).hinted("`dozo snapshots` lists them").into());
-    let (job, until) = match wanted.split_once('@') {
+    let (named, until) = match wanted.split_once('@') {
         Some((job, time)) => (job, Some(parse_time(time)?)),
         None => (wanted, None),
     };
-    let of_job = |(_, s): &&(_, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>)| s.job.name == job;
-    let newest = snapshots.iter().filter(of_job).rfind(|(_, s)| until.is_none_or(|until| s.started <= until));
-    if let Some(found) = newest {
+    let of_job = snapshots_of(view, named)?;
+    // By sequence, because a clock may have been ahead once.
+    let in_time = of_job.iter().filter(|(_, s)| until.is_none_or(|until| s.started <= until));
+    if let Some(found) = in_time.max_by_key(|(_, s)| (s.sequence, s.started)) {
+        if found.1.host.uid != view.repository().host() {
+            crate::ui::note(format!("note: this is a snapshot of the host `{}`", found.1.host.name));
+        }
         return Ok(found.clone());
     }
     if let Some(until) = until {
-        return none(format!("there is no snapshot of the job `{job}` up to {until}"));
+        return none(format!("there is no snapshot of the job `{named}` up to {}", words::time(until)));
     }
     let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
-    let by_id: Vec<_> = snapshots.iter().filter(|(id, _)| hex && id.to_string().starts_with(wanted)).collect();
+    let by_id: Vec<_> = view.snapshots().iter().filter(|(id, _)| hex && id.to_string().starts_with(wanted)).collect();
     match by_id.as_slice() {
         [found] => Ok((*found).clone()),
         [] => none(format!("there is no job or snapshot `{wanted}` in the repository")),
@@ -354,19 +366,53 @@ pub(crate) fn find_snapshot(
     }
 }
 
-/// A point in time: a timestamp, or a local date or time (a date means its end).
+/// The snapshots of one job: this host's if it has such a job, else those of the one host that has.
+pub(crate) fn snapshots_of(view: &View, named: &str) -> anyhow::Result<Vec<Found>> {
+    let (host, job) = match named.split_once('/') {
+        Some((host, job)) => (Some(host), job),
+        None => (None, named),
+    };
+    let mine = view.repository().host();
+    let all = view.snapshots().iter().filter(|(_, s)| s.job.name == job && host.is_none_or(|host| s.host.name == host));
+    let mut all: Vec<Found> = all.cloned().collect();
+    if host.is_none() && all.iter().any(|(_, s)| s.host.uid == mine) {
+        all.retain(|(_, s)| s.host.uid == mine);
+    }
+    let mut hosts: Vec<_> = all.iter().map(|(_, s)| (s.host.name.clone(), s.host.uid)).collect();
+    hosts.sort();
+    hosts.dedup();
+    if hosts.len() > 1 {
+        let names: Vec<String> = hosts.iter().map(|(name, _)| format!("{name}/{job}")).collect();
+        return Err(Error::invalid(format!("several hosts have a job `{job}`"))
+            .hinted(format!("say which: {}, or a snapshot's id", names.join(", ")))
+            .into());
+    }
+    Ok(all)
+}
+
+/// A point in time: a timestamp, or a local date or time. What it leaves out is taken as its end: a date means the end of
+/// the day, minutes the end of the minute, so that a snapshot is found by the time that a listing shows.
 fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
     let zone = jiff::tz::TimeZone::system();
+    let left_out = match text.matches(':').count() {
+        _ if text.contains('.') => jiff::SignedDuration::ZERO,
+        1 => jiff::SignedDuration::new(59, 999_999_999),
+        _ => jiff::SignedDuration::new(0, 999_999_999),
+    };
     if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
+        return Ok(time.saturating_add(left_out).unwrap_or(time));
     }
     let local = match text.parse::<jiff::civil::Date>() {
         Ok(date) if !text.contains('T') => date.to_datetime(jiff::civil::time(23, 59, 59, 999_999_999)),
-        _ => text.replace(' ', "T").parse::<jiff::civil::DateTime>().map_err(|e| {
-            Error::invalid(format!("`{text}` is not a time"))
-                .caused_by(e)
-                .hinted("2026-11-23, 2026-11-23T02:00 or 2026-11-23T02:00:00Z")
-        })?,
+        _ => {
+            text.replace(' ', "T").parse::<jiff::civil::DateTime>().map(|time| time.saturating_add(left_out)).map_err(
+                |e| {
+                    Error::invalid(format!("`{text}` is not a time"))
+                        .caused_by(e)
+                        .hinted("2026-11-23, 2026-11-23T02:00 or 2026-11-23T02:00:00Z")
+                },
+            )?
+        }
     };
     Ok(local.to_zoned(zone).map_err(|e| Error::invalid(format!("`{text}` is not a time")).caused_by(e))?.timestamp())
 }

@@ -34,15 +34,11 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         tokio::select! {
             done = dispatch(&cli) => done,
-            signal = interrupted() => signal,
+            signal = interrupted(&cli.command) => signal,
         }
     });
     let exit = exit.unwrap_or_else(|error| {
-        if cli.global.json {
-            ui::errors::print_json(&error)
-        } else {
-            ui::errors::print(&error)
-        }
+        ui::errors::tell(&cli.global, &error);
         Exit::of(&error)
     });
     // Threads that wait for a disk that hangs must not keep the program from ending.
@@ -59,28 +55,41 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Ls(args) => command::ls::ls(global, args).await,
         Command::Cat(args) => command::cat::cat(global, args).await,
         Command::Restore(args) => command::restore::restore(global, args).await,
+        Command::Prune(args) => command::prune::prune(global, args).await,
+        Command::Hold(args) => command::hold::hold(global, args).await,
+        Command::Status(args) => command::status::status(global, args).await,
+        Command::Mirror(args) => command::mirror::mirror(global, args).await,
+        Command::Repair(args) => command::repair::repair(global, args).await,
         Command::Verify(args) => command::verify::verify(global, args).await,
+        Command::Check => command::check::check(global).await,
         Command::Plugin(command) => command::plugin::plugin(global, command).await,
         Command::Config(command) => command::config::config(global, command).await,
     }
 }
 
 /// Ends the program when it is told to: nothing that was begun becomes a snapshot.
-async fn interrupted() -> anyhow::Result<Exit> {
+async fn interrupted(command: &Command) -> anyhow::Result<Exit> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
-    ui::note("interrupted: what was not finished is not part of any snapshot");
+    ui::note(match command {
+        Command::Run(_) => "interrupted: what was not finished is not part of any snapshot",
+        Command::Restore(_) => "interrupted: files that are there are whole; `--conflict skip` goes on with the others",
+        _ => "interrupted",
+    });
     Ok(Exit::Interrupted)
 }
 
 fn start_log(global: &Global) {
+    // What this crate logs, the error that follows says too.
     let default = match global.verbose {
-        0 => "warn",
-        1 => "warn,dozo=info,plugin=info",
+        0 => "warn,rustls_platform_verifier=off",
+        1 => "warn,rustls_platform_verifier=off,dozo=info,plugin=info",
         _ => "info,dozo=debug,plugin=debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("DOZO_LOG")

@@ -8,9 +8,11 @@ pub mod port;
 mod progress;
 mod report;
 mod restore;
+pub mod retention;
 mod run;
 mod selection;
 mod stored;
+pub mod tidy;
 
 pub use port::{Content, EntryWriter, Intake, Source, Stored};
 pub use progress::Progress;

@@ -1,4 +1,6 @@
-//! Bounds of runs and restores, with their reasons.
+//! Bounds of runs, restores and retention, with their reasons.
+
+use jiff::SignedDuration;
 
 /// Bytes read at once from content that the host holds: large enough that a system call costs nothing beside them.
 pub const READ_BYTES: usize = 256 << 10;
@@ -14,3 +16,18 @@ pub const ATTRIBUTES: usize = 1_000;
 pub const OMITTED_IN_REPORT: usize = 100;
 /// Names in a message about entries that were begun and not finished.
 pub const NAMES_IN_MESSAGE: usize = 3;
+
+/// A snapshot whose time is so much later than its arrival is from the future: clocks that are kept differ by less.
+pub const STARTED_AHEAD_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// A snapshot that arrived so long after its time did not come from a run: none takes longer.
+pub const STARTED_BEHIND_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Days for which what arrived deletes nothing, if nobody says otherwise: long enough to be looked at after a weekend.
+pub const SUPERSEDED_DAYS: i64 = 3;
+/// A flood is looked for in this time before now.
+pub const FLOOD_WINDOW: SignedDuration = SignedDuration::from_hours(3 * 24);
+/// So many such windows before that say what is usual.
+pub const FLOOD_WINDOWS: usize = 10;
+/// A flood is so many more than usual at least: a few runs by hand are none.
+pub const FLOOD_MORE: f64 = 20.0;
+/// A flood is so many times what is usual at least: a job that runs twice as often is none.
+pub const FLOOD_TIMES: f64 = 4.0;

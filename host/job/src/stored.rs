@@ -26,6 +26,9 @@ impl Chosen {
     /// A page of the chosen entries with what is stored of them.
     pub(crate) async fn page(&self, prefix: &str, after: Option<&str>, max: usize) -> Result<Vec<StoredEntry>> {
         let mut after = after.map(str::to_string);
+        // Nothing is chosen beside this directory: damage elsewhere in the manifest is not met.
+        let root = self.selection.root();
+        let prefix = if path::is_under(&root, prefix) { root.as_str() } else { prefix };
         loop {
             let mut page = self.reader.page(prefix, after.as_deref(), max).await?;
             let Some(last) = page.last() else { return Ok(page) };

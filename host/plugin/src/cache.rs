@@ -1,5 +1,5 @@
-//! Compiled components, kept by the digest of the component and all that its machine code depends on, in a directory
-//! that nobody else can write to: what is loaded from it is executed.
+//! Compiled components, kept by the digest of the component and all that its machine code depends on, each with its own
+//! digest behind it, in a directory that nobody else can write to: what is loaded from it is executed.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -38,9 +38,15 @@ impl Cache {
             return Ok(component);
         }
         let compiled = engine.precompile_component(bytes).map_err(|e| not_a_component(bytes, &e))?;
-        self.keep(&file, &compiled)?;
-        load(engine, &file)
-            .ok_or_else(|| Error::internal(format!("{} does not load though it was just made", file.display())))
+        match self.keep(&file, &compiled) {
+            Ok(()) => load(engine, &file)
+                .ok_or_else(|| Error::internal(format!("{} does not load though it was just made", file.display()))),
+            // A full disk of the cache must not stand between an operator and a restore.
+            Err(error) => {
+                tracing::warn!("{}: the plugin is compiled again at every start", error.chain());
+                Component::new(engine, bytes).map_err(|e| not_a_component(bytes, &e))
+            }
+        }
     }
 
     /// A file appears whole or not at all, so that two processes can compile side by side.
@@ -49,6 +55,7 @@ impl Cache {
         let write = || {
             let mut new = File::create(&temporary)?;
             new.write_all(compiled)?;
+            new.write_all(&Sha256::digest(compiled))?;
             new.sync_all()?;
             fs::rename(&temporary, file)
         };
@@ -83,12 +90,16 @@ fn file_name(engine: &Engine, digest: &[u8; 32]) -> String {
     reason = "the one call that trusts machine code from a file: ours, in a directory that is private"
 )]
 fn load(engine: &Engine, file: &Path) -> Option<Component> {
-    if !file.exists() {
+    let bytes = fs::read(file).ok()?;
+    let (code, digest) = bytes.split_last_chunk::<32>()?;
+    // A bit that flipped on the disk would be executed.
+    if Sha256::digest(code)[..] != digest[..] {
+        tracing::warn!("{} was damaged on the disk: the plugin is compiled anew", file.display());
         return None;
     }
     // SAFETY: the directory belongs to this user and nobody else can write to it (checked when it was opened); files
-    // appear in it whole, by rename, written by this program from the output of the same engine.
-    let loaded = unsafe { Component::deserialize_file(engine, file) };
+    // appear in it whole, by rename, written by this program from the output of the same engine, with their digest.
+    let loaded = unsafe { Component::deserialize(engine, code) };
     loaded.inspect_err(|e| tracing::debug!("compile anew, {}: {e:#}", file.display())).ok()
 }
 

@@ -141,7 +141,9 @@ impl Inner {
         });
         let answer = watchdog::guard(task, &life, wall, limits.stall).await;
         let notes = directories.iter().flat_map(crate::tree::Directory::take_notes).collect();
-        let finished = Finished { usage: life.usage(), notes };
+        let entries_left = directories.iter().map(crate::tree::Directory::entries_left).sum();
+        let entries_differing = directories.iter().map(crate::tree::Directory::entries_differing).sum();
+        let finished = Finished { usage: life.usage(), notes, entries_left, entries_differing };
         match answer {
             Ok(Ok(answer)) => Ok((answer, finished)),
             Ok(Err(trap)) => {

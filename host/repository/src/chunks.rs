@@ -26,7 +26,7 @@ pub(crate) struct ChunkReader {
     kind: PackKind,
     identities: Vec<age::x25519::Identity>,
     packs: Cache<u32, Vec<u8>>,
-    frames: Cache<(u32, u32), Bytes>,
+    frames: Cache<(u32, u64), Bytes>,
 }
 
 impl ChunkReader {
@@ -43,7 +43,7 @@ impl ChunkReader {
 
     /// A chunk, compared with its id.
     pub(crate) async fn read(&self, id: &ChunkId) -> Result<Bytes> {
-        let location = self.index.get(id).ok_or_else(|| self.missing(id))?;
+        let location = self.index.get(id)?.ok_or_else(|| self.missing(id))?;
         let frame = self.frame(location).await.map_err(|e| self.damaged(id, location, e))?;
         let (start, length) = (location.offset as usize, location.length as usize);
         if start + length > frame.len() {
@@ -57,22 +57,21 @@ impl ChunkReader {
     }
 
     /// Whether the chunk can be read; if so, its pack is noted as needed.
-    pub(crate) fn pin(&self, id: &ChunkId) -> bool {
-        let location = self.index.get(id);
+    pub(crate) fn pin(&self, id: &ChunkId) -> Result<bool> {
+        let location = self.index.get(id)?;
         if let Some(location) = location {
             self.index.mark_used(location.pack);
         }
-        location.is_some()
+        Ok(location.is_some())
     }
 
     async fn frame(&self, location: Location) -> Result<Bytes> {
         let Location { pack, frame, .. } = location;
-        if let Some(plain) = self.frames.ready((pack, frame)) {
+        if let Some(plain) = self.frames.ready((pack, frame.start)) {
             return Ok(plain.as_ref().clone());
         }
         let decode = async {
             let plaintext = self.pack(pack).await?;
-            let frame = self.index.pack(pack).frames[frame as usize];
             let start = usize::try_from(frame.start).unwrap_or(usize::MAX);
             let compressed = start.checked_add(frame.bytes as usize).and_then(|end| plaintext.get(start..end));
             let compressed = compressed.ok_or_else(|| Error::corrupt("the pack is shorter than its frames"))?;
@@ -82,7 +81,7 @@ impl ChunkReader {
             }
             Ok(Bytes::from(plain))
         };
-        Ok(self.frames.get((pack, frame), decode).await?.as_ref().clone())
+        Ok(self.frames.get((pack, frame.start), decode).await?.as_ref().clone())
     }
 
     /// The decrypted plaintext of a pack.

@@ -1,7 +1,6 @@
 //! Winning back the dead bytes of packs that are mostly dead: what is still reached is stored again, with its index, and then
 //! the packs are condemned. Needs an owner's keys, because content is decrypted on the way.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -57,7 +56,7 @@ impl Pruner {
     pub async fn compact(&self, keys: &ReadKeys, rules: CompactRules) -> Result<Compacted> {
         let now = self.lease.assure().await?;
         let view = self.repository.view().await?;
-        guard(&view)?;
+        guard(&view).await?;
         let mut reach = Reach::new(&view);
         for (id, snapshot) in view.snapshots() {
             reach.walk(&view.reader(*id, snapshot.clone())).await?;
@@ -65,7 +64,7 @@ impl Pruner {
         let (mut done, mut condemn) = (Compacted::default(), Vec::new());
         for (kind, reader) in [(PackKind::Data, view.data_chunks(keys).0), (PackKind::Catalog, view.catalog_chunks())] {
             let chosen = self.mostly_dead(&view, &reach, kind, now, rules);
-            let chunks = reached_chunks(&view, &reach, &chosen);
+            let chunks = reached_chunks(&view, &reach, &chosen).await?;
             let new = self.store_again(kind, reader, chunks).await?;
             done.packs_new += new.len() as u64;
             done.bytes_new += new.iter().map(|pack| pack.bytes).sum::<u64>();
@@ -139,12 +138,16 @@ impl Pruner {
 }
 
 /// The chunks of some packs that snapshots reach, in the order in which they lie.
-fn reached_chunks(view: &View, reach: &Reach, packs: &[(u32, PlannedPack)]) -> Vec<ChunkId> {
-    let numbers: HashSet<u32> = packs.iter().map(|(number, _)| *number).collect();
-    let mut by_pack: Vec<_> = view.index().chunks_of(&numbers).into_iter().collect();
-    by_pack.sort_unstable_by_key(|(number, _)| *number);
-    let chunks = by_pack.into_iter().flat_map(|(_, chunks)| chunks);
-    chunks.filter(|(location, _)| reach.reaches(location)).map(|(_, id)| id).collect()
+async fn reached_chunks(view: &View, reach: &Reach, packs: &[(u32, PlannedPack)]) -> Result<Vec<ChunkId>> {
+    let mut chunks = Vec::new();
+    for batch in view.index().batches(packs.iter().map(|(number, _)| *number)) {
+        let index = view.index().clone();
+        let mut by_pack: Vec<_> = blocking(move || index.chunks_of(&batch)).await?.into_iter().collect();
+        by_pack.sort_unstable_by_key(|(number, _)| *number);
+        let of_batch = by_pack.into_iter().flat_map(|(_, chunks)| chunks);
+        chunks.extend(of_batch.filter(|(location, _)| reach.reaches(location)).map(|(_, id)| id));
+    }
+    Ok(chunks)
 }
 
 /// Packs chunks on a thread that may block.

@@ -49,6 +49,7 @@ impl Secret {
             document: self.derive("dozo 2026-11 document mac"),
             chunker: self.derive("dozo 2026-11 chunker"),
             name: self.derive("dozo 2026-11 names"),
+            index_cache: self.derive("dozo 2026-11 local index cache"),
         }
     }
 }
@@ -60,6 +61,8 @@ pub(crate) struct Keyring {
     pub(crate) document: [u8; 32],
     pub(crate) chunker: [u8; 32],
     name: [u8; 32],
+    /// Seals what this machine remembers of the indexes; nothing in a repository depends on it.
+    pub(crate) index_cache: [u8; 32],
 }
 
 impl Keyring {
@@ -83,6 +86,7 @@ impl Keyring {
 }
 
 /// A host's key: enough to write, list and compare; not to read content.
+#[derive(Clone)]
 pub struct HostKey {
     /// The one repository it opens.
     pub repository: RepositoryId,

@@ -10,6 +10,7 @@ mod cache;
 mod chunks;
 mod compact;
 mod content;
+mod copy;
 mod cut;
 mod document;
 mod documents;
@@ -26,12 +27,14 @@ mod leases;
 pub mod limits;
 mod manifest;
 mod marks;
+mod mirror;
 mod pack;
 mod pending;
 mod pipeline;
 mod prune;
 mod reach;
 mod reader;
+mod repair;
 mod repository;
 mod seal;
 mod sort;
@@ -55,15 +58,20 @@ pub use keys::{HostKey, OwnerKey, ReadKeys, Secret};
 pub use lease::{Lease, LeaseRequest, ReadLease};
 pub use leases::{Holder, Standing};
 pub use marks::DamageNote;
+pub use mirror::{MirrorCounters, MirrorReport, MirrorStart, copies, mirror};
 pub use pipeline::Counters;
 pub use prune::{
     Doomed, KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, PruneRules, Pruned,
-    Pruner, TombstoneState, YoungPacks,
+    Pruner, TombstoneState, Usage, YoungPacks,
 };
 pub use reader::SnapshotReader;
+pub use repair::{Help, Mirror, PlannedCopy, RepairPlan, Repaired, Repairer};
 pub use repository::Repository;
-pub use store::Store;
-pub use verify::{Depth, Findings, Sample, VerifyCounters, verify};
+pub use store::{
+    Addressing, AzureCredentials, AzurePlace, Bucket, Examination, GcsPlace, Hidden, Network, Permitted, Proxy,
+    S3Credentials, S3Encryption, S3Place, Store, StoreConfig, StorePlace, Traffic, Transport,
+};
+pub use verify::{Depth, Findings, Sample, Scope, VerifyCounters, verify, verify_scope};
 pub use view::{DataChunks, Problem, View};
 pub use writer::{EntryWriter, Resources, Writer};
 

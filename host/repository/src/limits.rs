@@ -64,8 +64,15 @@ pub const SORT_BYTES: usize = 32 << 20;
 pub const PACKS_CACHED: usize = 4;
 /// Decoded segments of a manifest that a reader keeps.
 pub const SEGMENTS_CACHED: usize = 3;
+/// Objects on their way from one store to another at once: each is held whole.
+pub const COPIES_IN_FLIGHT: usize = 4;
+/// Snapshots that the record of a verification names; its body has a limit.
+pub const VERIFIED_SNAPSHOTS_MAX: usize = 50_000;
 /// Objects read at once where order does not matter (indexes, snapshots, verification).
 pub const READS_IN_FLIGHT: usize = 8;
+
+/// Catalog packs read at once before a snapshot is put: each is held whole.
+pub const CATALOG_READS_IN_FLIGHT: usize = 2;
 
 /// How long a lease holds without a renewal: a store that does not answer for so long fails the run, and a holder that
 /// crashed keeps nobody from the same work for longer.
@@ -91,3 +98,38 @@ pub const PRUNE_RECORD_SNAPSHOTS_MAX: usize = 10_000;
 pub const LISTING_TRIES: u32 = 5;
 /// Looks for a snapshot in the listing after it was put; the waits between them double from 50 ms and sum to a minute.
 pub const LISTED_LOOKS: u32 = 11;
+/// Requests to one store at the same time: the packs on their way, the reads of a view, and room.
+pub const REQUESTS_IN_FLIGHT: usize = 16;
+/// A connection that is not made by then is tried again.
+pub const CONNECT_SECONDS: u64 = 10;
+/// What a request may take beside moving its bytes: the slow answer of a busy store.
+pub const REQUEST_SECONDS: u64 = 60;
+/// The slowest line that is waited for: a full pack takes nine minutes on it.
+pub const LINE_BYTES_PER_SECOND_MIN: u64 = 32 << 10;
+/// A body that brings no byte for so long has stalled; bytes that the other side does not confirm for so long are lost.
+pub const STALL_SECONDS: u64 = 60;
+/// First pause before a request is sent again; each further one may be twice as long.
+pub const RETRY_PAUSE_MILLISECONDS: u64 = 200;
+/// Longest pause: a store that comes back is found soon.
+pub const RETRY_PAUSE_SECONDS_MAX: u64 = 15;
+/// No further try after this: longer than a server takes to restart, shorter than a request's signature is valid.
+pub const RETRY_SECONDS_MAX: u64 = 180;
+/// More tries than that time has room for, because pauses are drawn at random and may stay short.
+pub const RETRIES_MAX: usize = 1_000;
+/// Connections tried before the first answer of a store: one that never answered is not restarting, its address is wrong.
+pub const FIRST_TRIES: usize = 3;
+/// A server's error document is a few lines.
+pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// Bytes that a limited line moves at once.
+pub const PACE_BYTES: usize = 16 << 10;
+/// Chunks of new index documents that are sorted at once: 14 MiB of rows.
+pub const INDEX_SORT_CHUNKS: usize = 256 << 10;
+/// A new part of the cached index that is longer is made in a file.
+pub const INDEX_MEMORY_BYTES: u64 = 4 << 20;
+/// The cached index is held in memory up to this length, that of a million chunks: beyond, each lookup reads a block.
+pub const INDEX_RESIDENT_BYTES: u64 = 64 << 20;
+/// Sorted parts of the cached index: a lookup looks into each.
+pub const INDEX_TABLES_MAX: usize = 6;
+/// Chunks of packs that are looked at together, where packs are looked at one after the other: each time all of the index
+/// is read.
+pub const INDEX_BATCH_CHUNKS: u64 = 500_000;

@@ -55,7 +55,7 @@ impl ChunkSink {
     /// Stores a chunk unless the repository has it; tells whether it was new. Waits while the store is slow: not to be
     /// called where waiting is not allowed.
     fn store(&self, id: ChunkId, plaintext: &[u8], compressor: &mut Compressor) -> Result<bool> {
-        if let Some(location) = self.index.get(&id) {
+        if let Some(location) = self.index.get(&id)? {
             self.index.mark_used(location.pack);
             return Ok(false);
         }

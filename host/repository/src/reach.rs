@@ -2,7 +2,7 @@
 //! many entries there are. A part of a manifest that cannot be read, or a chunk that is nowhere, is an error: what it
 //! would have reached must never look like nothing (restic#4612, duplicacy#323).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::chunks::ChunkReader;
@@ -23,27 +23,25 @@ pub(crate) struct Reach {
     chunks: Bits,
     /// Plaintext bytes, for each pack of the index.
     bytes: Vec<u64>,
-    /// Packs that were reached.
-    reached: HashSet<ObjectId>,
-    /// Chunks of packs that are known to be missing or cut off.
-    lost: Arc<HashMap<ChunkId, ObjectId>>,
+    /// Packs that were reached, absent ones too.
+    packs: Bits,
+    /// Packs that are known to be missing or cut off.
+    lost: Arc<HashSet<u32>>,
 }
 
 impl Reach {
     /// Nothing is reached yet.
     pub(crate) fn new(view: &View) -> Self {
         let index = view.index().clone();
-        let known = view.packs.absent.iter().filter(|entry| view.marks.is_damaged(&entry.pack));
-        let chunks = known
-            .flat_map(|entry| entry.frames.iter().flat_map(|frame| &frame.chunks).map(|(id, _)| (*id, entry.pack)));
-        let lost = Arc::new(chunks.collect());
+        let known = index.absent().iter().filter(|pack| view.marks.is_damaged(&pack.id));
+        let lost = Arc::new(known.filter_map(|pack| index.find(&pack.id)).collect());
         Reach {
             catalog: view.catalog_chunks(),
             chunks: Bits::new(index.chunks()),
             bytes: vec![0; index.packs().len()],
+            packs: Bits::new(index.pack_numbers()),
             index,
             lost,
-            reached: HashSet::new(),
         }
     }
 
@@ -96,17 +94,17 @@ impl Reach {
 
     /// Marks a chunk; tells whether it is the first time.
     fn mark(&mut self, chunk: &ChunkId) -> Result<bool> {
-        if let Some(location) = self.index.get(chunk) {
+        if let Some(location) = self.index.get(chunk)? {
             let new = self.chunks.set(location.number as usize);
             if new {
-                self.reached.insert(self.index.pack(location.pack).id);
+                self.packs.set(location.pack as usize);
                 self.bytes[location.pack as usize] += u64::from(location.length);
             }
             return Ok(new);
         }
-        let pack = self.lost.get(chunk);
+        let pack = self.index.absent_with(chunk)?.into_iter().find(|pack| self.lost.contains(pack));
         let nowhere = || Error::corrupt(format!("no pack of the repository holds the chunk {}", chunk.short()));
-        self.reached.insert(*pack.ok_or_else(nowhere)?);
+        self.packs.set(pack.ok_or_else(nowhere)? as usize);
         Ok(true)
     }
 
@@ -117,8 +115,7 @@ impl Reach {
 
     /// The plaintext bytes of a pack of the index, and how many of them were reached.
     pub(crate) fn share(&self, pack: usize) -> (u64, u64) {
-        let whole = self.index.packs()[pack].frames.iter().map(|frame| u64::from(frame.plain_bytes)).sum();
-        (whole, self.bytes[pack])
+        (self.index.packs()[pack].plain_bytes, self.bytes[pack])
     }
 
     /// About how many bytes of a pack in the store nothing needs.
@@ -130,7 +127,7 @@ impl Reach {
 
     /// Whether a pack was reached, one that is missing or cut off too.
     pub(crate) fn has_pack(&self, pack: &ObjectId) -> bool {
-        self.reached.contains(pack)
+        self.index.find(pack).is_some_and(|number| self.packs.get(number as usize))
     }
 }
 

@@ -48,14 +48,16 @@ impl SnapshotReader {
     /// Whether every chunk of the entry's content is in a pack that is really there. If so, those packs are noted as
     /// needed by the snapshot in the making, and looked for once more when it is committed.
     pub async fn pin(&self, stored: &StoredEntry) -> Result<bool> {
-        if let Content::Listed(lists) = &stored.content
-            && !lists.iter().all(|list| self.catalog.pin(&list.chunk))
-        {
-            return Ok(false);
+        if let Content::Listed(lists) = &stored.content {
+            for list in lists {
+                if !self.catalog.pin(&list.chunk)? {
+                    return Ok(false);
+                }
+            }
         }
         let mut extents = Extents::new(self.catalog.clone(), &stored.content);
         while let Some(extent) = extents.next().await? {
-            if !self.catalog.pin(&extent.chunk) {
+            if !self.catalog.pin(&extent.chunk)? {
                 return Ok(false);
             }
         }

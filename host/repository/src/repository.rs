@@ -1,6 +1,7 @@
 //! A repository: one prefix of one store, one circle of trust. Making one, opening one, and what can be done with it.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,7 @@ struct Inner {
     store: Store,
     key: HostKey,
     keyring: Arc<Keyring>,
+    index_cache: OnceLock<PathBuf>,
 }
 
 impl Repository {
@@ -59,6 +61,7 @@ impl Repository {
         if owners.is_empty() {
             return Err(Error::invalid("a repository without an owner could never be read"));
         }
+        store.reach().await?;
         if store.length(SIGN).await?.is_some() {
             return Err(Error::invalid(format!("there is a repository in {store} already"))
                 .hinted("point `url` elsewhere, or use the key file that was made with it"));
@@ -82,6 +85,7 @@ impl Repository {
 
     /// Opens the repository that the key pins, and no other.
     pub async fn open(store: Store, key: HostKey) -> Result<Self> {
+        store.reach().await?;
         let there = store.length(SIGN).await?.is_some();
         if !there {
             return Err(Error::invalid(format!("there is no repository in {store}"))
@@ -98,8 +102,32 @@ impl Repository {
             return Err(Error::invalid(format!("{store} is another repository than the one that the key file pins"))
                 .hinted(format!("it is {}, the key is for {}", sign.repository.short(), key.repository.short())));
         }
+        Ok(Repository::over(store, key))
+    }
+
+    fn over(store: Store, key: HostKey) -> Self {
         let keyring = Arc::new(key.secret.keyring());
-        Ok(Repository(Arc::new(Inner { store, key, keyring })))
+        Repository(Arc::new(Inner { store, key, keyring, index_cache: OnceLock::new() }))
+    }
+
+    /// The same repository in another store, where its sign is; none if there is no sign at all.
+    pub(crate) async fn elsewhere(&self, store: &Store) -> Result<Option<Self>> {
+        match store.length(SIGN).await? {
+            Some(_) => Repository::open(store.clone(), self.key().clone()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The same repository in a store, whether or not its sign is there. Nothing is remembered of its indexes: for those who
+    /// must know what the store itself holds.
+    pub(crate) fn afresh(&self, store: &Store) -> Self {
+        Repository::over(store.clone(), self.key().clone())
+    }
+
+    /// Puts the sign that this repository's store has into another.
+    pub(crate) async fn copy_sign(&self, to: &Store) -> Result<()> {
+        let text = self.store().get(SIGN, SIGN_BYTES_MAX).await?;
+        to.put(SIGN, &Sealed::sign(text.to_vec())).await
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -112,6 +140,18 @@ impl Repository {
 
     pub(crate) fn keyring(&self) -> &Arc<Keyring> {
         &self.0.keyring
+    }
+
+    /// Names a directory of this machine, for this repository alone, where what was read of its indexes is remembered. It
+    /// may be deleted at any time. Without one, each view reads every index. The first that is named counts.
+    #[must_use]
+    pub fn remembering_in(self, directory: &Path) -> Self {
+        self.0.index_cache.get_or_init(|| directory.to_path_buf());
+        self
+    }
+
+    pub(crate) fn index_cache(&self) -> Option<&Path> {
+        self.0.index_cache.get().map(PathBuf::as_path)
     }
 
     /// Which repository.
@@ -179,7 +219,9 @@ impl Repository {
         if id != ObjectId::of(&sealed) {
             return Err(Error::corrupt("its bytes do not have the digest that it is named by"));
         }
-        document::open(&place, &sealed, self.keyring(), &[&self.key().catalog], max).map(Some)
+        let opened = document::open(&place, &sealed, self.keyring(), &[&self.key().catalog], max);
+        // Somebody else put it there: it is no document of this repository, and keeps the others from nobody.
+        opened.map(Some).map_err(|e| if e.kind() == Kind::Denied { e.with_kind(Kind::Corrupt) } else { e })
     }
 
     pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<(String, ObjectId)> {

@@ -1,20 +1,20 @@
 //! A view: what a repository held at one moment, read in the order in which nothing that a snapshot needs can be missed.
 //! FORMAT.md section 13. Knows nothing of what the view is taken for, but which packs count.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use crate::chunks::ChunkReader;
 use crate::error::{Error, Kind, Result};
-use crate::format::index::PackEntry;
 use crate::format::name::{PackKind, Place};
 use crate::format::snapshot::Snapshot;
-use crate::format::{self};
 use crate::id::{JobUid, ObjectId};
-use crate::index::{Counts, Index, PackState};
+use crate::index::{Counts, Index, Opened};
 use crate::keys::ReadKeys;
 use crate::lease::{Lease, LeaseHandle};
-use crate::limits::{INDEX_BODY_MAX, LISTING_TRIES, SNAPSHOT_BODY_MAX};
+use crate::limits::SNAPSHOT_BODY_MAX;
 use crate::marks::Marks;
 use crate::reader::SnapshotReader;
 use crate::repository::Repository;
@@ -34,6 +34,7 @@ pub struct Problem {
 pub struct View {
     repository: Repository,
     snapshots: Vec<(ObjectId, Arc<Snapshot>)>,
+    arrivals: HashMap<ObjectId, Timestamp>,
     index: Arc<Index>,
     problems: Vec<Problem>,
     pub(crate) marks: Marks,
@@ -41,15 +42,16 @@ pub struct View {
     lease: Option<LeaseHandle>,
 }
 
+type Arrivals = HashMap<ObjectId, Timestamp>;
+
 /// What the listing of packs shows beside the index.
 #[derive(Default)]
 pub(crate) struct Packs {
-    /// Packs that an index names, and that are missing or of another length.
-    pub(crate) absent: Vec<PackEntry>,
-    /// Packs that no index names.
+    /// Packs that no index names, in order of name.
     pub(crate) unindexed: Vec<Object>,
-    /// Each index, and the packs that it names.
-    pub(crate) indexes: Vec<(ObjectId, Vec<ObjectId>)>,
+    /// Indexes that this machine remembered, so that they were not read. What became of them in the store,
+    /// [`Repository::check_indexes`] tells.
+    pub(crate) unread: Vec<String>,
 }
 
 impl Repository {
@@ -78,15 +80,14 @@ impl Repository {
     /// has been written before it is looked for.
     async fn look(&self, counts: Counts, marks: Marks, lease: Option<LeaseHandle>) -> Result<View> {
         let mut problems = marks.problems.clone();
-        let snapshots = self.read_snapshots(&mut problems).await?;
-        let lists = self.read_indexes(&mut problems).await?;
-        let listed = self.list_packs().await?;
-        let (index, packs) = self.compare(counts, &marks, lists, listed, &mut problems);
-        let index = Arc::new(index);
-        Ok(View { repository: self.clone(), snapshots, index, problems, marks, packs, lease })
+        let (snapshots, arrivals) = self.read_snapshots(&mut problems).await?;
+        let Opened { index, unindexed, unread } = self.open_index(counts, &marks, &mut problems).await?;
+        problems.extend(wanting(&index, &marks, &unindexed));
+        let packs = Packs { unindexed, unread };
+        Ok(View { repository: self.clone(), snapshots, arrivals, index, problems, marks, packs, lease })
     }
 
-    pub(crate) async fn read_snapshots(&self, problems: &mut Vec<Problem>) -> Result<Vec<(ObjectId, Arc<Snapshot>)>> {
+    async fn read_snapshots(&self, problems: &mut Vec<Problem>) -> Result<(Vec<(ObjectId, Arc<Snapshot>)>, Arrivals)> {
         let objects = self.store().list("snapshots").await?;
         let read = self.read_documents(objects, SNAPSHOT_BODY_MAX, |place, body| {
             let snapshot = Snapshot::parse(body)?;
@@ -99,81 +100,39 @@ impl Repository {
         // One that is gone was deleted by a prune since it was listed.
         let read = read.await?;
         problems.extend(read.problems);
+        let arrivals = read.parsed.iter().map(|document| (document.id, document.modified)).collect();
         let mut snapshots: Vec<_> = read.parsed.into_iter().map(|document| (document.id, document.value)).collect();
         snapshots.sort_by_key(|(id, snapshot)| (snapshot.started, snapshot.sequence, *id));
-        Ok(snapshots)
+        Ok((snapshots, arrivals))
     }
+}
 
-    async fn read_indexes(&self, problems: &mut Vec<Problem>) -> Result<Vec<(ObjectId, Vec<PackEntry>)>> {
-        for _ in 0..LISTING_TRIES {
-            let objects = self.store().list("index").await?;
-            let read = self.read_documents(objects, INDEX_BODY_MAX, |_, body| format::index::parse(body)).await?;
-            // One that is gone was replaced by another that this listing may lack.
-            if read.gone == 0 {
-                problems.extend(read.problems);
-                return Ok(read.parsed.into_iter().map(|document| (document.id, document.value)).collect());
-            }
-        }
-        Err(Error::unavailable(format!("indexes in {} are replaced faster than they can be read", self.url()))
-            .hinted("is a prune at work? try again"))
-    }
-
-    pub(crate) async fn list_packs(&self) -> Result<HashMap<String, Object>> {
-        let mut there = HashMap::new();
-        for kind in [PackKind::Catalog, PackKind::Data] {
-            let listed = self.store().list(kind.directory()).await?;
-            there.extend(listed.into_iter().map(|object| (object.name.clone(), object)));
-        }
-        Ok(there)
-    }
-
-    /// The index of all packs that are there with their length. What is not there does not count: its chunks are stored
-    /// again by the next run that sees them.
-    fn compare(
-        &self,
-        counts: Counts,
-        marks: &Marks,
-        lists: Vec<(ObjectId, Vec<PackEntry>)>,
-        mut there: HashMap<String, Object>,
-        problems: &mut Vec<Problem>,
-    ) -> (Index, Packs) {
-        let indexes = lists.iter().map(|(id, entries)| (*id, entries.iter().map(|entry| entry.pack).collect()));
-        let mut packs = Packs { indexes: indexes.collect(), ..Packs::default() };
-        let (mut found, mut added, mut wanting) = (Vec::new(), HashSet::new(), Vec::new());
-        for entry in lists.into_iter().flat_map(|(_, entries)| entries) {
-            match there.get(&entry.kind.object(&entry.pack)) {
-                // A pack that two indexes name counts once.
-                Some(object) if object.bytes == entry.bytes => {
-                    if added.insert(entry.pack) {
-                        let state = marks.state(&entry.pack).unwrap_or(PackState::Sound);
-                        found.push((state, object.modified, entry));
-                    }
-                }
-                _ => wanting.push(entry),
-            }
-        }
-        for entry in wanting.into_iter().filter(|entry| !added.contains(&entry.pack)) {
-            let object = entry.kind.object(&entry.pack);
-            let why = match there.get(&object) {
-                Some(other) => Error::corrupt(format!("it has {} bytes, its index says {}", other.bytes, entry.bytes)),
-                // It was condemned, and a prune has deleted it.
-                None if marks.is_condemned(&entry.pack) => continue,
-                None => Error::corrupt("it is missing from the store"),
-            };
-            problems.push(Problem { object, why });
-            packs.absent.push(entry);
-        }
-        found.iter().for_each(|(_, _, entry)| drop(there.remove(&entry.kind.object(&entry.pack))));
-        packs.unindexed = there.into_values().collect();
-        packs.unindexed.sort();
-        (Index::build(counts, found), packs)
-    }
+/// What is wrong with the packs that an index names and that do not count as there. Their chunks are stored again by the
+/// next run that sees them.
+fn wanting(index: &Index, marks: &Marks, unindexed: &[Object]) -> Vec<Problem> {
+    let wanting = index.absent().iter().filter_map(|pack| {
+        let object = pack.kind.object(&pack.id);
+        let other = unindexed.binary_search_by(|other| other.name.cmp(&object)).ok();
+        let why = match other.map(|at| unindexed[at].bytes) {
+            Some(bytes) => Error::corrupt(format!("it has {bytes} bytes, its index says {}", pack.bytes)),
+            // It was condemned, and a prune has deleted it.
+            None if marks.is_condemned(&pack.id) => return None,
+            None => Error::corrupt("it is missing from the store"),
+        };
+        Some(Problem { object, why })
+    });
+    wanting.collect()
 }
 
 impl View {
     /// All readable snapshots, oldest first.
     pub fn snapshots(&self) -> &[(ObjectId, Arc<Snapshot>)] {
         &self.snapshots
+    }
+
+    /// When a snapshot came to the store, by the store's clock.
+    pub fn arrived(&self, snapshot: &ObjectId) -> Option<Timestamp> {
+        self.arrivals.get(snapshot).copied()
     }
 
     /// What could not be read.
@@ -190,7 +149,7 @@ impl View {
         &self.index
     }
 
-    /// Chunks that are in the store.
+    /// About how many chunks are in the store: one that lies in several packs may count several times.
     pub fn chunks(&self) -> usize {
         self.index.chunks()
     }
@@ -208,7 +167,8 @@ impl View {
 
     /// Whether a new snapshot may be made against this one: all of its manifest lies in packs that count.
     pub fn can_build_on(&self, snapshot: &Snapshot) -> bool {
-        snapshot.manifest.segments.iter().all(|segment| self.index.get(&segment.chunk).is_some())
+        // A cache that cannot be read is told of by the run that follows.
+        snapshot.manifest.segments.iter().all(|segment| matches!(self.index.get(&segment.chunk), Ok(Some(_))))
     }
 
     /// Starts a snapshot; needs a tokio runtime around it.

@@ -1,20 +1,27 @@
 //! Writing a snapshot: entries in, chunks out, and one commit at the end.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures::stream::{self, StreamExt};
+
 use crate::cut::{Cutter, Cutting};
 use crate::entry::{Entry, Extent, StoredEntry};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::format::damage::DamageDocument;
+use crate::format::name::{PackKind, parse_pack};
 use crate::format::snapshot::{Manifest, Snapshot, Stored};
 use crate::id::ObjectId;
 use crate::index::Index;
 use crate::lease::LeaseHandle;
+use crate::limits::CATALOG_READS_IN_FLIGHT;
 use crate::manifest;
 use crate::pending::{Finished, Pending};
 use crate::pipeline::{Counters, Ends, Job, Pipeline, Shared};
 use crate::repository::Repository;
+use crate::store::Object;
 
 /// What a writer may use of the machine.
 #[derive(Clone, Debug)]
@@ -98,6 +105,7 @@ impl Writer {
             entries_kept: counters.entries_kept.load(Ordering::Relaxed),
         };
         let snapshot = describe(manifest, stored);
+        self.confirm_catalog(&snapshot).await?;
         self.lease.assure().await?;
         let (name, id) = self.repository.put_snapshot(&snapshot).await?;
         self.confirm_packs().await.map_err(|e| e.context("confirm what the snapshot needs"))?;
@@ -108,15 +116,54 @@ impl Writer {
         Ok((id, snapshot))
     }
 
+    /// What the snapshot says of its entries is whole also where it lay in the store already: rot in it would make this
+    /// snapshot, too, one that nobody can list. (Content that lay there already takes an owner's key or a scrub to check.)
+    async fn confirm_catalog(&self, snapshot: &Snapshot) -> Result<()> {
+        let used =
+            self.index.used_packs().filter(|pack| pack.kind == PackKind::Catalog).map(|pack| (pack.id, pack.bytes));
+        let reads = stream::iter(used).map(|(id, bytes)| async move {
+            let name = PackKind::Catalog.object(&id);
+            match self.repository.store().get(&name, bytes).await {
+                Ok(sealed) if ObjectId::of(&sealed) == id => Ok(()),
+                Ok(_) => {
+                    Err((id, Error::corrupt(format!("{name}: its bytes do not have the digest that it is named by"))))
+                }
+                Err(why) => Err((id, why)),
+            }
+        });
+        let mut reads = reads.buffer_unordered(CATALOG_READS_IN_FLIGHT);
+        while let Some(read) = reads.next().await {
+            let Err((pack, why)) = read else { continue };
+            if why.kind() == Kind::Corrupt {
+                let damage = DamageDocument {
+                    schema: DamageDocument::SCHEMA.into(),
+                    host: snapshot.host.clone(),
+                    found: snapshot.ended,
+                    packs: vec![(PackKind::Catalog, pack, why.chain())],
+                };
+                self.repository.put_damage(&damage).await?;
+                return Err(why.context("a part of the manifest that is in the repository already is damaged").hinted(
+                    "it is noted: run again, and it is stored anew; `dozo verify --scrub` tells what else is damaged",
+                ));
+            }
+            return Err(why);
+        }
+        Ok(())
+    }
+
     /// Every pack that the snapshot refers to is in the store, with its length.
     async fn confirm_packs(&self) -> Result<()> {
-        let there = self.repository.list_packs().await?;
-        let used = self.index.used_packs().map(|pack| (pack.kind.object(&pack.id), pack.bytes));
-        let new = self.pipeline.packs.iter().map(|pack| (pack.kind.object(&pack.pack), pack.bytes));
-        for (name, bytes) in used.chain(new) {
-            if there.get(&name).is_some_and(|object| object.bytes == bytes) {
-                continue;
+        let used = self.index.used_packs().map(|pack| (pack.kind, pack.id, pack.bytes));
+        let new = self.pipeline.packs.iter().map(|pack| (pack.kind, pack.pack, pack.bytes));
+        let mut wanted: HashSet<_> = used.chain(new).collect();
+        let found = |object: Object| {
+            if let Ok((kind, id)) = parse_pack(&object.name) {
+                wanted.remove(&(kind, id, object.bytes));
             }
+        };
+        self.repository.each_pack(found).await?;
+        for (kind, id, bytes) in wanted {
+            let name = kind.object(&id);
             // A listing may come late; a look at the object itself does not.
             if self.repository.store().length(&name).await? != Some(bytes) {
                 return Err(Error::corrupt(format!(
@@ -170,7 +217,7 @@ impl EntryWriter {
             self.shared.send(job).await?;
         }
         for extent in extents {
-            let location = self.index.get(&extent.chunk);
+            let location = self.index.get(&extent.chunk)?;
             let location = location.ok_or_else(|| Error::corrupt("a chunk of the previous snapshot is missing"))?;
             self.index.mark_used(location.pack);
             self.pending.append(*extent);

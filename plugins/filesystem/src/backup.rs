@@ -1,7 +1,7 @@
 //! A walk through the configured paths: depth first, each directory in order of its names, so that entries come in the
 //! order in which a manifest has them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dozo_sdk::prelude::*;
 use dozo_sdk::tree::{self, Directory, Place};
@@ -16,15 +16,12 @@ const BATCH_ENTRIES: usize = 256;
 const BATCH_BYTES: u64 = 32 << 20;
 /// The attribute that tells the next run when this one began to look at files.
 const BEGAN: &str = "filesystem.began";
-/// A file that changed this shortly before the previous run looked at it may have changed again within the same tick of
-/// the file system's clock: it is read once more.
-const TICK: Duration = Duration::from_secs(2);
 
 pub(crate) fn backup(config: &Config, backup: &Backup) -> Result<()> {
     let selection = config.selection()?;
     let places = config.paths.iter().map(|path| tree::locate(path)).collect::<Result<Vec<_>>>()?;
     backup.identify(&identity(&places)?)?;
-    let settled = settled(backup);
+    let settled = settled(backup, config.settle_seconds);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     backup.set_attribute(BEGAN, &now.as_secs().to_string());
     let mut walk = Walk {
@@ -38,7 +35,7 @@ pub(crate) fn backup(config: &Config, backup: &Backup) -> Result<()> {
         seen: 0,
     };
     for place in places {
-        walk.place(place)?;
+        walk.place(place, config)?;
     }
     Ok(())
 }
@@ -51,9 +48,9 @@ fn identity(places: &[Place]) -> Result<String> {
 
 /// Files that changed before this many seconds since 1970 are as the previous run saw them, if they look the same. None
 /// where everything is to be read.
-fn settled(backup: &Backup) -> Option<i64> {
+fn settled(backup: &Backup, settle_seconds: u32) -> Option<i64> {
     let began = backup.previous_attribute(BEGAN)?.parse::<i64>().ok()?;
-    (backup.scope == Scope::Incremental).then_some(began - TICK.as_secs() as i64)
+    (backup.scope == Scope::Incremental).then_some(began - i64::from(settle_seconds))
 }
 
 struct Walk<'a> {
@@ -80,16 +77,26 @@ struct Open {
 
 impl Walk<'_> {
     /// Backs up one configured path. That it is not there is an error: a source that is not mounted must not look empty.
-    fn place(&mut self, place: Place) -> Result<()> {
+    fn place(&mut self, place: Place, config: &Config) -> Result<()> {
         let Place { directory, path, entry_path } = place;
         let Some(mut root) = directory.get(&path)? else {
-            return Err(Error::Invalid(format!("/{entry_path} does not exist")));
+            return Err(Error::Invalid(format!("/{entry_path} does not exist: is its file system mounted?")));
         };
+        if let Kind::Symlink(target) = &root.kind {
+            return Err(Error::Invalid(format!(
+                "/{entry_path} is a symlink to {target}: write the path that it points to, or the link alone would be kept"
+            )));
+        }
         // What lies below `path` in the directory lies below `entry_path` in the snapshot.
         let prefix = entry_path.strip_suffix(&path).unwrap_or(&entry_path).trim_end_matches('/').to_string();
         if root.kind != Kind::Directory {
             self.entry(&directory, path, root, &prefix)?;
             return self.flush(&directory);
+        }
+        if !config.allow_empty && directory.children(&path, None, 1)?.is_empty() {
+            return Err(Error::Unavailable(format!(
+                "/{entry_path} is empty: is its file system mounted? (`allow_empty = true` takes it as it is)"
+            )));
         }
         // The root of a file system has no name and no entry of its own.
         if !entry_path.is_empty() {
@@ -193,10 +200,27 @@ impl Walk<'_> {
         let results = self.backup.put_contents(contents);
         for ((path, entry_path), result) in paths.iter().zip(&entry_paths).zip(results) {
             if let Err(error) = result {
-                self.unreadable(directory, path, entry_path, &error)?;
+                self.once_more(directory, path, entry_path, &error)?;
             }
         }
         Ok(())
+    }
+
+    /// A file that could not be read is looked at again: another may have taken its place, with metadata of its own.
+    fn once_more(&self, directory: &Directory, path: &str, entry_path: &str, error: &Error) -> Result<()> {
+        let Ok(Some(mut entry)) = directory.get(path) else {
+            return self.unreadable(directory, path, entry_path, error);
+        };
+        if entry.kind != Kind::File {
+            return self.backup.omit(entry_path, error);
+        }
+        entry.path = entry_path.to_string();
+        let content = directory.open(path)?;
+        match self.backup.put_contents(vec![ContentEntry { entry, content }]).pop() {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => self.unreadable(directory, path, entry_path, &error),
+            None => self.unreadable(directory, path, entry_path, error),
+        }
     }
 
     /// What could not be read is omitted by name, unless it is not there any more.

@@ -59,7 +59,7 @@ impl House {
         };
         let job = Job {
             name: name.into(),
-            config: serde_json::json!({ "paths": [tree] }).to_string(),
+            config: serde_json::json!({ "paths": [tree], "settle_seconds": 2 }).to_string(),
             scope: Scope::Incremental,
             probes: Vec::new(),
             tags: Vec::new(),

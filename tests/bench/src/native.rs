@@ -20,7 +20,6 @@ use crate::walk::{self, Found};
 const BATCH_ENTRIES: usize = 256;
 const BATCH_BYTES: u64 = 32 << 20;
 const BEGAN: &str = "filesystem.began";
-const TICK_SECONDS: i64 = 2;
 
 /// Directories, read by the host itself.
 pub(crate) struct NativeSource {
@@ -45,7 +44,7 @@ impl Source for NativeSource {
             let entry_path = walk::entry_path(&path);
             let stat = rustix::fs::statvfs(&path).map_err(|e| Error::io("look at the file system", e.into()))?;
             intake.identify(format!("{:016x}:{entry_path}", stat.f_fsid)).await?;
-            let settled = settled(&*intake, request.scope);
+            let settled = settled(&*intake, &request);
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             intake.set_attribute(BEGAN.into(), now.as_secs().to_string())?;
             let (small, contents) = (Vec::new(), Vec::new());
@@ -84,9 +83,11 @@ fn paths(config: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Files that changed before this are as the previous run saw them, if they look the same.
-fn settled(intake: &dyn Intake, scope: Scope) -> Option<i64> {
+fn settled(intake: &dyn Intake, request: &BackupRequest) -> Option<i64> {
+    let config: serde_json::Value = serde_json::from_str(&request.config).ok()?;
+    let seconds = config["settle_seconds"].as_i64()?;
     let began = intake.previous_attributes().into_iter().find(|(name, _)| name == BEGAN)?.1.parse::<i64>().ok()?;
-    (scope == Scope::Incremental).then_some(began - TICK_SECONDS)
+    (request.scope == Scope::Incremental).then_some(began - seconds)
 }
 
 struct Walk<'a> {

@@ -1,8 +1,10 @@
 //! `dozo config`: the file alone.
 
+use std::collections::BTreeMap;
+
 use crate::args::{ConfigCommand, Global};
-use crate::config::{Config, Secrecy};
-use crate::context::{Context, store_directory};
+use crate::config::{Config, Secrecy, mirror_store};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui;
 
@@ -18,18 +20,35 @@ pub(crate) async fn config(global: &Global, command: &ConfigCommand) -> anyhow::
 
 async fn check(global: &Global) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
-    store_directory(&context.loaded)?;
+    context.loaded.store_config(&context.loaded.repository_store(), Secrecy::Pretend)?;
+    for mirror in &context.loaded.config.repository.mirrors {
+        context.loaded.store_config(&mirror_store(mirror), Secrecy::Pretend)?;
+    }
     let mut plugins = context.plugins()?;
     for (name, job) in &context.loaded.config.job {
         let plugin = plugins.get(&job.plugin).await?;
         let resolved = context.loaded.resolve(name, job, &plugin.description().config_schema, Secrecy::Pretend)?;
         context.check_grants(name, job, &plugin, &resolved).await?;
     }
+    let kept = kept(&context)?;
     let (file, jobs) = (context.loaded.file.display(), context.loaded.config.job.len());
     if global.json {
-        ui::json(&serde_json::json!({ "schema": "dozo/config-check/1", "file": file.to_string(), "jobs": jobs }))?;
+        let file = file.to_string();
+        let line =
+            serde_json::json!({ "schema": "dozo/config-check/1", "file": file, "jobs": jobs, "retention": kept });
+        ui::json(&line)?;
     } else {
         ui::line(format!("{file}: no mistakes, {}", ui::words::counted(jobs as u64, "job", "jobs")));
+        kept.iter().for_each(|(name, kept)| ui::line(format!("  {name} keeps {kept}")));
     }
     Ok(Exit::Done)
+}
+
+/// What each job's retention keeps, in words: an operator who wrote none is told that everything stays.
+fn kept(context: &Context) -> anyhow::Result<BTreeMap<&str, String>> {
+    let mut kept = BTreeMap::new();
+    for (name, job) in &context.loaded.config.job {
+        kept.insert(name.as_str(), context.loaded.retention(name, job)?.to_string());
+    }
+    Ok(kept)
 }

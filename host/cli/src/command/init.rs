@@ -4,11 +4,11 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use dozo_repository::{Error, HostUid, OwnerKey, Recipient, Repository, Secret};
+use dozo_repository::{Error, HostUid, OwnerKey, Recipient, Repository, Secret, StorePlace};
 
 use crate::args::{Global, InitArgs};
-use crate::config::{self, Loaded};
-use crate::context::{random, store, store_directory};
+use crate::config::{self, Loaded, Secrecy};
+use crate::context::random;
 use crate::exit::Exit;
 use crate::ui;
 
@@ -48,7 +48,8 @@ struct Made {
 
 async fn make(file: &Path, mut recipients: Vec<Recipient>) -> anyhow::Result<Made> {
     let loaded = Loaded::read(Some(file))?;
-    let directory = store_directory(&loaded)?;
+    let tables = loaded.repository_store();
+    let place = loaded.store_config(&tables, Secrecy::Pretend)?.place;
     let host_key = loaded.path(&loaded.config.repository.key);
     let owner_key = host_key.with_file_name(OWNER_KEY);
     for key in [&host_key, &owner_key] {
@@ -59,9 +60,11 @@ async fn make(file: &Path, mut recipients: Vec<Recipient>) -> anyhow::Result<Mad
                 .into());
         }
     }
-    std::fs::create_dir_all(&directory)
-        .map_err(|e| Error::io(format!("make the directory {}", directory.display()), e))?;
-    let store = store(&loaded)?;
+    if let StorePlace::Directory(directory) = &place {
+        std::fs::create_dir_all(directory)
+            .map_err(|e| Error::io(format!("make the directory {}", directory.display()), e))?;
+    }
+    let store = loaded.open_store(&tables)?;
     let secret = Secret::new(random()?);
     let repository = secret.repository();
     let (recipient, owner_text) = OwnerKey::generate(repository);
@@ -104,10 +107,11 @@ fn new_config(file: &Path, args: &InitArgs) -> anyhow::Result<Option<String>> {
     }
     let Some(url) = &args.url else {
         return Err(Error::invalid("where shall the repository be?")
-            .hinted("dozo init file:///absolute/directory")
+            .hinted("`dozo init file:///absolute/directory`, or `s3://BUCKET/PREFIX`")
             .into());
     };
-    Ok(Some(TEMPLATE.replace("{url}", &toml::Value::from(url.as_str()).to_string())))
+    let s3 = if url.starts_with("s3://") { TEMPLATE_S3 } else { "" };
+    Ok(Some(TEMPLATE.replace("{url}", &toml::Value::from(url.as_str()).to_string()).replace("{s3}", s3)))
 }
 
 fn write_config(file: &Path, text: &str) -> anyhow::Result<()> {
@@ -156,10 +160,18 @@ url = {url}
 key = "host.key"            # this host's key: writes and lists, reads no content
 # identity = "owner.key"    # only where this host may read backups; else `--identity FILE` when restoring
 # host = "web-1"            # default: the machine's name
-
+{s3}
 # A job: what is backed up, and what its plugin may reach. Nothing else is open to it.
 # [job.attachments]
 # plugin = "filesystem"
 # config = { paths = ["/srv/app/attachments"], exclude = ["*.tmp", "cache/"] }
 # grant = { read = ["/srv/app/attachments"] }
+"#;
+
+const TEMPLATE_S3: &str = r#"
+# [repository.s3]           # credentials: here, the environment (AWS_ACCESS_KEY_ID …), ~/.aws/credentials, a role
+# endpoint = "https://s3.example.net"
+# region = "eu-central-1"
+# access_key = { env = "BACKUP_ACCESS_KEY" }
+# secret_key = { file = "/etc/dozo/s3.secret" }
 "#;

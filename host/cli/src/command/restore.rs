@@ -16,7 +16,7 @@ use crate::ui::{self, progress, words};
 pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let selection = Selection::new(&args.paths)?;
-    let repository = context.repository().await?;
+    let repository = context.repository_at(&args.from).await?;
     let keys = context.read_keys(&repository, &args.identity).await?;
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;
@@ -47,7 +47,7 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     } else {
         print(&report, &args.to)
     }
-    Ok(Exit::Done)
+    Ok(if report.entries_differing > 0 { Exit::Partial } else { Exit::Done })
 }
 
 /// The plugin that made the snapshot, and the job's configuration if this host has it: a restore on another machine
@@ -101,7 +101,14 @@ fn print(report: &RestoreReport, to: &Path) {
     let (job, id) = (&report.job, report.snapshot.short());
     ui::line(format!("{job}: snapshot {id} of {} restored into {} in {took}", words::time(report.taken), to.display()));
     ui::line(format!("  {entries}, {bytes}; every chunk was checked"));
+    if report.entries_left > 0 {
+        let left = words::counted(report.entries_left, "entry", "entries");
+        ui::line(format!("  {left} left as found, because something was there already; content was not compared"));
+    }
     for note in &report.notes {
         ui::note(format!("  note: {note}"));
+    }
+    if report.entries_differing > 0 {
+        ui::note("hint: `--conflict replace` puts what the snapshot has in their place");
     }
 }

@@ -1,16 +1,22 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
+mod aws;
+mod mirrors;
 mod place;
 mod raw;
+mod raw_store;
+mod retention;
 mod secrets;
+mod store;
 mod validate;
 
 use std::path::{Path, PathBuf};
 
 use dozo_job::Kind;
 
+pub(crate) use mirrors::mirror_store;
 pub(crate) use place::ConfigError;
-pub(crate) use raw::{Config, JobTable};
+pub(crate) use raw::{Config, JobTable, Role};
 pub(crate) use secrets::Secrecy;
 pub(crate) use validate::ResolvedConfig;
 
@@ -41,6 +47,8 @@ impl Loaded {
         let config = raw::parse(&file, &text)?;
         let loaded = Loaded { file, text, config };
         loaded.check_names()?;
+        loaded.check_retention()?;
+        loaded.check_mirrors()?;
         Ok(loaded)
     }
 

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::place::{self, ConfigError};
+use super::raw_store::{AzureTable, GcsTable, S3Table};
+use super::retention::RetentionTable;
 
 /// The configuration of one dozo host.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -20,6 +22,12 @@ pub(crate) struct Config {
     /// Private directory for compiled plugins and temporary files. Default: `dozo` in the user's cache directory,
     /// `/var/cache/dozo` for root.
     pub(crate) cache_dir: Option<PathBuf>,
+    /// What counts for every job that does not say otherwise.
+    #[serde(default)]
+    pub(crate) defaults: DefaultsTable,
+    /// How the repository is tidied.
+    #[serde(default)]
+    pub(crate) prune: PruneTable,
     /// What is backed up, by name.
     #[serde(default)]
     pub(crate) job: BTreeMap<String, JobTable>,
@@ -29,7 +37,7 @@ pub(crate) struct Config {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RepositoryTable {
-    /// `file:///absolute/directory`.
+    /// `file:///absolute/directory`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.
     pub(crate) url: String,
     /// This host's key file, made by `dozo init`: it writes and lists, it does not read content.
     pub(crate) key: PathBuf,
@@ -37,6 +45,86 @@ pub(crate) struct RepositoryTable {
     pub(crate) identity: Option<PathBuf>,
     /// This host's name, for people. Default: the machine's.
     pub(crate) host: Option<String>,
+    /// What this host may do in the store. Default: `"backup"`.
+    #[serde(default)]
+    pub(crate) role: Role,
+    /// More stores of the same repository, which `dozo mirror` fills.
+    #[serde(default)]
+    pub(crate) mirrors: Vec<MirrorTable>,
+    /// Bytes in a second towards a networked store, such as `"10MiB"`. Default: as many as the line takes.
+    #[schemars(with = "Option<String>")]
+    pub(crate) limit_upload: Option<bytesize::ByteSize>,
+    /// Bytes in a second from a networked store. Default: as many as the line takes.
+    #[schemars(with = "Option<String>")]
+    pub(crate) limit_download: Option<bytesize::ByteSize>,
+    /// Requests to the store at the same time. Default: 16.
+    pub(crate) requests: Option<u16>,
+    /// How an `s3://` store is reached.
+    pub(crate) s3: Option<S3Table>,
+    /// How a `gs://` store is reached.
+    pub(crate) gcs: Option<GcsTable>,
+    /// How an `az://` store is reached.
+    pub(crate) azure: Option<AzureTable>,
+}
+
+/// Another store of the repository.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MirrorTable {
+    /// What commands call it.
+    pub(crate) name: String,
+    /// Where it lies, as `url` of the repository.
+    pub(crate) url: String,
+    /// Bytes in a second towards it. Default: as many as the line takes.
+    #[schemars(with = "Option<String>")]
+    pub(crate) limit_upload: Option<bytesize::ByteSize>,
+    /// Bytes in a second from it. Default: as many as the line takes.
+    #[schemars(with = "Option<String>")]
+    pub(crate) limit_download: Option<bytesize::ByteSize>,
+    /// Requests to it at the same time. Default: 16.
+    pub(crate) requests: Option<u16>,
+    /// How an `s3://` store is reached.
+    pub(crate) s3: Option<S3Table>,
+    /// How a `gs://` store is reached.
+    pub(crate) gcs: Option<GcsTable>,
+    /// How an `az://` store is reached.
+    pub(crate) azure: Option<AzureTable>,
+}
+
+/// What counts for every job that does not say otherwise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DefaultsTable {
+    /// Where days begin, such as `"Asia/Tokyo"`. Default: UTC, never the machine's zone.
+    pub(crate) timezone: Option<String>,
+    /// Which snapshots are kept. Default: all.
+    pub(crate) retention: Option<RetentionTable>,
+}
+
+/// How the repository is tidied, on the host whose `role` is `"maintain"`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PruneTable {
+    /// Which snapshots are kept of jobs that this configuration does not have: those of other hosts. Default: all.
+    pub(crate) others: Option<RetentionTable>,
+    /// How long packs are condemned before they are deleted, such as `"24h"` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) grace: Option<jiff::SignedDuration>,
+    /// Packs that came to the store more recently are left alone, such as `"168h"` (the default): as long as the longest
+    /// run, or what an interrupted run stored is lost to the next.
+    #[schemars(with = "Option<String>")]
+    pub(crate) pack_age_min: Option<jiff::SignedDuration>,
+}
+
+/// What a host may do in the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Write and list. Its credentials need no right to delete.
+    #[default]
+    Backup,
+    /// Also delete: prune, compact, repair.
+    Maintain,
 }
 
 /// One source, what it may do, and what is asked of it.
@@ -48,6 +136,10 @@ pub(crate) struct JobTable {
     /// Words that every snapshot of this job carries.
     #[serde(default)]
     pub(crate) tags: Vec<String>,
+    /// Which snapshots of this job are kept. It takes the place of the one in `[defaults]` as a whole.
+    pub(crate) retention: Option<RetentionTable>,
+    /// Where this job's days begin. Default: what `[defaults]` says.
+    pub(crate) timezone: Option<String>,
     /// The plugin's own table: `dozo plugin info NAME` prints its schema.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]

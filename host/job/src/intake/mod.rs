@@ -39,7 +39,9 @@ impl History {
         let mine = |s: &dozo_repository::format::snapshot::Snapshot| {
             s.host.uid == self.host && s.job.uid == self.job && s.plugin.name == self.plugin
         };
-        let found = self.view.snapshots().iter().rev().find(|(_, s)| mine(s) && s.source.as_deref() == Some(source));
+        // By sequence, because a clock may have been ahead once.
+        let all = self.view.snapshots().iter().filter(|(_, s)| mine(s) && s.source.as_deref() == Some(source));
+        let found = all.max_by_key(|(_, s)| (s.sequence, s.started));
         let whole = found.filter(|(_, snapshot)| self.view.can_build_on(snapshot));
         whole.map(|(id, snapshot)| self.view.reader(*id, snapshot.clone()))
     }
@@ -47,7 +49,8 @@ impl History {
     /// The newest snapshot of this job: what the run will build on, if the source is still the same.
     pub(crate) fn newest(&self) -> Option<ObjectId> {
         let mine = |s: &dozo_repository::format::snapshot::Snapshot| s.host.uid == self.host && s.job.uid == self.job;
-        self.view.snapshots().iter().rev().find(|(_, s)| mine(s)).map(|(id, _)| *id)
+        let all = self.view.snapshots().iter().filter(|(_, s)| mine(s));
+        all.max_by_key(|(_, s)| (s.sequence, s.started)).map(|(id, _)| *id)
     }
 
     /// The highest sequence of this job, whatever its plugin and source.

@@ -1,11 +1,11 @@
 //! What the kernel says of a file, as an entry; and an entry's metadata, set on a file.
 
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use dozo_job::port::{Entry, EntryKind, Posix, Time, path};
 use dozo_job::{Error, Result};
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
 use super::{Directory, is_privilege};
@@ -88,7 +88,8 @@ impl Directory {
             let owner = (Uid::from_raw(posix.uid), Gid::from_raw(posix.gid));
             let chown = || fs::fchown(&file, Some(owner.0), Some(owner.1));
             let kept = self.chown_or_note(entry, chown)?;
-            fs::fchmod(&file, mode(posix, kept)).map_err(|e| self.failed("set the mode of", &entry.path, e))?;
+            fs::fchmod(&file, self.mode(entry, posix, kept))
+                .map_err(|e| self.failed("set the mode of", &entry.path, e))?;
         }
         if let Some(modified) = entry.modified {
             fs::futimens(&file, &timestamps(modified)).map_err(|e| self.failed("set the time of", &entry.path, e))?;
@@ -104,7 +105,7 @@ impl Directory {
             let kept = self.chown_or_note(entry, chown)?;
             // Linux has no mode for symlinks.
             if !matches!(entry.kind, EntryKind::Symlink(_)) {
-                fs::chmodat(&parent, name, mode(posix, kept), AtFlags::empty())
+                chmod_itself(&parent, name, self.mode(entry, posix, kept))
                     .map_err(|e| self.failed("set the mode of", &entry.path, e))?;
             }
         }
@@ -126,12 +127,46 @@ impl Directory {
             Err(errno) => Err(self.failed("set the owner of", &entry.path, errno)),
         }
     }
+
+    /// The permission bits; set-user-id and set-group-id only where the owner is the one they were meant for.
+    fn mode(&self, entry: &Entry, posix: &Posix, owner_set: bool) -> Mode {
+        if owner_set {
+            return Mode::from_raw_mode(posix.mode & 0o7777);
+        }
+        if posix.mode & 0o6000 != 0 {
+            self.note("set-user-id and set-group-id were left out, because the owner is another", &entry.path);
+        }
+        Mode::from_raw_mode(posix.mode & 0o1777)
+    }
 }
 
-/// The permission bits; set-user-id and set-group-id only where the owner is the one they were meant for.
-fn mode(posix: &Posix, owner_set: bool) -> Mode {
-    let bits = if owner_set { posix.mode & 0o7777 } else { posix.mode & 0o1777 };
-    Mode::from_raw_mode(bits)
+/// Sets the mode of a name's own file and no other: a symlink that somebody put in its place meanwhile is not followed,
+/// which `fchmodat` would do.
+fn chmod_itself(parent: impl AsFd, name: &OsStr, mode: Mode) -> Result<(), Errno> {
+    let itself = fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if FileType::from_raw_mode(fs::fstat(&itself)?.st_mode) == FileType::Symlink {
+        return Err(Errno::LOOP);
+    }
+    fs::chmod(format!("/proc/self/fd/{}", itself.as_raw_fd()), mode)
+}
+
+/// Whether what is there is of an entry's kind, and of its length and time if it is a file. Its content is not read.
+#[allow(clippy::unnecessary_cast, reason = "their types differ from machine to machine")]
+pub(super) fn looks_like(stat: &Stat, there: FileType, entry: &Entry) -> bool {
+    let kind = match entry.kind {
+        EntryKind::File | EntryKind::Hardlink(_) => FileType::RegularFile,
+        EntryKind::Directory => FileType::Directory,
+        EntryKind::Symlink(_) => FileType::Symlink,
+        EntryKind::Fifo => FileType::Fifo,
+        EntryKind::Socket => FileType::Socket,
+        EntryKind::CharDevice(..) => FileType::CharacterDevice,
+        EntryKind::BlockDevice(..) => FileType::BlockDevice,
+    };
+    let length = entry.size.is_none_or(|bytes| bytes == stat.st_size as u64);
+    let time = entry.modified.is_none_or(|time| {
+        (time.seconds, i64::from(time.nanoseconds)) == (stat.st_mtime as i64, stat.st_mtime_nsec as i64)
+    });
+    there == kind && (kind != FileType::RegularFile || (length && time))
 }
 
 /// Sets the modification time; the access time becomes the same, as of a file that nobody has read since.

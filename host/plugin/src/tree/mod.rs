@@ -6,11 +6,12 @@ mod metadata;
 mod read;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dozo_job::port::{Conflict, path};
@@ -42,6 +43,11 @@ struct Inner {
     /// The directory that was listed last, for its next page.
     listed: Mutex<Option<(String, Arc<read::Names>)>>,
     notes: Mutex<BTreeMap<&'static str, Note>>,
+    /// Directories that were there before, where what is there is left as it was.
+    kept: Mutex<HashSet<String>>,
+    /// Entries that were left as they were, and those of them that are not what the snapshot has.
+    left: AtomicU64,
+    differing: AtomicU64,
 }
 
 /// Something that happened to many entries, told once.
@@ -67,6 +73,9 @@ impl Directory {
             last: Mutex::default(),
             listed: Mutex::default(),
             notes: Mutex::default(),
+            kept: Mutex::default(),
+            left: AtomicU64::new(0),
+            differing: AtomicU64::new(0),
         })))
     }
 
@@ -92,6 +101,16 @@ impl Directory {
             count => format!("{what}: {count} entries, the first is `{}`", note.first),
         })
         .collect()
+    }
+
+    /// Entries that were left as they were, because something was there already.
+    pub(crate) fn entries_left(&self) -> u64 {
+        self.0.left.load(Ordering::Relaxed)
+    }
+
+    /// Of these, entries that are not what the snapshot has: of another kind, length or time.
+    pub(crate) fn entries_differing(&self) -> u64 {
+        self.0.differing.load(Ordering::Relaxed)
     }
 
     fn note(&self, what: &'static str, entry: &str) {
@@ -236,9 +255,17 @@ fn name_bytes(name: &str) -> Result<OsString> {
     Ok(OsString::from_vec(bytes))
 }
 
-/// Whether an error says that the entry is not there any more, rather than that it cannot be read.
+/// Whether the kernel says that an entry is not there any more, rather than that it cannot be read. Nothing else does: a
+/// disk that fails or a server that is gone must not look like a file that somebody deleted.
 fn is_vanished(errno: Errno) -> bool {
-    matches!(errno, Errno::NOENT | Errno::STALE)
+    errno == Errno::NOENT
+}
+
+/// Whether it was this that kept a path from being opened: it, or a directory above it, is not there.
+fn is_missing(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let code = cause.and_then(std::io::Error::raw_os_error).map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::NOENT | Errno::NOTDIR))
 }
 
 /// Whether it is the lack of privilege that forbids something.

@@ -195,6 +195,17 @@ pub fn parse_pack(object: &str) -> Result<(PackKind, ObjectId)> {
     found.ok_or_else(|| Error::corrupt(format!("`{object}` is not the name of a pack")))
 }
 
+/// The epoch and the owner's name that the name of a key document tells.
+pub fn parse_key(object: &str) -> Result<(u32, String)> {
+    let parse = || {
+        let (epoch, owner) = object.strip_prefix("keys/")?.strip_suffix(".age")?.split_once('-')?;
+        let epoch = super::decimal::parse(epoch).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)?;
+        let plain = owner.len() == 16 && owner.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        plain.then(|| (epoch, owner.to_string()))
+    };
+    parse().ok_or_else(|| Error::corrupt(format!("`{object}` is not the name of a key document")))
+}
+
 /// The id that ends the name of a pack or an index.
 pub fn parse_id(object: &str) -> Result<ObjectId> {
     let (_, id) = object.rsplit_once('/').unwrap_or(("", object));

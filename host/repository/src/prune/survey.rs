@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::plan::{
-    KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, TombstoneState, YoungPacks,
+    KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, Replaced, TombstoneState,
+    YoungPacks,
 };
 use super::{Doomed, Pruner};
 use crate::documents::Document;
@@ -17,8 +18,9 @@ use crate::format::record::PruneRecord;
 use crate::format::snapshot::Snapshot;
 use crate::format::tombstone::TombstoneDocument;
 use crate::id::ObjectId;
-use crate::index::PackState;
+use crate::index::{IndexedPack, PackState};
 use crate::leases::{Holder, Standing};
+use crate::pipeline::blocking;
 use crate::reach::Reach;
 use crate::view::View;
 
@@ -31,8 +33,8 @@ struct Survey<'a> {
     /// What stays reached once the snapshots are gone; and what is reached now, if that can be told.
     kept: &'a Reach,
     all: Option<&'a Reach>,
-    /// Every pack in the store.
-    there: HashMap<ObjectId, (PlannedPack, Timestamp)>,
+    /// Packs in the store that no index names.
+    unindexed: HashMap<ObjectId, (PlannedPack, Timestamp)>,
     /// When the record came to the store that says of a tombstone that it was executed.
     executed: HashMap<ObjectId, Timestamp>,
 }
@@ -52,7 +54,7 @@ impl Pruner {
         let leases = self.repository.leases(now).await?;
         let others: Vec<&Holder> = leases.iter().filter(|h| h.id != self.lease.id() && h.is_live()).collect();
         let view = self.repository.view().await?;
-        let notes = guard(&view)?;
+        let notes = guard(&view).await?;
         let choice = choose(&view, doomed, &others);
         let mut kept = Reach::new(&view);
         for (id, snapshot) in &choice.staying {
@@ -60,11 +62,12 @@ impl Pruner {
         }
         let all = walk_going(&view, &kept, &choice).await?;
         let executed = self.executed(&view).await?;
-        let there = packs_of(&view);
-        let survey = Survey { now, view: &view, others, kept: &kept, all: all.as_ref(), there, executed };
+        let unindexed = unindexed(&view);
+        let survey = Survey { now, view: &view, others, kept: &kept, all: all.as_ref(), unindexed, executed };
         let tombstones = self.tombstones(&survey);
         let (condemn, young) = self.condemned(&survey);
         let unnamed = unnamed(&survey, &tombstones);
+        let replaced = replaced(&view, &unnamed).await?;
         Ok(PrunePlan {
             now,
             snapshots: choice.going,
@@ -72,12 +75,12 @@ impl Pruner {
             condemn,
             young,
             tombstones,
-            data: totals(&survey, PackKind::Data),
-            catalog: totals(&survey, PackKind::Catalog),
+            data: totals(&view, &kept, PackKind::Data),
+            catalog: totals(&view, &kept, PackKind::Catalog),
             notes,
             leases: self.ended(&leases, now),
-            indexes: view.packs.indexes.clone(),
             damage: healed(&survey, &unnamed),
+            replaced,
             unnamed,
             lease: self.lease.id(),
         })
@@ -114,10 +117,10 @@ impl Pruner {
         let Some(all) = survey.all else { return TombstoneState::Snapshots };
         let (mut delete, mut spared, mut gone) = (Vec::new(), 0, 0);
         for (_, id) in &tombstone.value.packs {
-            match survey.there.get(id) {
+            match survey.there(id) {
                 None => gone += 1,
                 Some(_) if all.has_pack(id) => spared += 1,
-                Some((pack, _)) => delete.push(*pack),
+                Some(pack) => delete.push(pack),
             }
         }
         TombstoneState::Ready { delete, spared, gone }
@@ -126,15 +129,15 @@ impl Pruner {
     /// Packs that nothing reaches and no tombstone names.
     fn condemned(&self, survey: &Survey<'_>) -> (Vec<PlannedPack>, YoungPacks) {
         let (mut condemn, mut young) = (Vec::new(), YoungPacks::default());
-        for (id, (pack, modified)) in &survey.there {
-            if survey.kept.has_pack(id) || survey.view.marks.is_condemned(id) {
+        for (pack, modified) in survey.packs() {
+            if survey.kept.has_pack(&pack.id) || survey.view.marks.is_condemned(&pack.id) {
                 continue;
             }
-            if later(*modified, self.rules.pack_age_min) > survey.now {
+            if later(modified, self.rules.pack_age_min) > survey.now {
                 young.packs += 1;
                 young.bytes += pack.bytes;
             } else {
-                condemn.push(*pack);
+                condemn.push(pack);
             }
         }
         condemn.sort_unstable();
@@ -164,10 +167,12 @@ impl Pruner {
     }
 }
 
-/// Stops before anything is deleted, if the repository is not what it should be. Returns what is worth a note.
-pub(crate) fn guard(view: &View) -> Result<Vec<String>> {
+/// Stops before anything is deleted, if the repository is not what it should be. Returns what is worth a note. Indexes
+/// that this machine only remembers are read: others have nothing but what is in the store.
+pub(crate) async fn guard(view: &View) -> Result<Vec<String>> {
     let mut notes = Vec::new();
-    for problem in view.problems() {
+    let unread = view.repository().check_indexes(&view.packs.unread).await?;
+    for problem in view.problems().iter().chain(&unread) {
         let pack = parse_pack(&problem.object).ok();
         let known = pack.is_some_and(|(_, id)| view.marks.is_damaged(&id));
         if problem.object.starts_with("tombstones/") || problem.object.starts_with("damage/") {
@@ -179,7 +184,7 @@ pub(crate) fn guard(view: &View) -> Result<Vec<String>> {
         }
     }
     let packs = view.index().packs().len() + view.packs.unindexed.len();
-    let empty = match (packs, view.snapshots().len(), view.packs.indexes.len()) {
+    let empty = match (packs, view.snapshots().len(), view.index().documents()) {
         (0, _, _) => return Ok(notes),
         (_, 0, _) => "no snapshots",
         (_, _, 0) => "no indexes",
@@ -254,43 +259,110 @@ fn unnamed(survey: &Survey<'_>, tombstones: &[PlannedTombstone]) -> HashSet<Obje
     let Some(all) = survey.all else { return HashSet::new() };
     let ready = tombstones.iter().zip(&survey.view.marks.tombstones).filter(|(planned, _)| planned.is_ready());
     let condemned = ready.flat_map(|(_, tombstone)| &tombstone.value.packs).map(|(_, pack)| *pack);
-    let missing = survey.view.packs.absent.iter().map(|entry| entry.pack);
-    let missing = missing.filter(|pack| !survey.there.contains_key(pack) && survey.view.marks.is_damaged(pack));
+    let missing = survey.view.index().absent().iter().map(|pack| pack.id);
+    let missing = missing.filter(|pack| survey.there(pack).is_none() && survey.view.marks.is_damaged(pack));
     condemned.chain(missing).filter(|pack| !all.has_pack(pack)).collect()
 }
 
 /// Damage documents of which every pack is gone, and will be named by no index.
 fn healed(survey: &Survey<'_>, unnamed: &HashSet<ObjectId>) -> Vec<String> {
     let view = survey.view;
-    let named: HashSet<ObjectId> = view.packs.indexes.iter().flat_map(|(_, packs)| packs).copied().collect();
-    let gone = |pack: &ObjectId| !survey.there.contains_key(pack) && (unnamed.contains(pack) || !named.contains(pack));
+    let named = |pack: &ObjectId| view.index().find(pack).is_some();
+    let gone = |pack: &ObjectId| survey.there(pack).is_none() && (unnamed.contains(pack) || !named(pack));
     let healed = view.marks.damage.iter().filter(|note| note.document.packs.iter().all(|(_, pack, _)| gone(pack)));
     healed.map(|note| Place::Damage.object(&note.id)).collect()
 }
 
-fn packs_of(view: &View) -> HashMap<ObjectId, (PlannedPack, Timestamp)> {
-    let indexed = view.index().packs().iter().map(|pack| {
-        let planned = PlannedPack { kind: pack.kind, id: pack.id, bytes: pack.bytes };
-        (pack.id, (planned, pack.modified))
-    });
+impl Survey<'_> {
+    /// Every pack in the store, and when it came there.
+    fn packs(&self) -> impl Iterator<Item = (PlannedPack, Timestamp)> {
+        let indexed = self.view.index().packs().iter().map(|pack| (planned_pack(pack), pack.modified));
+        indexed.chain(self.unindexed.values().copied())
+    }
+
+    /// A pack, if it is in the store.
+    fn there(&self, id: &ObjectId) -> Option<PlannedPack> {
+        let index = self.view.index();
+        let indexed = index.find(id).map(|number| index.pack(number)).filter(|pack| pack.state != PackState::Absent);
+        indexed.map(planned_pack).or_else(|| Some(self.unindexed.get(id)?.0))
+    }
+}
+
+fn planned_pack(pack: &IndexedPack) -> PlannedPack {
+    PlannedPack { kind: pack.kind, id: pack.id, bytes: pack.bytes }
+}
+
+fn unindexed(view: &View) -> HashMap<ObjectId, (PlannedPack, Timestamp)> {
     // What has another name than a pack is nobody's, and stays.
-    let unindexed = view.packs.unindexed.iter().filter_map(|object| {
+    let packs = view.packs.unindexed.iter().filter_map(|object| {
         let (kind, id) = parse_pack(&object.name).ok()?;
         Some((id, (PlannedPack { kind, id, bytes: object.bytes }, object.modified)))
     });
-    indexed.chain(unindexed).collect()
+    packs.collect()
 }
 
-fn totals(survey: &Survey<'_>, kind: PackKind) -> PackTotals {
+/// Indexes that name packs which none is to name any more.
+pub(crate) async fn replaced(view: &View, unnamed: &HashSet<ObjectId>) -> Result<Replaced> {
+    if unnamed.is_empty() {
+        return Ok(Replaced::default());
+    }
+    let (index, unnamed) = (view.index().clone(), unnamed.clone());
+    blocking(move || {
+        let mut old = HashSet::new();
+        index.named(|document, pack| {
+            if unnamed.contains(&pack) {
+                old.insert(document);
+            }
+        })?;
+        let mut of_old = HashSet::new();
+        index.named(|document, pack| {
+            if old.contains(&document) {
+                of_old.insert(pack);
+            }
+        })?;
+        let mut named = HashSet::new();
+        index.named(|document, pack| {
+            if !old.contains(&document) && of_old.contains(&pack) {
+                named.insert(pack);
+            }
+        })?;
+        let mut indexes: Vec<ObjectId> = old.into_iter().collect();
+        indexes.sort_unstable();
+        Ok(Replaced { indexes, named })
+    })
+    .await
+}
+
+fn totals(view: &View, reach: &Reach, kind: PackKind) -> PackTotals {
     let mut totals = PackTotals::default();
-    for (number, pack) in survey.view.index().packs().iter().enumerate() {
+    for (number, pack) in view.index().packs().iter().enumerate() {
         if pack.kind == kind && pack.state != PackState::Condemned {
             totals.packs += 1;
             totals.bytes += pack.bytes;
-            totals.dead_bytes += survey.kept.dead_bytes(number);
+            totals.dead_bytes += reach.dead_bytes(number);
         }
     }
     totals
+}
+
+/// What the packs of a repository take, and how much of it nothing needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Packs of content.
+    pub data: PackTotals,
+    /// Packs of manifests.
+    pub catalog: PackTotals,
+}
+
+impl View {
+    /// Walks all snapshots to tell what the packs hold that nothing needs.
+    pub async fn usage(&self) -> Result<Usage> {
+        let mut reach = Reach::new(self);
+        for (id, snapshot) in self.snapshots() {
+            reach.walk(&self.reader(*id, snapshot.clone())).await?;
+        }
+        Ok(Usage { data: totals(self, &reach, PackKind::Data), catalog: totals(self, &reach, PackKind::Catalog) })
+    }
 }
 
 fn later(time: Timestamp, by: SignedDuration) -> Timestamp {

@@ -1,4 +1,5 @@
 //! A repository on a stage: small runs, prunes and looks at everything, in a world that can be stopped anywhere.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 pub(crate) mod world;
 
@@ -25,7 +26,7 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 /// The repository, its keys, and all that was ever put into it.
 pub(crate) struct Stage {
     pub(crate) world: Arc<World>,
-    host_key: String,
+    pub(crate) host_key: String,
     owner_key: String,
     /// By a label that each snapshot carries as its tag.
     told: Arc<Mutex<HashMap<String, Files>>>,
@@ -59,9 +60,13 @@ pub(crate) fn quick() -> PruneRules {
 
 impl Stage {
     pub(crate) async fn new() -> Stage {
+        Stage::new_with([7; 32]).await
+    }
+
+    pub(crate) async fn new_with(secret: [u8; 32]) -> Stage {
         let world = World::new();
         let store = Store::over(Arc::new(Faulty { world: world.clone(), script: Arc::new(Works) }), "faulty");
-        let secret = Secret::new([7; 32]);
+        let secret = Secret::new(secret);
         let (recipient, owner_key) = OwnerKey::generate(secret.repository());
         let key = Repository::create(&store, secret, HostUid([1; 8]), &[recipient]).await.unwrap();
         Stage {
@@ -83,6 +88,18 @@ impl Stage {
             told: Arc::new(Mutex::new(self.told.lock().unwrap().clone())),
             promised: Arc::new(Mutex::new(self.promised.lock().unwrap().clone())),
             next: Arc::new(AtomicU64::new(self.next.load(Ordering::Relaxed))),
+        }
+    }
+
+    /// The same repository in another world: its mirror.
+    pub(crate) fn at(&self, world: Arc<World>) -> Stage {
+        Stage {
+            world,
+            host_key: self.host_key.clone(),
+            owner_key: self.owner_key.clone(),
+            told: self.told.clone(),
+            promised: self.promised.clone(),
+            next: self.next.clone(),
         }
     }
 
@@ -268,6 +285,11 @@ impl Stage {
     pub(crate) async fn check_promised(&self) {
         let missing = self.check_readable(false).await;
         assert!(missing.is_empty(), "promised and not there: {missing:?}");
+    }
+
+    /// Every snapshot that is there holds what was put into it.
+    pub(crate) async fn check_shown(&self) {
+        self.check_readable(true).await;
     }
 
     async fn check_readable(&self, all: bool) -> HashSet<String> {

@@ -1,30 +1,56 @@
 //! The one user of `object_store`: create-only puts of sealed bytes, whole reads, listings, deletes. Knows names, lengths
 //! and times, no formats and no keys. Objects are never overwritten; those who delete are prune, compact and repair.
 
-use std::error::Error as StdError;
+#[cfg(test)]
+mod against;
+mod body;
+mod causes;
+mod cloud;
+mod config;
+mod create;
+mod http;
+mod open;
+mod pace;
+mod probe;
+mod refusal;
+mod said;
+mod tls;
+mod translate;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
 use object_store::path::Path as Name;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{Attribute, Attributes, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::format::name::PackKind;
 use crate::id::ObjectId;
 use crate::limits::READS_IN_FLIGHT;
 use crate::pipeline::blocking;
 use crate::seal::Sealed;
+use translate::translate;
+
+pub use config::{
+    Addressing, AzureCredentials, AzurePlace, Bucket, GcsPlace, Hidden, Network, Proxy, S3Credentials, S3Encryption,
+    S3Place, StoreConfig, StorePlace, Traffic, Transport,
+};
+pub use probe::{Examination, Permitted};
 
 /// Where the objects of one repository lie.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     url: Arc<str>,
+    /// The storage class of data packs, if it is not the bucket's own.
+    pack_class: Option<Arc<str>>,
+    /// Whether the store knows no create-only put.
+    looks_first: Arc<AtomicBool>,
     /// Of a local store, whose deletes are durable only when their directory is.
     directory: Option<Arc<Path>>,
 }
@@ -36,44 +62,21 @@ pub(crate) struct Object {
     pub(crate) name: String,
     /// Its length.
     pub(crate) bytes: u64,
-    /// When it came to the store, by the store's clock.
+    /// When it came there, by the store's clock.
     pub(crate) modified: Timestamp,
 }
 
 impl Store {
-    /// A directory of this machine, which must be there: a file system that is not mounted is an error, never an empty
-    /// repository. Writes are durable (`fsync` of file and directory) before they are reported done.
-    pub fn local(directory: &Path) -> Result<Self> {
-        let url = format!("file://{}", directory.display());
-        let store = LocalFileSystem::new_with_prefix(directory).map_err(|e| {
-            let error = translate(format!("open the store {url}"), e);
-            match error.kind() {
-                Kind::Corrupt | Kind::Unavailable | Kind::Invalid => error
-                    .with_kind(Kind::Invalid)
-                    .hinted("is the file system mounted? `dozo init` makes a repository where there is none"),
-                _ => error,
-            }
-        })?;
-        let store = Store::over(Arc::new(store.with_fsync(true)), &url);
-        Ok(Store { directory: Some(directory.into()), ..store })
-    }
-
-    /// A store in memory, for tests and trials.
-    pub fn memory() -> Self {
-        Store::over(Arc::new(InMemory::new()), "memory://")
-    }
-
     /// Any object store; `url` names it in messages and holds no secret.
     pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
-        Store { inner, url: url.into(), directory: None }
+        Store { inner, url: url.into(), pack_class: None, looks_first: Arc::default(), directory: None }
     }
 
     /// Puts a new object. One of that name which is already there is the same object, or an error.
     pub(crate) async fn put(&self, name: &str, sealed: &Sealed) -> Result<()> {
         let payload = PutPayload::from_bytes(sealed.bytes().clone());
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.inner.put_opts(&Name::from(name), payload, options).await {
-            Ok(_) => Ok(()),
+        match self.create(&Name::from(name), payload, self.attributes(name)).await {
+            Ok(()) => Ok(()),
             Err(object_store::Error::AlreadyExists { .. }) => self.put_again(name, sealed).await,
             Err(e) => self.settle(name, sealed, e).await,
         }
@@ -90,6 +93,13 @@ impl Store {
         if there.is_ok_and(|bytes| ObjectId::of(&bytes) == sealed.id()) { Ok(()) } else { Err(failed) }
     }
 
+    /// What the store shall know of an object: data packs may lie colder than the rest.
+    fn attributes(&self, name: &str) -> Attributes {
+        let data = name.split('/').next() == Some(PackKind::Data.directory());
+        let class = self.pack_class.as_ref().filter(|_| data);
+        class.map(|class| (Attribute::StorageClass, class.to_string())).into_iter().collect()
+    }
+
     /// Names are digests, so an object of this name should be this object; one of another length is damage.
     async fn put_again(&self, name: &str, sealed: &Sealed) -> Result<()> {
         let there = self.length(name).await?;
@@ -102,18 +112,22 @@ impl Store {
 
     /// Reads a whole object of at most `max` bytes; one that arrives shorter than it is listed is an error.
     pub(crate) async fn get(&self, name: &str, max: u64) -> Result<Bytes> {
-        let missing = || Error::corrupt(format!("{name} is not in {self}"));
-        self.get_if_there(name, max).await?.ok_or_else(missing)
+        let result = self.inner.get(&Name::from(name)).await;
+        let result = result.map_err(|e| translate(format!("read {name} from {self}"), e))?;
+        self.body(name, max, result).await
     }
 
     /// The same for an object that somebody may have deleted since it was listed.
     pub(crate) async fn get_if_there(&self, name: &str, max: u64) -> Result<Option<Bytes>> {
+        match self.inner.get(&Name::from(name)).await {
+            Ok(result) => self.body(name, max, result).await.map(Some),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(translate(format!("read {name} from {self}"), e)),
+        }
+    }
+
+    async fn body(&self, name: &str, max: u64, result: GetResult) -> Result<Bytes> {
         let failed = |e| translate(format!("read {name} from {self}"), e);
-        let result = match self.inner.get(&Name::from(name)).await {
-            Ok(result) => result,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => return Err(failed(e)),
-        };
         let bytes = result.meta.size;
         if bytes > max {
             return Err(Error::corrupt(format!("{name} in {self} has {bytes} bytes, more than the {max} allowed")));
@@ -123,7 +137,7 @@ impl Store {
             let got = body.len();
             return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
         }
-        Ok(Some(body))
+        Ok(body)
     }
 
     /// The length of an object, or none if it is not there.
@@ -134,7 +148,7 @@ impl Store {
     /// What a listing would show of one object, or none if it is not there.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Object>> {
         match self.inner.head(&Name::from(name)).await {
-            Ok(meta) => Ok(Some(listed(meta)?)),
+            Ok(meta) => Ok(Some(listed(&meta)?)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(translate(format!("look for {name} in {self}"), e)),
         }
@@ -142,11 +156,19 @@ impl Store {
 
     /// All objects below a directory, in order of name. A listing that fails part-way is an error, never a short list.
     pub(crate) async fn list(&self, directory: &str) -> Result<Vec<Object>> {
-        let listing = self.inner.list(Some(&Name::from(directory)));
-        let objects = listing.map_err(|e| translate(format!("list {directory} in {self}"), e));
-        let mut objects: Vec<Object> = objects.and_then(async |meta| listed(meta)).try_collect().await?;
+        let mut objects = Vec::new();
+        self.each(directory, |object| objects.push(object)).await?;
         objects.sort();
         Ok(objects)
+    }
+
+    /// The same for more objects than memory should hold: one after the other, in any order.
+    pub(crate) async fn each(&self, directory: &str, mut take: impl FnMut(Object)) -> Result<()> {
+        let mut listing = self.inner.list(Some(&Name::from(directory)));
+        while let Some(meta) = listing.next().await {
+            take(listed(&meta.map_err(|e| translate(format!("list {directory} in {self}"), e))?)?);
+        }
+        Ok(())
     }
 
     /// Deletes objects; one that is not there is done. All are gone for good when this returns.
@@ -178,17 +200,18 @@ fn sync(directory: &Path) -> Result<()> {
     }
 }
 
-fn listed(meta: ObjectMeta) -> Result<Object> {
+fn listed(meta: &ObjectMeta) -> Result<Object> {
     let (seconds, rest) = (meta.last_modified.timestamp(), meta.last_modified.timestamp_subsec_nanos());
     let modified = Timestamp::new(seconds, rest.cast_signed())
         .map_err(|e| Error::corrupt(format!("the store's time of {} is out of range", meta.location)).caused_by(e))?;
     Ok(Object { name: meta.location.to_string(), bytes: meta.size, modified })
 }
 
-/// Whether an error of a put leaves open if the object was stored. A local file system's does not: what it could not
-/// make durable can be read back all the same.
+/// Whether an error of a put leaves open if the object was stored. A server's no does not; a local file system's error does
+/// not either: what it could not make durable can be read back all the same.
 fn is_ambiguous(error: &object_store::Error) -> bool {
-    matches!(error, object_store::Error::Generic { store, .. } if *store != "LocalFileSystem")
+    let refused = causes::causes(error).any(<dyn std::error::Error>::is::<refusal::Refusal>);
+    !refused && matches!(error, object_store::Error::Generic { store, .. } if *store != "LocalFileSystem")
 }
 
 impl fmt::Display for Store {
@@ -197,37 +220,10 @@ impl fmt::Display for Store {
     }
 }
 
-/// The store's word for what went wrong, in ours.
-fn translate(what: String, error: object_store::Error) -> Error {
-    use object_store::Error as E;
-    let kind = match &error {
-        E::NotFound { .. } => Kind::Corrupt,
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Kind::Denied,
-        E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => Kind::Invalid,
-        E::NotSupported { .. } | E::NotImplemented { .. } => Kind::Unsupported,
-        _ => Kind::Unavailable,
-    };
-    match system_error(&error) {
-        // The operating system says it best: no space left, permission denied, read-only.
-        Some(code) if !matches!(error, E::NotFound { .. }) => Error::io(what, code),
-        _ => Error::new(kind, what).caused_by(error),
-    }
-}
-
-fn system_error(error: &(dyn StdError + 'static)) -> Option<std::io::Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(code) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
-            return Some(std::io::Error::from_raw_os_error(code));
-        }
-        cause = error.source();
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn sealed(text: &str) -> Sealed {
         Sealed::sign(text.as_bytes().to_vec())

@@ -1,0 +1,75 @@
+//! `dozo check`: what the store lets this host do, found out by doing it.
+
+use dozo_repository::{Examination, Permitted};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::args::Global;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::ui::{self, words};
+
+/// S3 refuses requests of clocks that differ by a quarter of an hour; long before that, something is wrong.
+const SKEW_MAX: SignedDuration = SignedDuration::from_mins(2);
+
+pub(crate) async fn check(global: &Global) -> anyhow::Result<Exit> {
+    let context = Context::load(global)?;
+    let store = context.store()?;
+    let found = store.examine().await?;
+    let skew = found.time.map(|theirs| theirs.duration_since(Timestamp::now()));
+    if global.json {
+        ui::json(&json(&store.to_string(), &found, skew))?;
+    } else {
+        print(&store.to_string(), &found, skew);
+    }
+    Ok(if found.write == Permitted::Yes { Exit::Done } else { Exit::Failed })
+}
+
+fn print(url: &str, found: &Examination, skew: Option<SignedDuration>) {
+    ui::line(format!("{url}: reached"));
+    ui::line(match found.write {
+        Permitted::Yes => "  write: yes",
+        Permitted::No => "  write: NO: backups fail, restores do not",
+    });
+    ui::line(match found.delete {
+        None => "  delete: not tried, because nothing could be written",
+        Some(Permitted::No) => {
+            "  delete: no, as it should be on a host that only backs up (one tiny object stays in `probe/`)"
+        }
+        Some(Permitted::Yes) => "  delete: yes: whoever takes this host over can delete backups; docs/GUIDE.md, Stores",
+    });
+    ui::line(match found.create_only {
+        None => "  create only: not tried, because nothing could be written",
+        Some(Permitted::Yes) => "  create only: yes: no object can be overwritten",
+        Some(Permitted::No) => "  create only: no: this store overwrites; dozo never does, a thief of this host could",
+    });
+    ui::line(match &found.lock {
+        Some(lock) => format!("  lock: {lock}"),
+        None => "  lock: none to be seen".to_string(),
+    });
+    ui::line(match skew {
+        None => "  clock: the store shows none".to_string(),
+        Some(skew) if skew.abs() <= SKEW_MAX => "  clock: the store's and this machine's agree".to_string(),
+        Some(skew) => format!(
+            "  clock: the store's is {} {} this machine's: set it (NTP)",
+            words::duration(skew.abs()),
+            side(skew)
+        ),
+    });
+}
+
+fn side(skew: SignedDuration) -> &'static str {
+    if skew.is_negative() { "behind" } else { "ahead of" }
+}
+
+fn json(url: &str, found: &Examination, skew: Option<SignedDuration>) -> serde_json::Value {
+    let word = |permitted: Permitted| permitted == Permitted::Yes;
+    serde_json::json!({
+        "schema": "dozo/check/1",
+        "url": url,
+        "write": word(found.write),
+        "delete": found.delete.map(word),
+        "create_only": found.create_only.map(word),
+        "lock": found.lock,
+        "skew_seconds": skew.map(|skew| skew.as_secs()),
+    })
+}

@@ -1,0 +1,39 @@
+//! `dozo hold`: a snapshot that no rule may touch.
+
+use dozo_job::Clock;
+use dozo_repository::Error;
+use dozo_repository::format::record::{HoldAction, HoldRecord};
+use dozo_repository::format::snapshot::Named;
+
+use crate::args::{Global, HoldArgs};
+use crate::context::{Context, SystemClock, find_snapshot};
+use crate::exit::Exit;
+use crate::ui::{self, words};
+
+pub(crate) async fn hold(global: &Global, args: &HoldArgs) -> anyhow::Result<Exit> {
+    if args.why.trim().is_empty() {
+        return Err(Error::invalid("`--why` is empty").hinted("those who find the hold in a year want to know").into());
+    }
+    let context = Context::load(global)?;
+    let repository = context.repository().await?;
+    let view = repository.view().await?;
+    let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
+    let action = if args.release { HoldAction::Release } else { HoldAction::Hold };
+    let record = HoldRecord {
+        schema: HoldRecord::SCHEMA.into(),
+        host: Named { uid: repository.host(), name: context.host() },
+        at: SystemClock.now(),
+        snapshot: id,
+        action,
+        why: args.why.clone(),
+    };
+    repository.put_record(&record).await?;
+    if global.json {
+        ui::json(&record)?;
+    } else {
+        let (job, time) = (&snapshot.job.name, words::time(snapshot.started));
+        let word = if args.release { "released: the rules have it again" } else { "held: no rule touches it" };
+        ui::line(format!("{} of `{job}`, {time}: {word}", id.short()));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,174 @@
+//! `dozo prune`: what the rules give up goes, and what only that needed. The plan is shown; `--yes` does it.
+
+use std::collections::BTreeMap;
+
+use dozo_job::retention::{Fate, Floods, Judgement, Policy};
+use dozo_job::tidy::{self, Tidy};
+use dozo_repository::{CompactRules, Compacted, PruneRules, Pruned, Pruner, Purpose, Repository, TombstoneState, View};
+
+use crate::args::{Global, PruneArgs};
+use crate::config::Role;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::ui::{self, words};
+
+pub(crate) async fn prune(global: &Global, args: &PruneArgs) -> anyhow::Result<Exit> {
+    let context = Context::load(global)?;
+    if args.yes && context.loaded.config.repository.role != Role::Maintain {
+        let error = context.loaded.fault(&["repository"], "this host backs up and does not delete");
+        return Err(error
+            .hinted(
+                "`role = \"maintain\"` on the one host whose credentials may delete; without `--yes` the plan is shown",
+            )
+            .into());
+    }
+    let repository = context.repository().await?;
+    let pruner = Pruner::begin(&repository, context.lease_request(Purpose::Prune)?, rules(&context)).await?;
+    let done = work(&context, global, args, &repository, &pruner).await;
+    let ended = pruner.end().await;
+    let exit = done?;
+    ended?;
+    Ok(exit)
+}
+
+async fn work(
+    context: &Context,
+    global: &Global,
+    args: &PruneArgs,
+    repository: &Repository,
+    pruner: &Pruner,
+) -> anyhow::Result<Exit> {
+    let keys = match args.compact {
+        true => Some(context.read_keys(repository, &args.identity).await?),
+        false => None,
+    };
+    let view = repository.view().await?;
+    let tidy = tidy::plan(pruner, &view, &policy(context, repository, args)?).await?;
+    for alert in &tidy.judgement.alerts {
+        ui::note(format!("alert: {alert}"));
+    }
+    for record in &tidy.unread {
+        ui::note(format!("damaged: {record}: a hold may be missed, so no snapshot is deleted"));
+    }
+    if !global.json {
+        show(&tidy, &view, args);
+    }
+    let exit = if tidy.unread.is_empty() { Exit::Done } else { Exit::Damaged };
+    if !args.yes {
+        if global.json {
+            ui::json(&json(&tidy, None, None))?;
+        }
+        return Ok(exit);
+    }
+    let Tidy { judgement, plan, unread } = tidy;
+    let shown = plan.clone();
+    let pruned = pruner.execute(plan).await?;
+    let compacted = match &keys {
+        Some(keys) => Some(pruner.compact(keys, CompactRules::default()).await?),
+        None => None,
+    };
+    if global.json {
+        ui::json(&json(&Tidy { judgement, plan: shown, unread }, Some(&pruned), compacted.as_ref()))?;
+    } else {
+        print(&pruned, compacted.as_ref());
+    }
+    Ok(exit)
+}
+
+fn rules(context: &Context) -> PruneRules {
+    let (table, default) = (&context.loaded.config.prune, PruneRules::default());
+    PruneRules {
+        grace: table.grace.unwrap_or(default.grace),
+        pack_age_min: table.pack_age_min.unwrap_or(default.pack_age_min),
+        ..default
+    }
+}
+
+fn policy(context: &Context, repository: &Repository, args: &PruneArgs) -> anyhow::Result<Policy> {
+    let mut jobs = BTreeMap::new();
+    for (name, job) in &context.loaded.config.job {
+        jobs.insert(repository.job_uid(name), context.loaded.retention(name, job)?);
+    }
+    Ok(Policy {
+        jobs,
+        others: context.loaded.retention_of_others()?,
+        removed: BTreeMap::new(),
+        floods: if args.flood_explained { Floods::Explained } else { Floods::Halt },
+    })
+}
+
+fn show(tidy: &Tidy, view: &View, args: &PruneArgs) {
+    let plan = &tidy.plan;
+    for (id, snapshot) in view.snapshots() {
+        let Some(fate) = tidy.judgement.fates.get(id) else { continue };
+        let stays = plan.kept.iter().find(|kept| kept.id == *id).map(|kept| kept.why.as_str());
+        let (word, why) = match (fate, stays) {
+            (Fate::Keep(_), _) if !args.all => continue,
+            (Fate::Keep(_), _) => ("keep", fate.to_string()),
+            (Fate::Delete(_), Some(stays)) => ("keep", stays.to_string()),
+            (Fate::Delete(_), None) => ("delete", fate.to_string()),
+        };
+        let (job, time) = (&snapshot.job.name, words::time(snapshot.started));
+        ui::line(format!("{word:6}  {}  {time}  {job:20}  {why}", id.short()));
+    }
+    let kept = view.snapshots().len() - plan.snapshots.len();
+    let snapshots = words::counted(plan.snapshots.len() as u64, "snapshot", "snapshots");
+    ui::line(format!("{snapshots} to delete, {} stay", words::count(kept as u64)));
+    let (packs, bytes) = (plan.condemn.len() as u64, plan.condemn.iter().map(|pack| pack.bytes).sum());
+    ui::line(format!("{} to condemn ({})", words::counted(packs, "pack", "packs"), words::bytes(bytes)));
+    let (packs, bytes) = (plan.deletes().len() as u64, plan.deletes().iter().map(|pack| pack.bytes).sum());
+    ui::line(format!(
+        "{} to delete ({})",
+        words::counted(packs, "condemned pack", "condemned packs"),
+        words::bytes(bytes)
+    ));
+    for tombstone in &plan.tombstones {
+        let waits = match &tombstone.state {
+            TombstoneState::Ready { .. } => continue,
+            TombstoneState::Grace(until) => format!("until {}", words::time(*until)),
+            TombstoneState::Leases(leases) => {
+                format!("for {} at work", words::counted(leases.len() as u64, "lease", "leases"))
+            }
+            TombstoneState::Snapshots => "for damaged snapshots to be gone".to_string(),
+        };
+        ui::line(format!("{} condemned before wait {waits}", words::counted(tombstone.packs, "pack", "packs")));
+    }
+    let dead = plan.data.dead_bytes + plan.catalog.dead_bytes;
+    if dead > 0 {
+        ui::line(format!("{} in packs that stay are dead; `--compact` wins back most of it", words::bytes(dead)));
+    }
+    plan.notes.iter().for_each(|note| ui::note(format!("note: {note}")));
+    if !args.yes {
+        ui::note("nothing was deleted: `--yes` does it");
+    }
+}
+
+fn print(pruned: &Pruned, compacted: Option<&Compacted>) {
+    let snapshots = words::counted(pruned.snapshots, "snapshot", "snapshots");
+    let packs = words::counted(pruned.packs, "pack", "packs");
+    let bytes = words::bytes(pruned.bytes);
+    ui::line(format!("done: {snapshots} and {packs} ({bytes}) deleted, {} condemned", words::count(pruned.condemned)));
+    if let Some(compacted) = compacted {
+        let (old, new) = (words::bytes(compacted.bytes), words::bytes(compacted.bytes_new));
+        let packs = words::counted(compacted.packs, "pack", "packs");
+        ui::line(format!("compacted: {packs} ({old}) into {} ({new})", words::count(compacted.packs_new)));
+    }
+}
+
+fn json(tidy: &Tidy, pruned: Option<&Pruned>, compacted: Option<&Compacted>) -> serde_json::Value {
+    serde_json::json!({
+        "schema": "dozo/prune-report/1",
+        "fates": fates(&tidy.judgement),
+        "alerts": tidy.judgement.alerts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "unread": tidy.unread,
+        "plan": tidy.plan,
+        "pruned": pruned,
+        "compacted": compacted,
+    })
+}
+
+fn fates(judgement: &Judgement) -> Vec<serde_json::Value> {
+    let told = judgement.fates.iter();
+    told.map(|(id, fate)| serde_json::json!({ "snapshot": id, "kept": fate.is_kept(), "why": fate.to_string() }))
+        .collect()
+}

@@ -1,0 +1,58 @@
+//! What retention makes of a repository: every snapshot with what the records say of it is judged, and a prune is planned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dozo_repository::format::record::{HoldAction, HoldRecord, VerificationRecord};
+use dozo_repository::{Doomed, ObjectId, PrunePlan, Pruner, Result, View};
+use jiff::Timestamp;
+
+use crate::retention::{Fact, Judgement, Policy, judge};
+
+/// What is to become of every snapshot, and what a prune would do about it.
+pub struct Tidy {
+    /// Each snapshot's fate.
+    pub judgement: Judgement,
+    /// What would be deleted.
+    pub plan: PrunePlan,
+    /// Records that could not be read. A hold among them would be missed, so nothing is deleted by rules then.
+    pub unread: Vec<String>,
+}
+
+/// Judges all snapshots and plans a prune. Writes nothing but the pruner's lease.
+pub async fn plan(pruner: &Pruner, view: &View, policy: &Policy) -> Result<Tidy> {
+    let now = pruner.now().await?;
+    let (facts, unread) = facts(view).await?;
+    let judgement = judge(&facts, policy, now);
+    let doomed: Vec<Doomed> = match unread.as_slice() {
+        [] => judgement.deleted().map(|(snapshot, why)| Doomed { snapshot, why: why.to_string() }).collect(),
+        _ => Vec::new(),
+    };
+    let plan = pruner.plan(&doomed).await?;
+    Ok(Tidy { judgement, plan, unread })
+}
+
+/// What retention knows of each snapshot, and which records could not be read.
+///
+/// # Errors
+/// Only if the store does not answer.
+pub async fn facts(view: &View) -> Result<(Vec<Fact>, Vec<String>)> {
+    let holds = view.repository().records::<HoldRecord>(Timestamp::MIN).await?;
+    let verifications = view.repository().records::<VerificationRecord>(Timestamp::MIN).await?;
+    let unread = holds.problems.iter().map(|problem| format!("{}: {}", problem.object, problem.why.chain())).collect();
+    // The newest word about a snapshot counts, by the store's time.
+    let mut words: BTreeMap<ObjectId, (Timestamp, HoldAction)> = BTreeMap::new();
+    for hold in &holds.parsed {
+        let word = (hold.modified, hold.value.action);
+        let newest = words.entry(hold.value.snapshot).or_insert(word);
+        if newest.0 <= word.0 {
+            *newest = word;
+        }
+    }
+    let verified: BTreeSet<ObjectId> = verifications.parsed.iter().flat_map(|v| v.value.snapshots.clone()).collect();
+    let facts = view.snapshots().iter().map(|(id, snapshot)| {
+        let arrived = view.arrived(id).unwrap_or(snapshot.started);
+        let held = words.get(id).is_some_and(|(_, action)| *action == HoldAction::Hold);
+        Fact { held, verified: verified.contains(id), ..Fact::new(*id, snapshot, arrived) }
+    });
+    Ok((facts.collect(), unread))
+}

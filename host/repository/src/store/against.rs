@@ -1,0 +1,183 @@
+//! The store against servers that cut off, hang, refuse and tell too much: what no real server does when it is asked to.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+
+use super::*;
+use crate::error::Kind;
+
+/// A request as the server got it: its head in lower case, and its body.
+struct Got {
+    head: String,
+    body: Vec<u8>,
+}
+
+/// A server that answers each connection with what `answer` says, and a store over it.
+fn server(answer: impl Fn(usize, &Got) -> String + Send + 'static) -> (Store, Receiver<Got>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (sent, got) = channel();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let request = read(&stream);
+            let text = answer(number, &request);
+            let _ = stream.write_all(text.as_bytes());
+            if sent.send(request).is_err() {
+                return;
+            }
+        }
+    });
+    (Store::open(&config(endpoint)).unwrap(), got)
+}
+
+fn config(endpoint: String) -> StoreConfig {
+    let place = S3Place {
+        bucket: Bucket { name: "b".into(), prefix: "p".into(), pack_class: Some("GLACIER_IR".into()) },
+        endpoint: Some(endpoint),
+        region: None,
+        addressing: Addressing::Path,
+        encryption: Some(S3Encryption::Aes256),
+        credentials: S3Credentials::Keys {
+            access_key: "AKIDEXAMPLE".to_string().into(),
+            secret_key: "sEcReTsEcReT".to_string().into(),
+            session_token: None,
+        },
+    };
+    StoreConfig {
+        url: "s3://b/p".into(),
+        place: StorePlace::S3(Box::new(place)),
+        network: Network { transport: Transport::HttpToo, ..Network::default() },
+        traffic: Traffic::default(),
+    }
+}
+
+fn read(stream: &TcpStream) -> Got {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while reader.read_line(&mut head).unwrap() > 2 {}
+    let head = head.to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).unwrap();
+    Got { head, body }
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+}
+
+/// The headers of an object.
+const OBJECT: &str = "etag: \"e\"\r\nlast-modified: Mon, 23 Nov 2026 02:00:09 GMT\r\n";
+
+fn refusal(status: &str, code: &str, more: &str) -> String {
+    answer(status, "", &format!("<Error><Code>{code}</Code><Message>AKIDEXAMPLE asked.</Message>{more}</Error>"))
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_its_length_is_an_error() {
+    // wal-g#2208: it was an error of decryption, far from where it happened.
+    let (store, _got) = server(|_, _| answer("200 OK", OBJECT, "0123456789").replace("0123456789", "0123"));
+    let error = store.get("packs/x", 100).await.unwrap_err();
+    assert!(error.chain().starts_with("read packs/x from s3://b/p: "), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_body_that_was_cut_off_is_read_on() {
+    let (store, got) = server(|number, _| match number {
+        0 => answer("200 OK", OBJECT, "0123456789").replace("0123456789", "0123"),
+        _ => answer("206 Partial Content", &format!("{OBJECT}content-range: bytes 4-9/10\r\n"), "456789"),
+    });
+    assert_eq!(&store.get("packs/x", 100).await.unwrap()[..], b"0123456789");
+    assert!(got.iter().take(2).last().unwrap().head.contains("range: bytes=4-9"));
+}
+
+#[tokio::test]
+async fn puts_are_create_only_with_a_checksum_and_only_data_packs_lie_cold() {
+    let (store, got) = server(|_, _| answer("200 OK", "etag: \"e\"\r\n", ""));
+    for name in ["packs/12/x", "catalog/12/x", "snapshots/x"] {
+        store.put(name, &Sealed::sign(b"hello".to_vec())).await.unwrap();
+        let Got { head, body } = got.recv().unwrap();
+        assert!(head.starts_with(&format!("put /b/p/{name} ")), "{head}");
+        assert_eq!(body, b"hello");
+        assert!(head.contains("if-none-match: *"), "{head}");
+        // The SHA-256 of `hello`.
+        assert!(head.contains("x-amz-checksum-sha256: lpjnul+wow4m6dsqxbninhswhlwfp0jecwqzypolmcq="), "{head}");
+        assert!(head.contains("x-amz-server-side-encryption: aes256"), "{head}");
+        assert_eq!(head.contains("x-amz-storage-class: glacier_ir"), name.starts_with("packs/"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_sends_back_of_a_request_is_not_told() {
+    let more = "<StringToSign>AWS4-HMAC-SHA256 X-Amz-Signature=beef</StringToSign>";
+    for (status, code) in [("403 Forbidden", "SignatureDoesNotMatch"), ("404 Not Found", "NoSuchKey")] {
+        let (store, _got) = server(move |_, _| refusal(status, code, more));
+        let error = store.get("packs/x", 100).await.unwrap_err();
+        let shown = format!("{} {error:?} {:?}", error.chain(), config(String::new()));
+        for secret in ["AKIDEXAMPLE", "sEcReTsEcReT", "X-Amz-Signature", "StringToSign", "beef"] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+        assert!(shown.contains(code), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn cold_packs_are_told_from_damaged_ones() {
+    let (store, _got) = server(|_, _| refusal("403 Forbidden", "InvalidObjectState", ""));
+    let error = store.get("packs/x", 100).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.hint().unwrap().contains("cold storage"));
+}
+
+#[tokio::test]
+async fn a_busy_store_is_asked_again_and_a_refusal_is_final() {
+    let (store, got) = server(|number, _| match number {
+        0 => refusal("503 Service Unavailable", "SlowDown", ""),
+        1 => String::new(),
+        _ => answer("200 OK", "etag: \"e\"\r\n", ""),
+    });
+    store.put("index/x", &Sealed::sign(b"hello".to_vec())).await.unwrap();
+    assert_eq!(got.iter().take(3).filter(|got| got.head.starts_with("put ")).count(), 3);
+
+    let (store, got) = server(|_, _| refusal("403 Forbidden", "AccessDenied", ""));
+    let error = store.put("index/x", &Sealed::sign(b"hello".to_vec())).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied);
+    assert_eq!(got.try_iter().count(), 1);
+}
+
+#[tokio::test]
+async fn a_store_without_create_only_puts_is_looked_at_first() {
+    let (store, got) = server(|_, got| match got.head.split(' ').next() {
+        Some("put") if got.head.contains("if-none-match") => refusal("501 Not Implemented", "NotImplemented", ""),
+        Some("put") => answer("200 OK", "etag: \"e\"\r\n", ""),
+        _ if got.head.contains("/there ") => answer("200 OK", OBJECT, "").replace("length: 0", "length: 5"),
+        _ => answer("404 Not Found", "", ""),
+    });
+    store.put("index/new", &Sealed::sign(b"hello".to_vec())).await.unwrap();
+    store.put("index/there", &Sealed::sign(b"hello".to_vec())).await.unwrap();
+    let said: Vec<String> = got.try_iter().map(|got| got.head.split(" http").next().unwrap().to_string()).collect();
+    let wanted = [
+        "put /b/p/index/new",
+        "head /b/p/index/new",
+        "put /b/p/index/new",
+        "head /b/p/index/there",
+        "head /b/p/index/there",
+    ];
+    assert_eq!(said, wanted);
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_answers_is_given_up_soon() {
+    // The port was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let store = Store::open(&config(format!("http://{port}"))).unwrap();
+    let begun = std::time::Instant::now();
+    let error = store.reach().await.unwrap_err();
+    assert!(begun.elapsed().as_secs() < 10);
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.chain().contains("refused"), "{}", error.chain());
+    assert!(error.hint().unwrap().contains("address"), "{:?}", error.hint());
+}
