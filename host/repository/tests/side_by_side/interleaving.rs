@@ -229,7 +229,7 @@ fn whoevers_turn_it_is_snapshots_stay_whole() {
         played += 1;
     }
     println!("{played} seeds in {:?}", begun.elapsed());
-    assert!(played >= 5, "so few say nothing");
+    assert!(asked.is_some() || played >= 5, "so few say nothing");
 }
 
 /// Two jobs with a past that is old enough to be pruned.
