@@ -101,14 +101,19 @@ impl Context {
 
     /// Opens the repository with this host's key.
     pub(crate) async fn repository(&self) -> anyhow::Result<Repository> {
-        Ok(Repository::open(self.store()?, self.host_key()?).await?)
+        self.open(self.store()?).await
     }
 
     /// The same, or the mirror that was named instead.
     pub(crate) async fn repository_at(&self, args: &FromArgs) -> anyhow::Result<Repository> {
         let Some(name) = &args.from else { return self.repository().await };
         let store = self.loaded.open_mirror(self.loaded.mirror(name)?)?;
-        Ok(Repository::open(store, self.host_key()?).await?)
+        self.open(store).await
+    }
+
+    async fn open(&self, store: Store) -> anyhow::Result<Repository> {
+        let repository = Repository::open(store, self.host_key()?).await?;
+        Ok(repository.remembering_in(&self.cache_dir.join("index")))
     }
 
     fn host_key(&self) -> anyhow::Result<HostKey> {

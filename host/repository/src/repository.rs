@@ -142,11 +142,13 @@ impl Repository {
         &self.0.keyring
     }
 
-    /// Names a directory of this machine, for this repository alone, where what was read of its indexes is remembered. It
-    /// may be deleted at any time. Without one, each view reads every index. The first that is named counts.
+    /// Names a directory of this machine where what was read of indexes is remembered, of each repository in each store by
+    /// itself. It may be deleted at any time. Without one, each view reads every index. The first that is named counts.
     #[must_use]
     pub fn remembering_in(self, directory: &Path) -> Self {
-        self.0.index_cache.get_or_init(|| directory.to_path_buf());
+        // A mirror holds other documents at other times: what is of use for one must not push out the other's.
+        let place = blake3::keyed_hash(&self.keyring().index_cache, self.url().as_bytes());
+        self.0.index_cache.get_or_init(|| directory.join(&place.to_hex()[..32]));
         self
     }
 

@@ -19,8 +19,8 @@ pub(crate) struct Config {
     pub(crate) repository: RepositoryTable,
     /// Directory of plugins, `NAME.wasm`. Default: `plugins` beside the program.
     pub(crate) plugin_dir: Option<PathBuf>,
-    /// Private directory for compiled plugins and temporary files. Default: `dozo` in the user's cache directory,
-    /// `/var/cache/dozo` for root.
+    /// Private directory for compiled plugins, for what was read of indexes, and for temporary files. Default: `dozo` in
+    /// the user's cache directory, `/var/cache/dozo` for root.
     pub(crate) cache_dir: Option<PathBuf>,
     /// What counts for every job that does not say otherwise.
     #[serde(default)]

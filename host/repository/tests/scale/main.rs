@@ -51,11 +51,13 @@ impl Scale {
     async fn measure<T>(&self, what: &str, part: impl Future<Output = T>) -> (T, u64) {
         // A new mark of the highest memory; where the system has none, the old one goes on.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
+        let at_first = peak_kib();
         let (begun, before) = (Instant::now(), self.indexes_read.load(Ordering::Relaxed));
         let value = part.await;
         let (took, read) = (begun.elapsed(), self.indexes_read.load(Ordering::Relaxed) - before);
         let peak = peak_kib();
-        eprintln!("{what:<44} {took:>10.2?}  peak {:>6} kB  indexes read {read}", peak.unwrap_or(0));
+        let (from, to) = (at_first.unwrap_or(0), peak.unwrap_or(0));
+        eprintln!("{what:<42} {took:>9.2?}  memory {from:>6} to {to:>6} kB  indexes read {read}");
         if self.soak {
             assert!(peak.is_none_or(|peak| peak < PEAK_MAX_KIB), "{what} took {peak:?} KiB");
         }
@@ -191,6 +193,7 @@ async fn a_large_repository_takes_little_memory() {
     assert!(read > scale.indexes, "those who delete read every index");
 }
 
-fn files(directory: &Path) -> Vec<u64> {
-    std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect()
+fn files(cache: &Path) -> Vec<u64> {
+    let of_store = std::fs::read_dir(cache).unwrap().next().unwrap().unwrap().path();
+    std::fs::read_dir(of_store).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect()
 }

@@ -27,6 +27,7 @@ const PACKS_PER_INDEX: u32 = 64;
 /// Chunks of a pack.
 pub(crate) const CHUNKS_PER_PACK: u32 = 16;
 pub(crate) const CHUNK_BYTES: u32 = 1 << 20;
+const PACK_BYTES: u64 = (CHUNK_BYTES * CHUNKS_PER_PACK) as u64;
 
 #[derive(Debug)]
 pub(crate) struct Warehouse {
@@ -45,12 +46,16 @@ pub(crate) fn chunk(pack: u32, number: u32) -> ChunkId {
     ChunkId(name("chunk", pack, number))
 }
 
+fn pack_id(pack: u32) -> ObjectId {
+    ObjectId(name("pack", pack, 0))
+}
+
 fn entry(pack: u32) -> PackEntry {
     let frame = |number| FrameEntry { bytes: CHUNK_BYTES - 1_000, chunks: vec![(chunk(pack, number), CHUNK_BYTES)] };
     PackEntry {
-        pack: ObjectId(name("pack", pack, 0)),
+        pack: pack_id(pack),
         kind: PackKind::Data,
-        bytes: u64::from(CHUNK_BYTES) * u64::from(CHUNKS_PER_PACK),
+        bytes: PACK_BYTES,
         frames: (0..CHUNKS_PER_PACK).map(frame).collect(),
     }
 }
@@ -62,11 +67,10 @@ impl Warehouse {
     }
 
     fn shown(pack: u32) -> ObjectMeta {
-        let entry = entry(pack);
         ObjectMeta {
-            location: entry.kind.object(&entry.pack).into(),
+            location: PackKind::Data.object(&pack_id(pack)).into(),
             last_modified: std::time::SystemTime::UNIX_EPOCH.into(),
-            size: entry.bytes,
+            size: PACK_BYTES,
             e_tag: None,
             version: None,
         }
