@@ -6,19 +6,21 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
+use crate::ask::{Ask, Asker, Nobody};
 use crate::chunks::ChunkReader;
 use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::format;
-use crate::format::key::KeyDocument;
-use crate::format::name::{PackKind, Place, RecordKind, SIGN, parse_id, parse_snapshot};
+use crate::format::name::{PackKind, Place, RecordKind, SIGN, parse_id, parse_record, parse_snapshot};
 use crate::format::record::RunRecord;
 use crate::format::snapshot::Snapshot;
 use crate::id::{HostUid, JobUid, ObjectId, RepositoryId};
 use crate::index::Index;
-use crate::keys::{HostKey, Keyring, NewKeys, OwnerKey, ReadKeys, Secret, check_key, owner_name};
-use crate::limits::{INDEX_BODY_MAX, KEY_BODY_MAX, READS_IN_FLIGHT, SNAPSHOT_BODY_MAX};
+use crate::keys::{HostKey, Keyring, NewKeys, ReadKeys, Secret};
+use crate::limits::{INDEX_BODY_MAX, READS_IN_FLIGHT, SNAPSHOT_BODY_MAX};
+use crate::owners::found;
 use crate::reader::SnapshotReader;
+use crate::recipient::Recipient;
 use crate::seal::Sealed;
 use crate::store::{Object, Store};
 use crate::writer::{Resources, Writer};
@@ -56,11 +58,17 @@ impl Repository {
     ///
     /// # Errors
     /// [`Invalid`](Kind::Invalid) if there is one already, or no owner.
-    pub async fn create(
+    pub async fn create(store: &Store, secret: Secret, host: HostUid, owners: &[Recipient]) -> Result<HostKey> {
+        Repository::create_asking(store, secret, host, owners, Arc::new(Nobody)).await
+    }
+
+    /// The same where a passphrase, a PIN or a touch may be asked for.
+    pub async fn create_asking(
         store: &Store,
         secret: Secret,
         host: HostUid,
-        owners: &[age::x25519::Recipient],
+        owners: &[Recipient],
+        ask: Arc<dyn Ask>,
     ) -> Result<HostKey> {
         if owners.is_empty() {
             return Err(Error::invalid("a repository without an owner could never be read"));
@@ -69,14 +77,9 @@ impl Repository {
             return Err(Error::invalid(format!("there is a repository in {store} already"))
                 .hinted("point `url` elsewhere, or use the key file that was made with it"));
         }
-        let keyring = secret.keyring();
         let keys = NewKeys::generate(secret, host);
-        for owner in owners {
-            let document = keys.document(owner);
-            let place = Place::Key { epoch: document.epoch, owner: owner_name(&document.owner) };
-            let sealed = document::seal(&place, &document.to_body(), &keyring, owner)?;
-            store.put(&place.object(&sealed.id()), &sealed).await?;
-        }
+        let repository = Repository::over(store.clone(), keys.host.clone());
+        found(&repository, &keys, owners, &Asker::new(ask)).await?;
         let sign = Sign {
             format: FORMAT,
             repository: keys.host.repository,
@@ -104,8 +107,12 @@ impl Repository {
             return Err(Error::invalid(format!("{store} is another repository than the one that the key file pins"))
                 .hinted(format!("it is {}, the key is for {}", sign.repository.short(), key.repository.short())));
         }
+        Ok(Repository::over(store, key))
+    }
+
+    fn over(store: Store, key: HostKey) -> Self {
         let keyring = Arc::new(key.secret.keyring());
-        Ok(Repository(Arc::new(Inner { store, key, keyring })))
+        Repository(Arc::new(Inner { store, key, keyring }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -138,44 +145,6 @@ impl Repository {
     /// The uid of a job of this host.
     pub fn job_uid(&self, job: &str) -> JobUid {
         self.0.keyring.job_uid(self.0.key.host, job)
-    }
-
-    /// Opens content with an owner's key.
-    ///
-    /// # Errors
-    /// [`Denied`](Kind::Denied) if no key document opens with it, [`Corrupt`](Kind::Corrupt) if those that do are not this
-    /// repository's.
-    pub async fn unlock(&self, owner: &OwnerKey) -> Result<ReadKeys> {
-        if owner.repository.is_some_and(|id| id != self.id()) {
-            return Err(Error::denied("the owner key belongs to another repository"));
-        }
-        let (mut keys, mut refused) = (ReadKeys { data: Vec::new() }, None);
-        for object in self.store().list("keys").await? {
-            let sealed = self.store().get(&object.name, KEY_BODY_MAX as u64).await?;
-            match self.open_key(&sealed, owner) {
-                Ok(document) => keys.add(&document)?,
-                Err(e) if e.kind() == Kind::Denied => {}
-                // Whoever can write to the store can put such a document; it must not keep the owner from the others.
-                Err(e) => refused = Some(e.context(format!("open {}", object.name))),
-            }
-        }
-        match (keys.data.is_empty(), refused) {
-            (false, _) => Ok(keys),
-            (true, Some(refused)) => Err(refused),
-            (true, None) => Err(Error::denied("no key document of the repository opens with this owner key")
-                .hinted("use the owner key that `dozo init` made with this repository")),
-        }
-    }
-
-    /// Opens a key document and holds it against the repository: first what it says, then its code, for which the secret
-    /// that it brings is needed.
-    fn open_key(&self, sealed: &[u8], owner: &OwnerKey) -> Result<KeyDocument> {
-        let body = document::open_unproven(sealed, &owner.identities(), KEY_BODY_MAX)?;
-        let document = KeyDocument::parse(&body)?;
-        check_key(&document, self.id())?;
-        let place = Place::Key { epoch: document.epoch, owner: owner_name(&document.owner) };
-        document::open(&place, sealed, self.keyring(), &owner.identities(), KEY_BODY_MAX)?;
-        Ok(document)
     }
 
     /// Reads all that the repository says of itself: snapshots, indexes, packs; in this order, which is that of writing
@@ -232,7 +201,7 @@ impl Repository {
 
     /// Reads documents, several at once, each by the place that its name tells. Damaged ones become problems; a store
     /// that does not answer is an error.
-    async fn read_all<T>(
+    pub(crate) async fn read_all<T>(
         &self,
         objects: Vec<Object>,
         max: usize,
@@ -257,9 +226,10 @@ impl Repository {
         Ok(parsed)
     }
 
-    async fn read_document(&self, name: &str, max: usize) -> Result<Vec<u8>> {
+    pub(crate) async fn read_document(&self, name: &str, max: usize) -> Result<Vec<u8>> {
         let place = match name.split_once('/') {
             Some(("index", _)) => Place::Index,
+            Some(("records", _)) => parse_record(name)?.0,
             _ => parse_snapshot(name)?.0,
         };
         let id = name.rsplit_once(['/', '-']).map_or(name, |(_, id)| id);
@@ -285,7 +255,7 @@ impl Repository {
         self.put_document(&place, &record.to_body()).await
     }
 
-    async fn put_document(&self, place: &Place, body: &[u8]) -> Result<ObjectId> {
+    pub(crate) async fn put_document(&self, place: &Place, body: &[u8]) -> Result<ObjectId> {
         let sealed = document::seal(place, body, self.keyring(), &self.key().catalog.to_public())?;
         self.store().put(&place.object(&sealed.id()), &sealed).await?;
         Ok(sealed.id())

@@ -1,5 +1,5 @@
 //! The one user of `object_store`: create-only puts of sealed bytes, whole reads, listings. Knows names and lengths, no
-//! formats and no keys. Objects are never overwritten and, here, never deleted.
+//! formats and no keys. Objects are never overwritten.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as Name;
@@ -94,6 +95,33 @@ impl Store {
             return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
         }
         Ok(body)
+    }
+
+    /// The first bytes of an object that has at least so many.
+    pub(crate) async fn get_start(&self, name: &str, bytes: u64) -> Result<Bytes> {
+        let failed = |e| translate(format!("read {name} from {self}"), e);
+        let body = self.inner.get_range(&Name::from(name), 0..bytes).await.map_err(failed)?;
+        if body.len() as u64 != bytes {
+            let got = body.len();
+            return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
+        }
+        Ok(body)
+    }
+
+    /// Deletes an object. One that is not there is deleted.
+    pub(crate) async fn delete(&self, name: &str) -> Result<()> {
+        match self.inner.delete(&Name::from(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(translate(format!("delete {name} from {self}"), e)),
+        }
+    }
+
+    /// When an object came to the store, by the store's clock.
+    pub(crate) async fn came(&self, name: &str) -> Result<Timestamp> {
+        let what = || format!("look for {name} in {self}");
+        let meta = self.inner.head(&Name::from(name)).await.map_err(|e| translate(what(), e))?;
+        let time = Timestamp::from_second(meta.last_modified.timestamp());
+        time.map_err(|e| Error::corrupt(what()).caused_by(e))
     }
 
     /// The length of an object, or none if it is not there.

@@ -217,7 +217,8 @@ async fn read_packs(
     Ok(broken)
 }
 
-async fn read_pack(
+/// Reads a pack and checks every chunk that is read from it.
+pub(crate) async fn read_pack(
     view: &View,
     pack: &IndexedPack,
     chunks: &[(Location, ChunkId)],

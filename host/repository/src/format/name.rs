@@ -71,6 +71,10 @@ pub enum Place {
 pub enum RecordKind {
     /// A run, whatever became of it.
     Run,
+    /// Owners and epochs.
+    Key,
+    /// Hosts.
+    Host,
 }
 
 impl RecordKind {
@@ -78,7 +82,14 @@ impl RecordKind {
     pub fn word(self) -> &'static str {
         match self {
             RecordKind::Run => "run",
+            RecordKind::Key => "key",
+            RecordKind::Host => "host",
         }
+    }
+
+    /// The kind of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [RecordKind::Run, RecordKind::Key, RecordKind::Host].into_iter().find(|kind| kind.word() == word)
     }
 }
 
@@ -123,6 +134,28 @@ pub fn parse_snapshot(object: &str) -> Result<(Place, ObjectId)> {
     parse().ok_or_else(|| Error::corrupt(format!("`{object}` is not the name of a snapshot")))
 }
 
+/// The place and id that the name of a record tells.
+pub fn parse_record(object: &str) -> Result<(Place, ObjectId)> {
+    let parse = || {
+        let (kind, rest) = object.strip_prefix("records/")?.split_once('/')?;
+        let (time, id) = rest.split_once('-')?;
+        let place = Place::Record { kind: RecordKind::parse(kind)?, started: parse_stamp(time)? };
+        Some((place, id.parse().ok()?))
+    };
+    parse().ok_or_else(|| Error::corrupt(format!("`{object}` is not the name of a record")))
+}
+
+/// The epoch and the owner's name that the name of a key document tells.
+pub fn parse_key(object: &str) -> Result<(u32, String)> {
+    let parse = || {
+        let (epoch, owner) = object.strip_prefix("keys/")?.strip_suffix(".age")?.split_once('-')?;
+        let epoch = super::decimal::parse(epoch).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)?;
+        let plain = owner.len() == 16 && owner.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        plain.then(|| (epoch, owner.to_string()))
+    };
+    parse().ok_or_else(|| Error::corrupt(format!("`{object}` is not the name of a key document")))
+}
+
 /// The id that ends the name of a pack or an index.
 pub fn parse_id(object: &str) -> Result<ObjectId> {
     let (_, id) = object.rsplit_once('/').unwrap_or(("", object));
@@ -152,6 +185,22 @@ mod tests {
         let (parsed, back) = parse_snapshot(&place.object(&id)).unwrap();
         assert_eq!((parsed.prefix(), back), (place.prefix(), id));
         assert_eq!(Place::Key { epoch: 2, owner: "ab".into() }.object(&id), "keys/2-ab.age");
+    }
+
+    #[test]
+    fn names_of_records_and_keys_come_back() {
+        let (id, started) = (ObjectId::of(b"x"), "2026-11-23T01:47:00Z".parse().unwrap());
+        for kind in [RecordKind::Run, RecordKind::Key, RecordKind::Host] {
+            let place = Place::Record { kind, started };
+            assert_eq!(parse_record(&place.object(&id)).unwrap(), (place, id));
+        }
+        let owner = "00112233445566ff";
+        let name = Place::Key { epoch: 12, owner: owner.into() }.object(&id);
+        assert_eq!(parse_key(&name).unwrap(), (12, owner.to_string()));
+        for bad in ["keys/0-00112233445566ff.age", "keys/01-00112233445566ff.age", "keys/1-0011.age", "keys/1", "x", ""]
+        {
+            assert!(parse_key(bad).is_err() && parse_record(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,0 +1,124 @@
+//! Hosts joined and removed, and the keys that an owner makes for them. FORMAT.md section 5.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::epochs::{Epochs, open_documents};
+use crate::error::{Error, Kind, Result};
+use crate::format::circle::{HostAction, HostRecord};
+use crate::format::name::{Place, RecordKind};
+use crate::format::snapshot::Named;
+use crate::id::{HostUid, RepositoryId};
+use crate::keys::HostKey;
+use crate::limits::RECORD_BODY_MAX;
+use crate::owner::OwnerKey;
+use crate::owners::Stamp;
+use crate::repository::{Problem, Repository, View};
+use crate::store::Store;
+
+/// A host of the repository.
+#[derive(Clone, Debug)]
+pub struct HostRow {
+    /// Which.
+    pub uid: HostUid,
+    /// What people call it; the newest name.
+    pub name: String,
+    /// When it got a key file.
+    pub joined: Option<Timestamp>,
+    /// When it was removed, if nothing newer says that it joined again.
+    pub removed: Option<Timestamp>,
+    /// How many snapshots it has.
+    pub snapshots: usize,
+    /// When the newest of them was begun.
+    pub last: Option<Timestamp>,
+}
+
+impl Repository {
+    /// Opens a repository on a machine that has no key yet, with an owner's: a fresh host in the newest epoch.
+    pub async fn join(
+        store: Store,
+        id: RepositoryId,
+        owner: &OwnerKey,
+        host: HostUid,
+    ) -> Result<(Repository, HostKey)> {
+        let found = open_documents(&store, id, owner).await?;
+        let Some(first) = found.opened.iter().min_by_key(|document| document.epoch) else {
+            let none = Error::denied(format!("no key document in {store} opens with this owner key"))
+                .hinted("is it the repository that you mean, and an owner of it?");
+            return Err(found.refused.into_iter().next().map_or(none, |problem| problem.why));
+        };
+        let provisional = Repository::open(store, HostKey::from_document(first, host)?).await?;
+        let epochs = provisional.open_epochs(owner).await?;
+        let key = provisional.current_key(&epochs)?;
+        Ok((Repository::open(provisional.store().clone(), key.clone()).await?, key))
+    }
+
+    /// This host's key in the newest epoch.
+    pub fn current_key(&self, epochs: &Epochs) -> Result<HostKey> {
+        let identity = epochs.identities.get(&epochs.current());
+        let identity = identity.ok_or_else(|| Error::internal("the current epoch was not opened"))?;
+        Ok(self.key().in_epoch(epochs.current(), identity))
+    }
+
+    /// A key for another host, in the newest epoch.
+    pub fn key_for(&self, host: HostUid, epochs: &Epochs) -> Result<HostKey> {
+        Ok(self.current_key(epochs)?.of_host(host))
+    }
+
+    /// Leaves the record that a host joined or was removed.
+    pub async fn put_host_record(&self, action: HostAction, about: Named<HostUid>, stamp: &Stamp) -> Result<()> {
+        let Stamp { host, at } = stamp.clone();
+        let record = HostRecord { schema: HostRecord::SCHEMA.into(), host, at, action, about };
+        let place = Place::Record { kind: RecordKind::Host, started: at };
+        self.put_document(&place, &record.to_body()).await.map(|_| ())
+    }
+
+    /// The records about hosts, oldest first, and those that cannot be read.
+    pub async fn host_records(&self) -> Result<(Vec<HostRecord>, Vec<Problem>)> {
+        let (objects, mut problems) = (self.store().list("records/host").await?, Vec::new());
+        let parse = |_, body: Vec<u8>| HostRecord::parse(&body);
+        let mut records = self.read_all(objects, RECORD_BODY_MAX, &mut problems, parse).await?;
+        records.sort_by_key(|record| record.at);
+        Ok((records, problems))
+    }
+
+    /// All hosts, from records and snapshots; and records that cannot be read.
+    pub async fn hosts(&self, view: &View) -> Result<(Vec<HostRow>, Vec<Problem>)> {
+        let (records, problems) = self.host_records().await?;
+        let mut rows: BTreeMap<HostUid, HostRow> = BTreeMap::new();
+        for record in &records {
+            let row = row(&mut rows, &record.about);
+            match record.action {
+                HostAction::Joined => (row.joined, row.removed) = (Some(record.at), None),
+                HostAction::Removed => row.removed = Some(record.at),
+            }
+        }
+        for (_, snapshot) in view.snapshots() {
+            let row = row(&mut rows, &snapshot.host);
+            (row.snapshots, row.last) = (row.snapshots + 1, Some(snapshot.started));
+        }
+        Ok((rows.into_values().collect(), problems))
+    }
+
+    /// The host that the operator means: by name, or by uid.
+    pub async fn find_host(&self, who: &str, view: &View) -> Result<Named<HostUid>> {
+        let (rows, _) = self.hosts(view).await?;
+        let fits = |row: &&HostRow| row.name == who || row.uid.to_string() == who;
+        let found: Vec<&HostRow> = rows.iter().filter(fits).collect();
+        match found.as_slice() {
+            [row] => Ok(Named { uid: row.uid, name: row.name.clone() }),
+            [] => Err(Error::invalid(format!("there is no host `{who}`")).hinted("`dozo key hosts` lists them")),
+            several => Err(Error::new(Kind::Invalid, format!("{} hosts are called `{who}`", several.len()))
+                .hinted("name the one that you mean by its uid: `dozo key hosts`")),
+        }
+    }
+}
+
+fn row<'a>(rows: &'a mut BTreeMap<HostUid, HostRow>, host: &Named<HostUid>) -> &'a mut HostRow {
+    let Named { uid, name } = host.clone();
+    let empty = HostRow { uid, name: String::new(), joined: None, removed: None, snapshots: 0, last: None };
+    let row = rows.entry(uid).or_insert(empty);
+    row.name = name;
+    row
+}

@@ -1,0 +1,97 @@
+//! Trying an owner's key before it is needed: every epoch's key document, and of each epoch a pack that it really opens.
+
+use std::collections::BTreeMap;
+
+use futures::stream::{self, StreamExt};
+
+use crate::epochs::Epochs;
+use crate::error::{Error, Kind, Result};
+use crate::format::circle::KeyAction;
+use crate::format::name::PackKind;
+use crate::keys::ReadKeys;
+use crate::limits::{PACKS_PROBED_MAX, READS_IN_FLIGHT};
+use crate::owner::OwnerKey;
+use crate::owners::Stamp;
+use crate::repository::{Problem, Repository, View};
+use crate::seal;
+use crate::verify::read_pack;
+
+/// An age header with the recipients of a pack is shorter.
+const HEADER_BYTES: u64 = 2 << 10;
+
+/// What trying an owner's key showed.
+#[derive(Clone, Debug)]
+pub struct KeyTest {
+    /// The owner's recipient string.
+    pub owner: String,
+    /// Every epoch that opened.
+    pub epochs: Vec<EpochTest>,
+    /// What did not open, or is damaged.
+    pub problems: Vec<Problem>,
+}
+
+/// One epoch that opened.
+#[derive(Clone, Debug)]
+pub struct EpochTest {
+    /// Which.
+    pub epoch: u32,
+    /// A pack that was opened with it, and every chunk in it checked; none if no pack of the epoch was found.
+    pub pack: Option<String>,
+    /// How many chunks.
+    pub chunks: usize,
+}
+
+impl Repository {
+    /// Tries an owner's key on all that it must open. If nothing is wrong, leaves a record.
+    pub async fn test_owner(&self, owner: &OwnerKey, stamp: &Stamp) -> Result<KeyTest> {
+        let epochs = self.open_epochs(owner).await?;
+        let view = self.view().await?;
+        let found = find_packs(&view, &epochs).await?;
+        let by_pack = view.index().chunks_by_pack();
+        let mut test = KeyTest { owner: epochs.own().into(), epochs: Vec::new(), problems: epochs.problems().to_vec() };
+        for (epoch, identity) in &epochs.identities {
+            let Some(number) = found.get(epoch) else {
+                test.epochs.push(EpochTest { epoch: *epoch, pack: None, chunks: 0 });
+                continue;
+            };
+            let pack = view.index().pack(*number);
+            let (object, chunks) = (pack.kind.object(&pack.id), &by_pack[*number as usize]);
+            let keys = ReadKeys { data: vec![identity.clone()] };
+            match read_pack(&view, pack, chunks, Some(&keys)).await {
+                Ok(()) => test.epochs.push(EpochTest { epoch: *epoch, pack: Some(object), chunks: chunks.len() }),
+                Err(why) if matches!(why.kind(), Kind::Corrupt | Kind::Denied) => {
+                    test.problems.push(Problem { object, why });
+                }
+                Err(why) => return Err(why),
+            }
+        }
+        if test.problems.is_empty() {
+            let tested = self.event(stamp, KeyAction::Tested, Some(test.owner.clone()), epochs.numbers());
+            self.put_key_record(tested).await?;
+        }
+        Ok(test)
+    }
+}
+
+/// A data pack of each epoch. Only a pack's header says of which epoch it is.
+async fn find_packs(view: &View, epochs: &Epochs) -> Result<BTreeMap<u32, u32>> {
+    let packs = view.index().packs().iter().enumerate().filter(|(_, pack)| pack.kind == PackKind::Data);
+    let probes = packs.take(PACKS_PROBED_MAX).map(|(number, pack)| async move {
+        let object = pack.kind.object(&pack.id);
+        let header = view.repository().store().get_start(&object, pack.bytes.min(HEADER_BYTES)).await?;
+        Ok::<_, Error>((number as u32, header))
+    });
+    let mut headers = stream::iter(probes).buffered(READS_IN_FLIGHT);
+    let mut found = BTreeMap::new();
+    while let Some(probe) = headers.next().await {
+        let (number, header) = probe?;
+        let opens = |identity| seal::reader(&header, &[identity as &dyn age::Identity]).is_ok();
+        if let Some((epoch, _)) = epochs.identities.iter().find(|(_, identity)| opens(*identity)) {
+            found.entry(*epoch).or_insert(number);
+        }
+        if found.len() == epochs.identities.len() {
+            break;
+        }
+    }
+    Ok(found)
+}
