@@ -40,6 +40,11 @@ impl House {
         house
     }
 
+    /// A directory with nothing in it.
+    pub(crate) fn bare() -> Self {
+        House { dir: tempfile::tempdir().unwrap() }
+    }
+
     /// A path in the directory.
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(path)

@@ -8,6 +8,7 @@ mod context;
 #[cfg(test)]
 mod documents;
 mod exit;
+mod keyfile;
 mod ui;
 
 use std::io::IsTerminal;
@@ -59,6 +60,8 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Cat(args) => command::cat::cat(global, args).await,
         Command::Restore(args) => command::restore::restore(global, args).await,
         Command::Verify(args) => command::verify::verify(global, args).await,
+        Command::Join(args) => command::join::join(global, args).await,
+        Command::Key(command) => command::key::key(global, command).await,
         Command::Plugin(command) => command::plugin::plugin(global, command).await,
         Command::Config(command) => command::config::config(global, command).await,
     }
@@ -72,6 +75,7 @@ async fn interrupted() -> anyhow::Result<Exit> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+    ui::ask::restore_terminal();
     ui::note("interrupted: what was not finished is not part of any snapshot");
     Ok(Exit::Interrupted)
 }

@@ -10,6 +10,7 @@ use crate::format::circle::{HostAction, HostRecord};
 use crate::format::name::{Place, RecordKind};
 use crate::format::snapshot::Named;
 use crate::id::{HostUid, RepositoryId};
+use crate::key_test::probe;
 use crate::keys::HostKey;
 use crate::limits::RECORD_BODY_MAX;
 use crate::owner::OwnerKey;
@@ -50,6 +51,12 @@ impl Repository {
         };
         let provisional = Repository::open(store, HostKey::from_document(first, host)?).await?;
         let epochs = provisional.open_epochs(owner).await?;
+        // With no key file to start from, the packs must bear the key documents out.
+        if let Some(strange) = probe(&provisional.view().await?, &epochs).await?.strange {
+            return Err(strange.why.context(format!("the keys do not fit the repository: {}", strange.object)).hinted(
+                "key documents may have been replaced; `dozo key host` on a host makes a key file without this doubt",
+            ));
+        }
         let key = provisional.current_key(&epochs)?;
         Ok((Repository::open(provisional.store().clone(), key.clone()).await?, key))
     }

@@ -46,9 +46,10 @@ impl Repository {
     pub async fn test_owner(&self, owner: &OwnerKey, stamp: &Stamp) -> Result<KeyTest> {
         let epochs = self.open_epochs(owner).await?;
         let view = self.view().await?;
-        let found = find_packs(&view, &epochs).await?;
+        let Probed { found, strange } = probe(&view, &epochs).await?;
         let by_pack = view.index().chunks_by_pack();
         let mut test = KeyTest { owner: epochs.own().into(), epochs: Vec::new(), problems: epochs.problems().to_vec() };
+        test.problems.extend(strange);
         for (epoch, identity) in &epochs.identities {
             let Some(number) = found.get(epoch) else {
                 test.epochs.push(EpochTest { epoch: *epoch, pack: None, chunks: 0 });
@@ -73,25 +74,42 @@ impl Repository {
     }
 }
 
-/// A data pack of each epoch. Only a pack's header says of which epoch it is.
-async fn find_packs(view: &View, epochs: &Epochs) -> Result<BTreeMap<u32, u32>> {
+/// What the headers of packs say; they alone tell of which epoch a pack is.
+#[derive(Default)]
+pub(crate) struct Probed {
+    /// A data pack of each epoch: its number in the index.
+    found: BTreeMap<u32, u32>,
+    /// A data pack that an owner of everything should open, and cannot.
+    pub(crate) strange: Option<Problem>,
+}
+
+/// Looks at data packs with an owner's keys.
+pub(crate) async fn probe(view: &View, epochs: &Epochs) -> Result<Probed> {
     let packs = view.index().packs().iter().enumerate().filter(|(_, pack)| pack.kind == PackKind::Data);
     let probes = packs.take(PACKS_PROBED_MAX).map(|(number, pack)| async move {
         let object = pack.kind.object(&pack.id);
         let header = view.repository().store().get_start(&object, pack.bytes.min(HEADER_BYTES)).await?;
-        Ok::<_, Error>((number as u32, header))
+        Ok::<_, Error>((number as u32, object, header))
     });
     let mut headers = stream::iter(probes).buffered(READS_IN_FLIGHT);
-    let mut found = BTreeMap::new();
+    let mut probed = Probed::default();
     while let Some(probe) = headers.next().await {
-        let (number, header) = probe?;
-        let opens = |identity| seal::reader(&header, &[identity as &dyn age::Identity]).is_ok();
-        if let Some((epoch, _)) = epochs.identities.iter().find(|(_, identity)| opens(*identity)) {
-            found.entry(*epoch).or_insert(number);
-        }
-        if found.len() == epochs.identities.len() {
+        let (number, object, header) = probe?;
+        let mut denied = true;
+        for (epoch, identity) in &epochs.identities {
+            match seal::reader(&header, &[identity]) {
+                Ok(_) => _ = probed.found.entry(*epoch).or_insert(number),
+                Err(why) if why.kind() == Kind::Denied => continue,
+                // Damage is for a verification to find.
+                Err(_) => {}
+            }
+            denied = false;
             break;
         }
+        if denied && probed.strange.is_none() {
+            let why = Error::corrupt("it opens with none of this owner's epochs");
+            probed.strange = Some(Problem { object, why });
+        }
     }
-    Ok(found)
+    Ok(probed)
 }

@@ -142,6 +142,11 @@ impl Repository {
         self.0.key.host
     }
 
+    /// The epoch that this host seals content to.
+    pub fn epoch(&self) -> u32 {
+        self.0.key.epoch
+    }
+
     /// The uid of a job of this host.
     pub fn job_uid(&self, job: &str) -> JobUid {
         self.0.keyring.job_uid(self.0.key.host, job)

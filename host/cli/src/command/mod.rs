@@ -3,6 +3,8 @@
 pub(crate) mod cat;
 pub(crate) mod config;
 pub(crate) mod init;
+pub(crate) mod join;
+pub(crate) mod key;
 pub(crate) mod ls;
 pub(crate) mod plugin;
 pub(crate) mod restore;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use dozo_repository::{Kind, OwnerKey, Recipient};
+use dozo_repository::{HostUid, Kind, OwnerKey, Recipient, Repository, Store};
 
 use crate::house::{House, PASSPHRASE, Says, owner, stamp};
 
@@ -100,9 +100,14 @@ async fn a_passphrase() {
     let changed = house.open().await.begin_epoch(&house.first.key, &[], &stamp()).await;
     assert!(changed.err().unwrap().chain().contains("nobody to ask"));
     assert_eq!(house.names("keys").await, keys);
-    let weak = Recipient::passphrase("weak").unwrap();
-    let by = OwnerKey::passphrase("safe", Arc::new(Says("too short"))).unwrap();
-    assert!(house.open().await.add_owner(&by, &weak, &stamp()).await.is_err());
+    let create = Repository::create_asking(
+        &Store::memory(),
+        crate::house::secret(),
+        HostUid([1; 8]),
+        std::slice::from_ref(&recipient),
+        Arc::new(Says("too short")),
+    );
+    assert!(create.await.err().unwrap().to_string().contains("too weak"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

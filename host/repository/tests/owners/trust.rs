@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use age::x25519;
 use dozo_repository::format::circle::{Began, KeyAction, KeyRecord};
-use dozo_repository::{HostKey, Kind, OwnerKey, Recipient, Repository};
+use dozo_repository::{HostKey, HostUid, Kind, OwnerKey, Recipient, Repository};
 use serde_json::Value;
 
 use crate::house::{House, Owner, owner, stamp};
@@ -197,6 +197,7 @@ async fn an_owner_of_the_past_cannot_begin_another_epoch_beside_the_new_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_document_with_the_right_recipient_and_a_wrong_code_is_refused() {
     let house = House::new().await;
+    house.back_up("job", b"content").await;
     let mut thief = Thief::of(&house);
     let good = house.objects.bytes(&house.names("keys").await[0]).await;
     let data = x25519::Identity::generate();
@@ -213,6 +214,9 @@ async fn a_key_document_with_the_right_recipient_and_a_wrong_code_is_refused() {
     house.objects.write(&name, &sealed).await;
     let error = repository.open_epochs(&house.first.key).await.err().unwrap();
     assert!(error.kind() == Kind::Corrupt && error.to_string().contains("key file"), "{}", error.chain());
+    // A host that joins has no key file; the packs that are there do not open.
+    let joined = Repository::join(house.store(), house.key.repository, &house.first.key, HostUid([2; 8])).await;
+    assert!(joined.err().unwrap().to_string().contains("do not fit"));
     house.objects.write(&name, &good).await;
     repository.open_epochs(&house.first.key).await.unwrap();
     // Somebody else's name in the right place.
@@ -269,7 +273,7 @@ async fn a_key_is_tested_on_every_epoch() {
     }
     let records = house.names("records/key").await.len();
     let test = house.open().await.test_owner(&second.key, &stamp()).await.unwrap();
-    assert_eq!(test.problems.len(), 2, "{:?}", test.problems);
+    assert_eq!(test.problems.len(), 3, "{:?}", test.problems);
     assert_eq!(house.names("records/key").await.len(), records);
     let repository = house.open().await;
     assert!(repository.add_owner(&second.key, &owner().recipient, &stamp()).await.is_err(), "not every epoch");
