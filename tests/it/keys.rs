@@ -155,17 +155,17 @@ fn a_passphrase_is_an_owner_and_is_never_waited_for() {
 /// The protocol of age's plugins in a few lines: a key of hardware that wraps nothing.
 const TOY: &str = r#"#!/bin/sh
 key=''
-while read -r word command _rest; do
+while read -r word command rest; do
     case $word,$last in
-    '->',*) last=$command; [ "$command" != done ] || { read -r _; break; } ;;
-    ?*,wrap-file-key | ?*,recipient-stanza) key=$word ;;
+    '->',*) last="$command $rest"; [ "$command" != done ] || { read -r _; break; } ;;
+    ?*,'wrap-file-key ' | ?*,'recipient-stanza 0 toy') key=$word ;;
     esac
 done
 case $1 in
 *recipient-v1) printf -- '-> recipient-stanza 0 toy\n%s\n' "$key" ;;
-*) printf -- '-> file-key 0\n%s\n' "$key" ;;
+*) [ -z "$key" ] || printf -- '-> file-key 0\n%s\n' "$key" ;;
 esac
-read -r _ok && read -r _
+[ -z "$key" ] || { read -r _ok && read -r _; }
 printf -- '-> done\n\n'
 "#;
 const TOY_RECIPIENT: &str = "age1toy1v3hh5mcdkpyg4";

@@ -1,7 +1,7 @@
 //! Key files on this machine: read only if they are private, never written over, replaced as a whole.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,11 @@ pub(crate) fn write_new(file: &Path, text: &str, mode: u32) -> anyhow::Result<()
         new.write_all(text.as_bytes())?;
         new.sync_all()
     };
-    Ok(write().map_err(|e| Error::io(format!("write {}", file.display()), e))?)
+    let failed = |e: std::io::Error| match e.kind() {
+        ErrorKind::AlreadyExists => Error::invalid(format!("{} is there already", file.display())),
+        _ => Error::io(format!("write {}", file.display()), e),
+    };
+    Ok(write().map_err(failed)?)
 }
 
 /// Puts a new key file in the place of the old one, which is kept as `….old`; returns where. At every moment one of them is
@@ -64,7 +68,7 @@ pub(crate) fn replace_key(file: &Path, text: &str) -> anyhow::Result<PathBuf> {
 
 fn remove_if_there(file: &Path) -> std::io::Result<()> {
     match fs::remove_file(file) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
 }

@@ -105,7 +105,9 @@ impl Repository {
             let row = row(&mut rows, &snapshot.host);
             (row.snapshots, row.last) = (row.snapshots + 1, Some(snapshot.started));
         }
-        Ok((rows.into_values().collect(), problems))
+        let mut rows: Vec<HostRow> = rows.into_values().collect();
+        rows.sort_by_key(|row| row.joined.or(row.last));
+        Ok((rows, problems))
     }
 
     /// The host that the operator means: by name, or by uid.

@@ -110,7 +110,9 @@ impl Repository {
                 }
             }
         }
-        Ok((rows.into_values().collect(), problems))
+        let mut rows: Vec<OwnerRow> = rows.into_values().collect();
+        rows.sort_by_key(|row| row.since);
+        Ok((rows, problems))
     }
 
     /// Owners by their names in the store.

@@ -1,6 +1,6 @@
 //! Owners of every kind, added and removed; epochs; hosts. What the store says is believed only as far as it is proven, and a
 //! crash at any moment leaves nothing that cannot be read.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on should stop")]
 
 #[path = "owners/crash.rs"]
 mod crash;

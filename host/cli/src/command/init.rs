@@ -98,8 +98,7 @@ fn owners(args: &InitArgs) -> anyhow::Result<Vec<Recipient>> {
             )
             .into());
     }
-    let named =
-        args.owner.iter().map(|text| Recipient::parse(text).map_err(|e| e.context(format!("`--owner {text}`"))));
+    let named = args.owner.iter().map(|text| Recipient::parse(text));
     let passphrase = args.passphrase.iter().map(|label| Recipient::passphrase(label));
     Ok(named.chain(passphrase).collect::<Result<_, _>>()?)
 }

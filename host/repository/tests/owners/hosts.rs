@@ -11,7 +11,7 @@ async fn a_host_joins_in_the_newest_epoch() {
     let mut house = House::new().await;
     house.back_up("first", b"first").await;
     let changed = house.open().await.begin_epoch(&house.first.key, &[], &stamp()).await.unwrap();
-    house.take(changed);
+    house.take(&changed);
     let id = house.key.repository;
     let (repository, key) = Repository::join(house.store(), id, &house.first.key, HostUid([2; 8])).await.unwrap();
     assert_eq!((key.epoch(), key.host, repository.host()), (2, HostUid([2; 8]), HostUid([2; 8])));
@@ -35,7 +35,7 @@ async fn a_host_that_was_left_behind_goes_over() {
     let behind = house.open().await.key_for(HostUid([2; 8]), &epochs).unwrap();
     for _ in 0..2 {
         let changed = house.open().await.begin_epoch(&house.first.key, &[], &stamp()).await.unwrap();
-        house.take(changed);
+        house.take(&changed);
     }
     let repository = Repository::open(house.store(), behind).await.unwrap();
     let epochs = repository.open_epochs(&second.key).await.unwrap();
@@ -52,7 +52,9 @@ async fn hosts_are_listed_and_removed() {
     house.back_up("job", b"content").await;
     let repository = house.open().await;
     let about = Named { uid: HostUid([2; 8]), name: "web-2".to_string() };
-    repository.put_host_record(HostAction::Joined, about.clone(), &stamp()).await.unwrap();
+    let mut joined = stamp();
+    joined.at += jiff::SignedDuration::from_millis(500);
+    repository.put_host_record(HostAction::Joined, about.clone(), &joined).await.unwrap();
     let view = repository.view().await.unwrap();
     assert_eq!(repository.find_host("web-2", &view).await.unwrap(), about);
     assert_eq!(repository.find_host(&about.uid.to_string(), &view).await.unwrap(), about);

@@ -97,7 +97,7 @@ impl House {
     }
 
     /// Takes the new key, as the command does.
-    pub(crate) fn take(&mut self, changed: Changed) {
+    pub(crate) fn take(&mut self, changed: &Changed) {
         assert!(changed.left.is_empty(), "{:?}", changed.left);
         self.key = HostKey::parse(changed.key.to_text().as_bytes()).unwrap();
     }
@@ -106,7 +106,7 @@ impl House {
     pub(crate) async fn remove(&mut self, other: &Owner) {
         let gone = [other.recipient.to_string()];
         let changed = self.open().await.remove_owners(&self.first.key, &gone, &[], &stamp()).await.unwrap();
-        self.take(changed);
+        self.take(&changed);
     }
 
     /// Stores a snapshot with one file `a` of this content, sealed to the epoch of the key.

@@ -48,7 +48,7 @@ async fn is_an_owner(recipient: &Recipient, key: &OwnerKey) {
     let gone = [house.first.recipient.to_string()];
     let changed = house.open().await.remove_owners(key, &gone, &[], &stamp()).await.unwrap();
     assert_eq!(changed.owners, [recipient.to_string()]);
-    house.take(changed);
+    house.take(&changed);
     house.back_up("new", b"new").await;
     let third = owner();
     house.open().await.add_owner(key, &third.recipient, &stamp()).await.unwrap();
@@ -100,13 +100,9 @@ async fn a_passphrase() {
     let changed = house.open().await.begin_epoch(&house.first.key, &[], &stamp()).await;
     assert!(changed.err().unwrap().chain().contains("nobody to ask"));
     assert_eq!(house.names("keys").await, keys);
-    let create = Repository::create_asking(
-        &Store::memory(),
-        crate::house::secret(),
-        HostUid([1; 8]),
-        std::slice::from_ref(&recipient),
-        Arc::new(Says("too short")),
-    );
+    let (store, owners) = (Store::memory(), std::slice::from_ref(&recipient));
+    let short = Arc::new(Says("too short"));
+    let create = Repository::create_asking(&store, crate::house::secret(), HostUid([1; 8]), owners, short);
     assert!(create.await.err().unwrap().to_string().contains("too weak"));
 }
 

@@ -92,7 +92,7 @@ async fn an_owner_is_added_and_removed() {
     let changed = repository.remove_owners(&second.key, &[house.first.recipient.name()], &[], &stamp()).await.unwrap();
     assert_eq!(changed.owners, [second.recipient.to_string()]);
     let kept = house.objects.copy().await;
-    house.take(changed);
+    house.take(&changed);
     assert_eq!(house.key.epoch(), 2);
     house.back_up("after", b"after").await;
     assert_eq!(house.read("after", &second.key).await.unwrap(), b"after");
@@ -125,7 +125,7 @@ async fn with_a_hosts_key_and_the_whole_store_no_content_opens() {
     let mut house = House::with(&[&second.recipient]).await;
     house.back_up("old", &[1; 300_000]).await;
     let changed = house.open().await.begin_epoch(&house.first.key, &[], &stamp()).await.unwrap();
-    house.take(changed);
+    house.take(&changed);
     house.back_up("new", &[2; 300_000]).await;
     let catalog = Thief::of(&house).catalog();
     let mut opened = Vec::new();
@@ -150,7 +150,7 @@ async fn a_swapped_recipient_in_the_store_is_never_used() {
     let repository = house.open().await;
     assert_eq!(owners(&repository, &house.first).await, [house.first.recipient.to_string()]);
     let changed = repository.begin_epoch(&house.first.key, &[], &stamp()).await.unwrap();
-    house.take(changed);
+    house.take(&changed);
     house.back_up("new", b"new").await;
     assert_eq!(house.read("new", &mallory.key).await.unwrap_err().kind(), Kind::Denied);
 
@@ -249,7 +249,7 @@ async fn a_key_is_tested_on_every_epoch() {
     let mut house = House::with(&[&second.recipient]).await;
     house.back_up("old", b"old").await;
     let changed = house.open().await.begin_epoch(&house.first.key, &[], &stamp()).await.unwrap();
-    house.take(changed);
+    house.take(&changed);
     let test = house.open().await.test_owner(&second.key, &stamp()).await.unwrap();
     assert!(test.problems.is_empty(), "{:?}", test.problems);
     let packs: Vec<_> = test.epochs.iter().map(|epoch| (epoch.epoch, epoch.pack.is_some(), epoch.chunks)).collect();
