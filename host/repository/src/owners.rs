@@ -69,8 +69,9 @@ pub struct Changed {
 
 /// Writes the key documents of a new repository and the record of its first epoch.
 pub(crate) async fn found(repository: &Repository, keys: &NewKeys, owners: &[Recipient], asker: &Asker) -> Result<()> {
+    let owners: BTreeMap<String, &Recipient> = owners.iter().map(|owner| (owner.name(), owner)).collect();
     let mut ready = Vec::with_capacity(owners.len());
-    for owner in owners {
+    for owner in owners.values() {
         ready.push(Ready::new(owner, asker).await?);
     }
     let mut last = String::new();
@@ -80,7 +81,7 @@ pub(crate) async fn found(repository: &Repository, keys: &NewKeys, owners: &[Rec
     // The first host has no name yet, and the store's time is the only one at hand.
     let host = Named { uid: repository.host(), name: String::new() };
     let stamp = Stamp { host, at: repository.store().came(&last).await? };
-    let began = Began { after: 0, recipient: keys.host.data.to_string(), owners: strings(owners) };
+    let began = Began { after: 0, recipient: keys.host.data.to_string(), owners: strings(owners.into_values()) };
     put_began(repository, &stamp, began, (None, keys)).await
 }
 
@@ -318,6 +319,6 @@ fn find_owner(who: &str, objects: &BTreeMap<String, OwnerRow>) -> Result<String>
     }
 }
 
-fn strings(owners: &[Recipient]) -> Vec<String> {
-    owners.iter().map(ToString::to_string).collect()
+fn strings<'a>(owners: impl IntoIterator<Item = &'a Recipient>) -> Vec<String> {
+    owners.into_iter().map(ToString::to_string).collect()
 }

@@ -77,6 +77,11 @@ impl Repository {
             return Err(Error::invalid(format!("there is a repository in {store} already"))
                 .hinted("point `url` elsewhere, or use the key file that was made with it"));
         }
+        if !store.list("keys").await?.is_empty() {
+            return Err(Error::invalid(format!("{store} has keys and no {SIGN}")).hinted(
+                "a repository lost its sign, or `init` did not come to its end: only if no backup was ever there, empty it",
+            ));
+        }
         let keys = NewKeys::generate(secret, host);
         let repository = Repository::over(store.clone(), keys.host.clone());
         found(&repository, &keys, owners, &Asker::new(ask)).await?;

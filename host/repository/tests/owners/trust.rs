@@ -280,6 +280,20 @@ async fn a_key_is_tested_on_every_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_lost_its_sign_is_not_made_anew() {
+    let house = House::new().await;
+    let keys = house.names("keys").await;
+    house.objects.delete("dozo.json").await;
+    let owners = [house.first.recipient.clone(), house.first.recipient.clone()];
+    let again = Repository::create(&house.store(), crate::house::secret(), HostUid([1; 8]), &owners).await;
+    assert_eq!(again.err().unwrap().kind(), Kind::Invalid);
+    assert_eq!(house.names("keys").await, keys);
+    // Named twice is named once.
+    let store = dozo_repository::Store::memory();
+    Repository::create(&store, crate::house::secret(), HostUid([1; 8]), &owners).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_of_another_repository_is_denied() {
     let house = House::new().await;
     let (_, text) = OwnerKey::generate("00".repeat(32).parse().unwrap());
