@@ -123,8 +123,8 @@ fn cache() -> PathBuf {
 fn built(variable: &str, default: &str) -> PathBuf {
     let named = std::env::var_os(variable).map(PathBuf::from);
     let path = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(default));
-    assert!(path.exists(), "{} is not built: run the tests with `cargo xtask test`", path.display());
-    path
+    path.canonicalize()
+        .unwrap_or_else(|_| panic!("{} is not built: run the tests with `cargo xtask test`", path.display()))
 }
 
 /// How often to do something: a soak has time (`cargo xtask soak`).

@@ -15,7 +15,10 @@ use crate::args::{Global, IdentityArgs};
 use crate::config::{JobTable, Loaded, ResolvedConfig, Secrecy};
 use crate::keyfile::read_key;
 use crate::ui::ask::Operator;
+use crate::ui::words;
 
+/// A plugin's own tables and stack take some megabytes.
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// Threads that read contents wait for disks more than for cores.
 const READERS_PER_CORE: usize = 1;
 
@@ -178,8 +181,17 @@ impl Context {
             Some(time) if time.is_positive() => Ok(time.unsigned_abs()),
             Some(_) => Err(self.loaded.fault(&["job", name, "limits", key], "this must be longer than nothing")),
         };
+        let memory_bytes = job.limits.memory.map_or(default.memory_bytes, |bytes| bytes.as_u64());
+        if memory_bytes < MEMORY_BYTES_MIN {
+            let message = format!("no plugin can start with {memory_bytes} bytes; it takes at least 16 MiB");
+            return Err(self
+                .loaded
+                .fault(&["job", name, "limits", "memory"], message)
+                .hinted("such as `\"256MiB\"`")
+                .into());
+        }
         Ok(Limits {
-            memory_bytes: job.limits.memory.map_or(default.memory_bytes, |bytes| bytes.as_u64()),
+            memory_bytes,
             wall: time("wall", job.limits.wall, default.wall)?,
             stall: time("stall", job.limits.stall, default.stall)?,
             ..default
@@ -331,7 +343,7 @@ pub(crate) fn find_snapshot(
         return Ok(found.clone());
     }
     if let Some(until) = until {
-        return none(format!("there is no snapshot of the job `{job}` up to {until}"));
+        return none(format!("there is no snapshot of the job `{job}` up to {}", words::time(until)));
     }
     let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
     let by_id: Vec<_> = snapshots.iter().filter(|(id, _)| hex && id.to_string().starts_with(wanted)).collect();
@@ -342,19 +354,29 @@ pub(crate) fn find_snapshot(
     }
 }
 
-/// A point in time: a timestamp, or a local date or time (a date means its end).
+/// A point in time: a timestamp, or a local date or time. What it leaves out is taken as its end: a date means the end of
+/// the day, minutes the end of the minute, so that a snapshot is found by the time that a listing shows.
 fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
     let zone = jiff::tz::TimeZone::system();
+    let left_out = match text.matches(':').count() {
+        _ if text.contains('.') => jiff::SignedDuration::ZERO,
+        1 => jiff::SignedDuration::new(59, 999_999_999),
+        _ => jiff::SignedDuration::new(0, 999_999_999),
+    };
     if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
+        return Ok(time.saturating_add(left_out).unwrap_or(time));
     }
     let local = match text.parse::<jiff::civil::Date>() {
         Ok(date) if !text.contains('T') => date.to_datetime(jiff::civil::time(23, 59, 59, 999_999_999)),
-        _ => text.replace(' ', "T").parse::<jiff::civil::DateTime>().map_err(|e| {
-            Error::invalid(format!("`{text}` is not a time"))
-                .caused_by(e)
-                .hinted("2026-11-23, 2026-11-23T02:00 or 2026-11-23T02:00:00Z")
-        })?,
+        _ => {
+            text.replace(' ', "T").parse::<jiff::civil::DateTime>().map(|time| time.saturating_add(left_out)).map_err(
+                |e| {
+                    Error::invalid(format!("`{text}` is not a time"))
+                        .caused_by(e)
+                        .hinted("2026-11-23, 2026-11-23T02:00 or 2026-11-23T02:00:00Z")
+                },
+            )?
+        }
     };
     Ok(local.to_zoned(zone).map_err(|e| Error::invalid(format!("`{text}` is not a time")).caused_by(e))?.timestamp())
 }

@@ -19,7 +19,7 @@ pub(crate) fn read_key(file: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     if metadata.mode() & 0o077 != 0 {
         let shown = file.display();
         return Err(
-            Error::denied(format!("the key file {shown} can be read by others")).hinted(format!("chmod 600 {shown}"))
+            Error::invalid(format!("the key file {shown} can be read by others")).hinted(format!("chmod 600 {shown}"))
         );
     }
     if metadata.len() > KEY_BYTES_MAX {

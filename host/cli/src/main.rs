@@ -34,15 +34,11 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         tokio::select! {
             done = dispatch(&cli) => done,
-            signal = interrupted() => signal,
+            signal = interrupted(&cli.command) => signal,
         }
     });
     let exit = exit.unwrap_or_else(|error| {
-        if cli.global.json {
-            ui::errors::print_json(&error)
-        } else {
-            ui::errors::print(&error)
-        }
+        ui::errors::tell(&cli.global, &error);
         Exit::of(&error)
     });
     // Threads that wait for a disk that hangs must not keep the program from ending.
@@ -68,15 +64,21 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 /// Ends the program when it is told to: nothing that was begun becomes a snapshot.
-async fn interrupted() -> anyhow::Result<Exit> {
+async fn interrupted(command: &Command) -> anyhow::Result<Exit> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
     ui::ask::restore_terminal();
-    ui::note("interrupted: what was not finished is not part of any snapshot");
+    ui::note(match command {
+        Command::Run(_) => "interrupted: what was not finished is not part of any snapshot",
+        Command::Restore(_) => "interrupted: files that are there are whole; `--conflict skip` goes on with the others",
+        _ => "interrupted",
+    });
     Ok(Exit::Interrupted)
 }
 

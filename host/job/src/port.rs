@@ -110,6 +110,8 @@ pub struct Finished {
     pub usage: Usage,
     /// What the operator should know: owners that could not be set, an omitted attribute.
     pub notes: Vec<String>,
+    /// Entries of a restore that were left as they were, because something was there already.
+    pub entries_left: u64,
 }
 
 /// A source of data, with its grants and limits fixed. Each call is a life of its own: a source that hangs, traps or is

@@ -104,6 +104,8 @@ pub struct RestoreReport {
     pub ended: Timestamp,
     /// Entries that were chosen.
     pub entries: u64,
+    /// Of these, left as they were, because something was there and the operator said to skip it.
+    pub entries_left: u64,
     /// Files among them.
     pub files: u64,
     /// Files whose content was read to its end, every chunk compared with its id.

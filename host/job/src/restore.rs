@@ -12,7 +12,7 @@ use crate::port::{Conflict, RestoreRequest, Source};
 use crate::progress::Progress;
 use crate::report::RestoreReport;
 use crate::run::Clock;
-use crate::selection::Selection;
+use crate::selection::{Seen, Selection};
 use crate::stored::Chosen;
 
 /// What to restore, and how.
@@ -79,6 +79,7 @@ pub async fn restore(
         started,
         ended: clock.now(),
         entries: total.entries,
+        entries_left: finished.entries_left,
         files: total.files,
         files_read,
         bytes: total.bytes,
@@ -95,26 +96,27 @@ struct Total {
     bytes: u64,
 }
 
-/// What was chosen. Nothing is an error: a mistyped path must not look like a restore.
+/// What was chosen. A path that chose nothing is an error, also beside others that did: a mistyped path must not look like
+/// a restore.
 async fn count(chosen: &Chosen) -> Result<Total> {
-    let (mut total, mut after) = (Total::default(), None::<String>);
+    let (mut total, mut after, mut seen) = (Total::default(), None::<String>, Seen::default());
     let root = chosen.selection.root();
     loop {
         let page = chosen.page(&root, after.as_deref(), PAGE_ENTRIES).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.entry.path.clone());
         for stored in &page {
+            chosen.selection.note(&stored.entry.path, &mut seen);
             total.entries += 1;
             total.files += u64::from(stored.entry.kind == EntryKind::File);
             total.bytes += stored.entry.size.unwrap_or(0);
         }
     }
-    if total.entries > 0 {
-        return Ok(total);
+    let unmatched: Vec<&str> = chosen.selection.unmatched(&seen).collect();
+    match unmatched.as_slice() {
+        [] if total.entries > 0 => Ok(total),
+        [] => Err(Error::invalid("the snapshot has no entries")),
+        patterns => Err(Error::invalid(format!("the snapshot has nothing under `{}`", patterns.join("`, `")))
+            .hinted("`dozo ls` shows what it has; `*`, `?` and `[` in a name are written `\\*`, `\\?`, `\\[`")),
     }
-    let what = match chosen.selection.patterns() {
-        [] => "the snapshot has no entries".to_string(),
-        patterns => format!("the snapshot has nothing under `{}`", patterns.join("`, `")),
-    };
-    Err(Error::invalid(what).hinted("`dozo ls` shows what it has"))
 }

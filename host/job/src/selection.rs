@@ -1,5 +1,7 @@
 //! What the operator chose of a snapshot: everything, or paths and globs.
 
+use std::collections::BTreeSet;
+
 use dozo_repository::{Error, Result, path};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -9,6 +11,10 @@ pub struct Selection {
     patterns: Vec<String>,
     globs: Option<GlobSet>,
 }
+
+/// Which patterns of a selection have chosen something.
+#[derive(Default)]
+pub(crate) struct Seen(BTreeSet<usize>);
 
 impl Selection {
     /// Everything.
@@ -52,6 +58,20 @@ impl Selection {
         self.globs.as_ref().is_none_or(|globs| globs.is_match(path))
     }
 
+    /// The patterns that chose nothing, by what [`Selection::note`] saw.
+    pub(crate) fn unmatched<'a>(&'a self, seen: &'a Seen) -> impl Iterator<Item = &'a str> {
+        let patterns = self.patterns.iter().enumerate();
+        patterns.filter(|(number, _)| !seen.0.contains(number)).map(|(_, pattern)| pattern.as_str())
+    }
+
+    /// Notes which patterns choose an entry.
+    pub(crate) fn note(&self, path: &str, seen: &mut Seen) {
+        if let Some(globs) = self.globs.as_ref().filter(|_| seen.0.len() < self.patterns.len()) {
+            // Each pattern made two globs.
+            seen.0.extend(globs.matches(path).into_iter().map(|glob| glob / 2));
+        }
+    }
+
     /// The deepest directory that holds everything chosen, so that a manifest need not be read from the beginning.
     pub fn root(&self) -> String {
         let literal = |pattern: &String| -> Vec<String> {
@@ -88,6 +108,14 @@ mod tests {
         }
         assert!(Selection::new(&["a[".to_string()]).is_err());
         assert!(selection(&[]).takes("anything"));
+    }
+
+    #[test]
+    fn a_pattern_that_chose_nothing_is_known() {
+        let chosen = selection(&["srv/data", "etc/*.conf", "nosuch"]);
+        let mut seen = Seen::default();
+        ["srv/data/a", "etc/x.conf", "etc/y.conf"].iter().for_each(|path| chosen.note(path, &mut seen));
+        assert_eq!(chosen.unmatched(&seen).collect::<Vec<_>>(), ["nosuch"]);
     }
 
     #[test]

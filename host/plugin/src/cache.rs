@@ -38,9 +38,15 @@ impl Cache {
             return Ok(component);
         }
         let compiled = engine.precompile_component(bytes).map_err(|e| not_a_component(bytes, &e))?;
-        self.keep(&file, &compiled)?;
-        load(engine, &file)
-            .ok_or_else(|| Error::internal(format!("{} does not load though it was just made", file.display())))
+        match self.keep(&file, &compiled) {
+            Ok(()) => load(engine, &file)
+                .ok_or_else(|| Error::internal(format!("{} does not load though it was just made", file.display()))),
+            // A full disk of the cache must not stand between an operator and a restore.
+            Err(error) => {
+                tracing::warn!("{}: the plugin is compiled again at every start", error.chain());
+                Component::new(engine, bytes).map_err(|e| not_a_component(bytes, &e))
+            }
+        }
     }
 
     /// A file appears whole or not at all, so that two processes can compile side by side.

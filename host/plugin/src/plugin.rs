@@ -141,7 +141,8 @@ impl Inner {
         });
         let answer = watchdog::guard(task, &life, wall, limits.stall).await;
         let notes = directories.iter().flat_map(crate::tree::Directory::take_notes).collect();
-        let finished = Finished { usage: life.usage(), notes };
+        let entries_left = directories.iter().map(crate::tree::Directory::entries_left).sum();
+        let finished = Finished { usage: life.usage(), notes, entries_left };
         match answer {
             Ok(Ok(answer)) => Ok((answer, finished)),
             Ok(Err(trap)) => {

@@ -230,7 +230,7 @@ impl Repository {
                 Err(why) if matches!(why.kind(), Kind::Corrupt | Kind::Unsupported) => {
                     problems.push(Problem { object: name, why });
                 }
-                Err(why) => return Err(why.context(format!("read {name}"))),
+                Err(why) => return Err(why),
             }
         }
         Ok(parsed)

@@ -15,6 +15,9 @@ pub(crate) fn restore(restore: &Restore) -> Result<()> {
     walk.failures.verdict()
 }
 
+/// Failures that are named; a full disk fails every entry that comes behind.
+const NAMED: u64 = 20;
+
 struct Walk {
     target: Directory,
     /// Directories whose metadata waits for what is still to come below them, outermost first.
@@ -68,8 +71,10 @@ struct Failures {
 
 impl Failures {
     fn add(&mut self, error: Error) {
-        dozo_sdk::log::error(error.message());
         self.count += 1;
+        if self.count <= NAMED {
+            dozo_sdk::log::error(error.message());
+        }
         self.first.get_or_insert(error);
     }
 

@@ -26,7 +26,12 @@ pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
         for stored in &page {
             shown += 1;
             match listed(&stored.entry.path, prefix, args.recursive) {
-                Listed::Whole => print(global, args, stored)?,
+                Listed::Whole => {
+                    print(global, args, stored)?;
+                    if stored.entry.kind == EntryKind::Directory {
+                        last = Some(stored.entry.path.clone());
+                    }
+                }
                 // A directory that no entry describes: parents of what was backed up.
                 Listed::Above(name) if last.as_ref() != Some(&name) => {
                     if global.json {
@@ -37,9 +42,6 @@ pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
                     last = Some(name);
                 }
                 Listed::Above(_) => {}
-            }
-            if let EntryKind::Directory = stored.entry.kind {
-                last = Some(stored.entry.path.clone());
             }
         }
     }
@@ -102,9 +104,20 @@ fn mode(entry: &Entry, bits: u32) -> String {
         EntryKind::CharDevice(..) => 'c',
         EntryKind::BlockDevice(..) => 'b',
     };
-    let letter = |shift: u32, letter: char| if bits >> shift & 1 == 1 { letter } else { '-' };
-    let triple = |shift: u32| [letter(shift + 2, 'r'), letter(shift + 1, 'w'), letter(shift, 'x')];
-    std::iter::once(kind).chain([6, 3, 0].into_iter().flat_map(triple)).collect()
+    let has = |bit: u32| bits & bit != 0;
+    let letter = |bit: u32, letter: char| if has(bit) { letter } else { '-' };
+    // The place of `x` also tells set-user-id, set-group-id and sticky, as `ls` has it.
+    let triple = |shift: u32, special: u32, mark: char| {
+        let last = match (has(1 << shift), has(special)) {
+            (true, true) => mark,
+            (false, true) => mark.to_ascii_uppercase(),
+            (true, false) => 'x',
+            (false, false) => '-',
+        };
+        [letter(4 << shift, 'r'), letter(2 << shift, 'w'), last]
+    };
+    let triples = [triple(6, 0o4000, 's'), triple(3, 0o2000, 's'), triple(0, 0o1000, 't')];
+    std::iter::once(kind).chain(triples.into_iter().flatten()).collect()
 }
 
 fn json(entry: &Entry) -> serde_json::Value {

@@ -98,6 +98,10 @@ fn print(report: &RestoreReport, to: &Path) {
     let (job, id) = (&report.job, report.snapshot.short());
     ui::line(format!("{job}: snapshot {id} of {} restored into {} in {took}", words::time(report.taken), to.display()));
     ui::line(format!("  {entries}, {bytes}; every chunk was checked"));
+    if report.entries_left > 0 {
+        let left = words::counted(report.entries_left, "entry", "entries");
+        ui::line(format!("  {left} left as found, because something was there already: nothing was compared"));
+    }
     for note in &report.notes {
         ui::note(format!("  note: {note}"));
     }

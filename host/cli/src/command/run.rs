@@ -24,20 +24,18 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit>
         exit = exit.worst(match report {
             Ok(report) => {
                 if global.json {
-                    ui::json(&report)?
+                    ui::json(&report)?;
                 } else {
-                    print(&report)
+                    print(&report);
                 }
+                // Also with `--json`: cron mails what comes here, and nobody reads a log of successes.
+                print_troubles(&report);
                 exit_of(&report)
             }
             // The next job may be well, and the worst exit code is kept.
             Err(error) => {
                 let error = error.context(format!("the job `{name}` did not run"));
-                if global.json {
-                    ui::errors::print_json(&error)
-                } else {
-                    ui::errors::print(&error)
-                }
+                ui::errors::tell(global, &error);
                 Exit::of(&error)
             }
         });
@@ -97,11 +95,16 @@ fn print(report: &Report) {
         let (read, new) = (words::bytes(report.bytes_read), words::bytes(report.bytes_new));
         ui::line(format!("  {read} read, {new} new, {} stored", words::bytes(report.bytes_stored)));
     }
+}
+
+/// What is missing, what should be known, and why there is no snapshot.
+fn print_troubles(report: &Report) {
     print_omitted(report);
     for note in &report.notes {
         ui::note(format!("  note: {note}"));
     }
     if let Some(failure) = &report.error {
+        let took = words::duration(report.ended.duration_since(report.started));
         print_failure(report, failure, &took);
     }
 }

@@ -1,7 +1,7 @@
 //! `dozo snapshots`: what there is.
 
 use dozo_repository::format::snapshot::{Snapshot, Status};
-use dozo_repository::{ObjectId, View};
+use dozo_repository::{Error, ObjectId, View};
 
 use crate::args::{Global, SnapshotsArgs};
 use crate::context::Context;
@@ -13,6 +13,15 @@ pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::
     let view = context.repository().await?.view().await?;
     let chosen = view.snapshots().iter().filter(|(_, s)| args.job.as_ref().is_none_or(|job| s.job.name == *job));
     let chosen: Vec<_> = chosen.map(|(id, snapshot)| (id, snapshot.as_ref())).collect();
+    if let Some(job) =
+        args.job.as_ref().filter(|job| chosen.is_empty() && !context.loaded.config.job.contains_key(*job))
+    {
+        return Err(Error::invalid(format!(
+            "there is no job `{job}`, neither in the configuration nor in the repository"
+        ))
+        .hinted("without a job, `dozo snapshots` lists all")
+        .into());
+    }
     if global.json {
         for (id, snapshot) in &chosen {
             ui::json(&serde_json::json!({ "schema": "dozo/snapshots/1", "id": id, "snapshot": snapshot }))?;

@@ -1,6 +1,16 @@
 //! Errors on the terminal: `error:`, `caused by:`, `hint:`.
 
+use crate::args::Global;
 use crate::config::ConfigError;
+
+/// Tells an error to people, and with `--json` to programs too: a log of standard output alone must not hide it, nor must
+/// a cron job whose mail is standard error.
+pub(crate) fn tell(global: &Global, error: &anyhow::Error) {
+    print(error);
+    if global.json {
+        print_json(error);
+    }
+}
 
 /// Prints an error with its causes and the hint that is nearest to the top.
 pub(crate) fn print(error: &anyhow::Error) {
@@ -14,7 +24,7 @@ pub(crate) fn print(error: &anyhow::Error) {
 }
 
 /// Prints an error as JSON, for `--json`.
-pub(crate) fn print_json(error: &anyhow::Error) {
+fn print_json(error: &anyhow::Error) {
     let plain = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<ConfigError>() {
         Some(error) => error.message().to_string(),
         None => cause.to_string(),

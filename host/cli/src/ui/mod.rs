@@ -7,14 +7,15 @@ pub(crate) mod words;
 
 use std::io::Write;
 
-/// Prints a line of data. A reader that has gone away (`| head`) ends the program quietly, as it does any filter.
+/// Prints a line of data. A reader that has gone away (`| head`) ends the program quietly, as it does any filter; a disk
+/// that is full ends it loudly, because half a listing must not look like a whole one.
 pub(crate) fn line(text: impl std::fmt::Display) {
-    let mut out = std::io::stdout().lock();
-    if let Err(error) = writeln!(out, "{text}")
-        && error.kind() == std::io::ErrorKind::BrokenPipe
-    {
+    let Err(error) = writeln!(std::io::stdout().lock(), "{text}") else { return };
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
         std::process::exit(0);
     }
+    note(format!("error: write to standard output\ncaused by: {error}"));
+    std::process::exit(1);
 }
 
 /// Prints a line for people, beside the data.

@@ -88,7 +88,8 @@ impl Directory {
             let owner = (Uid::from_raw(posix.uid), Gid::from_raw(posix.gid));
             let chown = || fs::fchown(&file, Some(owner.0), Some(owner.1));
             let kept = self.chown_or_note(entry, chown)?;
-            fs::fchmod(&file, mode(posix, kept)).map_err(|e| self.failed("set the mode of", &entry.path, e))?;
+            fs::fchmod(&file, self.mode(entry, posix, kept))
+                .map_err(|e| self.failed("set the mode of", &entry.path, e))?;
         }
         if let Some(modified) = entry.modified {
             fs::futimens(&file, &timestamps(modified)).map_err(|e| self.failed("set the time of", &entry.path, e))?;
@@ -104,7 +105,7 @@ impl Directory {
             let kept = self.chown_or_note(entry, chown)?;
             // Linux has no mode for symlinks.
             if !matches!(entry.kind, EntryKind::Symlink(_)) {
-                fs::chmodat(&parent, name, mode(posix, kept), AtFlags::empty())
+                fs::chmodat(&parent, name, self.mode(entry, posix, kept), AtFlags::empty())
                     .map_err(|e| self.failed("set the mode of", &entry.path, e))?;
             }
         }
@@ -126,12 +127,17 @@ impl Directory {
             Err(errno) => Err(self.failed("set the owner of", &entry.path, errno)),
         }
     }
-}
 
-/// The permission bits; set-user-id and set-group-id only where the owner is the one they were meant for.
-fn mode(posix: &Posix, owner_set: bool) -> Mode {
-    let bits = if owner_set { posix.mode & 0o7777 } else { posix.mode & 0o1777 };
-    Mode::from_raw_mode(bits)
+    /// The permission bits; set-user-id and set-group-id only where the owner is the one they were meant for.
+    fn mode(&self, entry: &Entry, posix: &Posix, owner_set: bool) -> Mode {
+        if owner_set {
+            return Mode::from_raw_mode(posix.mode & 0o7777);
+        }
+        if posix.mode & 0o6000 != 0 {
+            self.note("set-user-id and set-group-id were left out, because the owner is another", &entry.path);
+        }
+        Mode::from_raw_mode(posix.mode & 0o1777)
+    }
 }
 
 /// Sets the modification time; the access time becomes the same, as of a file that nobody has read since.

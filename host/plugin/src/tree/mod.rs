@@ -6,11 +6,12 @@ mod metadata;
 mod read;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dozo_job::port::{Conflict, path};
@@ -42,6 +43,10 @@ struct Inner {
     /// The directory that was listed last, for its next page.
     listed: Mutex<Option<(String, Arc<read::Names>)>>,
     notes: Mutex<BTreeMap<&'static str, Note>>,
+    /// Directories that were there before, where what is there is left as it was.
+    kept: Mutex<HashSet<String>>,
+    /// Entries that were left as they were.
+    left: AtomicU64,
 }
 
 /// Something that happened to many entries, told once.
@@ -67,6 +72,8 @@ impl Directory {
             last: Mutex::default(),
             listed: Mutex::default(),
             notes: Mutex::default(),
+            kept: Mutex::default(),
+            left: AtomicU64::new(0),
         })))
     }
 
@@ -92,6 +99,11 @@ impl Directory {
             count => format!("{what}: {count} entries, the first is `{}`", note.first),
         })
         .collect()
+    }
+
+    /// Entries that were left as they were, because something was there already.
+    pub(crate) fn entries_left(&self) -> u64 {
+        self.0.left.load(Ordering::Relaxed)
     }
 
     fn note(&self, what: &'static str, entry: &str) {

@@ -1,12 +1,13 @@
 //! Creating: below the directory, each file whole or not at all, and never over what the rule for conflicts protects.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use dozo_job::port::{Conflict, Content, Entry, EntryKind};
 use dozo_job::{Error, Result};
@@ -21,6 +22,9 @@ const MODE_OF_MISSING_PARENTS: u32 = 0o755;
 /// A file's mode before its own is set: nobody else may look into half a file.
 const MODE_OF_HALF_A_FILE: u32 = 0o600;
 
+/// From this length on a file is written without a name; below, the time it saves is worth more.
+const UNNAMED_BYTES_MIN: u64 = 1 << 20;
+
 /// Numbers the temporary names of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -34,6 +38,7 @@ impl Directory {
         }
         let place = self.place(&entry.path)?;
         if conflict == Conflict::Skip && self.is_taken_by_other(&place, entry)? {
+            self.0.left.fetch_add(1, Ordering::Relaxed);
             return Ok(0);
         }
         match &entry.kind {
@@ -74,6 +79,9 @@ impl Directory {
         if entry.path.is_empty() {
             return self.apply_to_file(self.root(), entry);
         }
+        if self.kept().remove(&entry.path) {
+            return Ok(());
+        }
         let opened = self.open_beneath(&entry.path, OFlags::DIRECTORY | OFlags::RDONLY)?;
         self.apply_to_file(&opened, entry)
     }
@@ -86,6 +94,10 @@ impl Directory {
         }
         let (parent, name) = self.parent(path)?;
         unlink(&parent, &name).map_err(|e| self.failed("remove", path, e))
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn create_root(&self, entry: &Entry) -> Result<u64> {
@@ -113,7 +125,13 @@ impl Directory {
             let directory = &path[..at];
             let (parent, name) = self.parent(directory)?;
             match fs::mkdirat(&*parent, &name, Mode::from_raw_mode(MODE_OF_MISSING_PARENTS)) {
-                Ok(()) | Err(Errno::EXIST) => {}
+                // Once more, because the process's mask took from it: these may be `/srv` and `/srv/app`.
+                Ok(()) => {
+                    let mode = Mode::from_raw_mode(MODE_OF_MISSING_PARENTS);
+                    fs::chmodat(&*parent, &name, mode, AtFlags::empty())
+                        .map_err(|e| self.failed("set the mode of", directory, e))?;
+                }
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(self.failed("create the directory", directory, errno)),
             }
         }
@@ -144,6 +162,11 @@ impl Directory {
         }
         let stat = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory if conflict == Conflict::Skip => {
+                self.0.left.fetch_add(1, Ordering::Relaxed);
+                self.kept().insert(entry.path.clone());
+                Ok(0)
+            }
             FileType::Directory => Ok(0),
             _ if conflict == Conflict::Replace => {
                 unlink(&place.parent, &place.name).and_then(|()| make()).map_err(failed)?;
@@ -232,13 +255,15 @@ struct Place {
     name: OsString,
 }
 
-/// A file in the making, under a temporary name until it is closed. Dropped before, it is gone.
+/// A file in the making: without a name if it takes a while, so that nothing is left of it whatever happens, else under a
+/// temporary one. Dropped before it is closed, it is gone.
 pub(crate) struct NewFile {
     directory: Directory,
     place: Place,
     entry: Entry,
     conflict: Conflict,
-    temporary: OsString,
+    /// None as long as it has no name.
+    temporary: Option<OsString>,
     file: File,
     written: u64,
     closed: bool,
@@ -246,20 +271,20 @@ pub(crate) struct NewFile {
 
 impl NewFile {
     fn begin(directory: Directory, place: Place, entry: Entry, conflict: Conflict) -> Result<Self> {
-        let temporary = temporary_name();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = fs::openat(&*place.parent, &temporary, flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE))
-            .map_err(|e| directory.failed("create", &entry.path, e))?;
-        Ok(NewFile {
-            directory,
-            place,
-            entry,
-            conflict,
-            temporary,
-            file: File::from(opened),
-            written: 0,
-            closed: false,
-        })
+        let large = entry.size.is_none_or(|bytes| bytes >= UNNAMED_BYTES_MIN);
+        let unnamed = if large { open_unnamed(&place.parent) } else { None };
+        let (opened, temporary) = match unnamed {
+            Some(opened) => (opened, None),
+            None => {
+                let temporary = temporary_name();
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let opened = fs::openat(&*place.parent, &temporary, flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE))
+                    .map_err(|e| directory.failed("create", &entry.path, e))?;
+                (opened, Some(temporary))
+            }
+        };
+        let file = File::from(opened);
+        Ok(NewFile { directory, place, entry, conflict, temporary, file, written: 0, closed: false })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -272,18 +297,38 @@ impl NewFile {
     /// Gives the file its metadata and its name; returns its length.
     pub(crate) fn close(mut self) -> Result<u64> {
         self.directory.apply_to_file(self.file.as_fd(), &self.entry)?;
-        self.directory.rename(&self.place, &self.temporary, &self.entry, self.conflict)?;
+        let temporary = match self.temporary.take() {
+            Some(temporary) => temporary,
+            None => self.link()?,
+        };
+        let temporary = self.temporary.insert(temporary);
+        self.directory.rename(&self.place, temporary, &self.entry, self.conflict)?;
         self.closed = true;
         Ok(self.written)
+    }
+
+    /// Gives a file without a name a temporary one.
+    fn link(&self) -> Result<OsString> {
+        let (temporary, fd) = (temporary_name(), format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        fs::linkat(fs::CWD, fd, &*self.place.parent, &temporary, AtFlags::SYMLINK_FOLLOW)
+            .map_err(|e| self.directory.failed("name", &self.entry.path, e))?;
+        Ok(temporary)
     }
 }
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.closed {
-            let _ = unlink(&self.place.parent, &self.temporary);
+        if let Some(temporary) = self.temporary.as_ref().filter(|_| !self.closed) {
+            let _ = unlink(&self.place.parent, temporary);
         }
     }
+}
+
+/// A new file without a name, where the file system can have one and `/proc` is there to name it later.
+fn open_unnamed(parent: &OwnedFd) -> Option<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let opened = fs::openat(parent, ".", flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE)).ok()?;
+    std::path::Path::new("/proc/self/fd").exists().then_some(opened)
 }
 
 /// A name that no other process and no other file of this one has.
