@@ -37,6 +37,19 @@ pub const TOMBSTONE_BODY_MAX: usize = 256 << 20;
 /// See [`KEY_BODY_MAX`].
 pub const DAMAGE_BODY_MAX: usize = 256 << 20;
 
+/// Work (as a power of two) that a passphrase costs whoever opens with it: what the `age` program takes, a second or so.
+pub const PASSPHRASE_WORK: u8 = 18;
+/// A key document that asks for more is refused: 1 GiB of memory, and whoever can write to the store chooses it.
+pub const PASSPHRASE_WORK_MAX: u8 = 20;
+/// The same for an owner's own key file, which other programs made with what their machine could.
+pub const KEY_FILE_WORK_MAX: u8 = 22;
+/// An owner's key file is a few lines.
+pub const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Whoever has the store can try passphrases for ever: shorter ones are refused.
+pub const PASSPHRASE_CHARS_MIN: usize = 12;
+/// Packs whose headers are read to find one of each epoch.
+pub const PACKS_PROBED_MAX: usize = 2_000;
+
 /// Longest escaped path: 4,096 bytes of which each may need three, and room.
 pub const PATH_BYTES_MAX: usize = 16 << 10;
 /// Longest line of a manifest.

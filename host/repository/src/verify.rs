@@ -241,7 +241,8 @@ async fn read_batch(
     Ok(broken)
 }
 
-async fn read_pack(
+/// Reads a pack and checks every chunk that is read from it.
+pub(crate) async fn read_pack(
     view: &View,
     pack: &IndexedPack,
     chunks: Vec<(Location, ChunkId)>,

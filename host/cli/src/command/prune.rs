@@ -43,12 +43,12 @@ async fn work(
         false => None,
     };
     let view = repository.view().await?;
-    let tidy = tidy::plan(pruner, &view, &policy(context, repository, args)?).await?;
+    let tidy = tidy::plan(pruner, &view, policy(context, repository, args)?).await?;
     for alert in &tidy.judgement.alerts {
         ui::note(format!("alert: {alert}"));
     }
     for record in &tidy.unread {
-        ui::note(format!("damaged: {record}: a hold may be missed, so no snapshot is deleted"));
+        ui::note(format!("damaged: {record}: a hold or a host's removal may be missed, so no snapshot is deleted"));
     }
     if !global.json {
         show(&tidy, &view, args);
@@ -92,6 +92,7 @@ fn policy(context: &Context, repository: &Repository, args: &PruneArgs) -> anyho
     Ok(Policy {
         jobs,
         others: context.loaded.retention_of_others()?,
+        // Those of the records are added to them.
         removed: BTreeMap::new(),
         floods: if args.flood_explained { Floods::Explained } else { Floods::Halt },
     })

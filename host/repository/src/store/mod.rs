@@ -1,5 +1,6 @@
 //! The one user of `object_store`: create-only puts of sealed bytes, whole reads, listings, deletes. Knows names, lengths
-//! and times, no formats and no keys. Objects are never overwritten; those who delete are prune, compact and repair.
+//! and times, no formats and no keys. Objects are never overwritten; those who delete are prune, compact, repair, and
+//! whoever removes an owner.
 
 #[cfg(test)]
 mod against;
@@ -129,6 +130,20 @@ impl Store {
             return Err(Error::corrupt(format!("{name} in {self} has {bytes} bytes, more than the {max} allowed")));
         }
         let body = result.bytes().await.map_err(failed)?;
+        if body.len() as u64 != bytes {
+            let got = body.len();
+            return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
+        }
+        Ok(Some(body))
+    }
+
+    /// The first bytes of an object that has at least so many, or none if it is not there.
+    pub(crate) async fn get_start(&self, name: &str, bytes: u64) -> Result<Option<Bytes>> {
+        let body = match self.inner.get_range(&Name::from(name), 0..bytes).await {
+            Ok(body) => body,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) => return Err(translate(format!("read {name} from {self}"), e)),
+        };
         if body.len() as u64 != bytes {
             let got = body.len();
             return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
