@@ -211,7 +211,8 @@ fn a_target_that_holds_something_is_refused_unless_told() {
     fs::write(target.join("a"), "precious").unwrap();
     let said = house.restore("files", "out", &[]).expect(2);
     assert!(said.err.contains("is not empty") && said.err.contains("--conflict"), "{}", said.err);
-    house.restore("files", "out", &["--conflict", "skip"]).expect(0);
+    let said = house.restore("files", "out", &["--conflict", "skip"]).expect(3);
+    assert!(said.err.contains("the snapshot has something else") && said.err.contains("tree/a"), "{}", said.err);
     assert_eq!(fs::read_to_string(target.join("a")).unwrap(), "precious");
     assert_eq!(fs::read_to_string(target.join("b")).unwrap(), "from backup");
     house.restore("files", "out", &["--conflict", "replace"]).expect(0);

@@ -80,7 +80,7 @@ impl Server {
     /// Makes a bucket.
     pub(crate) fn make_bucket(&self, name: &str) {
         if self.kind == Kind::Seaweed {
-            self.ask("PUT", &format!("/{name}"), "", "");
+            self.ask(&format!("/{name}"), "", "", &[]);
         } else {
             std::fs::create_dir(self.dir.path().join("data").join(name)).unwrap();
         }
@@ -98,18 +98,27 @@ impl Server {
                 "Resource": [format!("arn:aws:s3:::{bucket}/*")],
             }],
         });
-        self.ask("PUT", &format!("/{bucket}"), "policy=", &policy.to_string());
+        self.ask(&format!("/{bucket}"), "policy=", &policy.to_string(), &[]);
     }
 
-    /// A request in the administrator's name.
-    fn ask(&self, method: &str, path: &str, query: &str, body: &str) {
+    /// Makes a bucket whose objects are locked for a day.
+    pub(crate) fn make_locked_bucket(&self, name: &str) {
+        self.ask(&format!("/{name}"), "", "", &["x-amz-bucket-object-lock-enabled=true"]);
+        let rule = "<DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention>";
+        let rule = format!("<ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule>{rule}</Rule>");
+        let lock = format!("<ObjectLockConfiguration>{rule}</ObjectLockConfiguration>");
+        self.ask(&format!("/{name}"), "object-lock=", &lock, &[]);
+    }
+
+    /// A PUT in the administrator's name.
+    fn ask(&self, path: &str, query: &str, body: &str, headers: &[&str]) {
         let file = self.dir.path().join("body");
         std::fs::write(&file, body).unwrap();
         let mut python = Command::new("python3");
-        python.arg(tools().join("s3.py")).args([&self.endpoint(), method, path, query]);
+        python.arg(tools().join("s3.py")).args([&self.endpoint(), "PUT", path, query]).args(headers);
         python.env("KEY", ADMIN.0).env("SECRET", ADMIN.1).stdin(std::fs::File::open(file).unwrap());
         let output = python.output().unwrap();
-        assert!(output.status.success(), "{method} {path}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "PUT {path}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn wait(&mut self) {

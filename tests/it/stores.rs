@@ -96,7 +96,19 @@ fn a_host_that_may_not_delete_backs_up_and_restores() {
     assert_eq!((&found["write"], &found["delete"]), (&false.into(), &serde_json::Value::Null), "{found}");
     assert!(house.dozo(&["run"]).expect(1).err.contains("the credentials do not permit this"));
     house.dozo(&["verify"]).expect(0);
+    locked(&server, &house);
     wrong(&server, &house);
+}
+
+/// The lock that a bucket lays on objects is seen.
+fn locked(server: &Server, house: &House) {
+    server.make_locked_bucket("locked");
+    keys(house, ADMIN);
+    let text = std::fs::read_to_string(house.path("dozo.toml")).unwrap();
+    std::fs::write(house.path("locked.toml"), text.replace("s3://backups", "s3://locked")).unwrap();
+    let found = house.dozo(&["check", "--config", "locked.toml"]).expect(0);
+    assert!(found.out.contains("lock: governance until 20"), "{}", found.out);
+    assert!(found.out.contains("can be brought back"), "{}", found.out);
 }
 
 /// What can be wrong on the way to a bucket.

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""One signed request to an S3 server, by the standard library alone: s3.py URL METHOD PATH QUERY < BODY
+"""One signed request to an S3 server, by the standard library alone: s3.py URL METHOD PATH QUERY [NAME=VALUE] < BODY
 KEY and SECRET are taken from the environment. Prints the answer; ends with 1 if it is no success."""
 import datetime, hashlib, hmac, os, sys, urllib.error, urllib.parse, urllib.request
 
+# A header that is named begins with x-amz-, because those must be signed.
 endpoint, method, path, query = sys.argv[1:5]
 body = sys.stdin.buffer.read()
 now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
 digest = hashlib.sha256(body).hexdigest()
 headers = {"host": urllib.parse.urlsplit(endpoint).netloc, "x-amz-content-sha256": digest, "x-amz-date": now}
+headers.update(header.split("=", 1) for header in sys.argv[5:])
 names = ";".join(sorted(headers))
 scope = f"{now[:8]}/us-east-1/s3/aws4_request"
 lines = [method, path, query, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest]

@@ -52,6 +52,10 @@ pub(crate) enum Command {
     Hold(HoldArgs),
     /// Show each job's last good snapshot, and how the repository is
     Status(StatusArgs),
+    /// Copy what mirrors lack, ciphertext to ciphertext
+    Mirror(MirrorArgs),
+    /// Put right what is damaged, from mirrors and from the packs themselves
+    Repair(RepairArgs),
     /// Find out what the store lets this host do
     Check,
     /// Make this machine a host of a repository that is there
@@ -109,6 +113,8 @@ pub(crate) struct SnapshotsArgs {
     /// Only of this job
     #[arg(value_name = "JOB")]
     pub(crate) job: Option<String>,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
 }
 
 /// Which snapshot a command is about.
@@ -129,6 +135,8 @@ pub(crate) struct LsArgs {
     /// Also mode, owner and time
     #[arg(long, short)]
     pub(crate) long: bool,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
 }
 
 /// `dozo cat`
@@ -141,6 +149,8 @@ pub(crate) struct CatArgs {
     pub(crate) path: String,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
 }
 
 /// `dozo restore`
@@ -159,6 +169,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) conflict: ConflictArg,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
 }
 
 /// What to do with what is there already.
@@ -175,12 +187,48 @@ pub(crate) enum ConflictArg {
 /// `dozo verify`
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
+    /// Look at this alone: JOB (all its snapshots), or the beginning of a snapshot's id [default: everything]
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshots: Vec<String>,
     /// Also decrypt and check every chunk, or those of so many packs in a hundred; needs an owner key
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", require_equals = true)]
     pub(crate) read_data: Option<String>,
     /// Also read every pack and compare its digest; needs no key that reads content
     #[arg(long, conflicts_with = "read_data")]
     pub(crate) scrub: bool,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
+}
+
+/// `dozo mirror`
+#[derive(Args)]
+pub(crate) struct MirrorArgs {
+    /// Mirrors to fill [default: all of the configuration]
+    #[arg(value_name = "NAME", conflicts_with = "from")]
+    pub(crate) mirrors: Vec<String>,
+    /// Make the mirror where there is none; without it, a place without a mirror may just not be mounted. With `--from`, a
+    /// repository that was lost is made again
+    #[arg(long)]
+    pub(crate) create: bool,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
+}
+
+/// `dozo repair`
+#[derive(Args)]
+pub(crate) struct RepairArgs {
+    /// Do what the plan says; what deletes takes `role = "maintain"` in [repository]
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Repair this mirror, from the repository and the other mirrors
+    #[arg(long, value_name = "NAME")]
+    pub(crate) at: Option<String>,
+    /// Let go of a damaged document that nothing can bring back: its name, or the whole id of a snapshot. Can be given more
+    /// than once
+    #[arg(long, value_name = "OBJECT")]
+    pub(crate) give_up: Vec<String>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
 }
@@ -223,6 +271,14 @@ pub(crate) struct StatusArgs {
     /// Also how many bytes of packs nothing needs any more: reads every manifest
     #[arg(long)]
     pub(crate) space: bool,
+}
+
+/// Which store to read.
+#[derive(Args)]
+pub(crate) struct FromArgs {
+    /// Read from this mirror of the configuration instead of the repository
+    #[arg(long, value_name = "MIRROR")]
+    pub(crate) from: Option<String>,
 }
 
 /// Who reads content.

@@ -14,7 +14,7 @@ use dozo_repository::{
 };
 use jiff::Timestamp;
 
-use crate::args::{Global, IdentityArgs};
+use crate::args::{FromArgs, Global, IdentityArgs};
 use crate::at_work::AtWork;
 use crate::config::{JobTable, Loaded, ResolvedConfig, Secrecy};
 use crate::keyfile::read_key;
@@ -102,6 +102,22 @@ impl Context {
 
     /// Opens the repository with this host's key.
     pub(crate) async fn repository(&self) -> anyhow::Result<Repository> {
+        self.open(self.store()?).await
+    }
+
+    /// The same, or the mirror that was named instead.
+    pub(crate) async fn repository_at(&self, args: &FromArgs) -> anyhow::Result<Repository> {
+        let Some(name) = &args.from else { return self.repository().await };
+        let store = self.loaded.open_mirror(self.loaded.mirror(name)?)?;
+        self.open(store).await
+    }
+
+    async fn open(&self, store: Store) -> anyhow::Result<Repository> {
+        let repository = Repository::open(store, self.host_key()?).await?;
+        Ok(repository.remembering_in(&self.cache_dir.join("index")))
+    }
+
+    fn host_key(&self) -> anyhow::Result<HostKey> {
         let file = self.key_file();
         let text = read_key(&file).map_err(|error| match file.exists() {
             true => error,
@@ -109,7 +125,7 @@ impl Context {
         })?;
         let key = HostKey::parse(&text)
             .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the host key {}", file.display())))?;
-        Ok(Repository::open(self.store()?, key).await?)
+        Ok(key)
     }
 
     /// Opens content with the owner key of the command line or the configuration.
@@ -378,7 +394,7 @@ pub(crate) fn find_snapshot(view: &View, wanted: &str) -> anyhow::Result<Found> 
 }
 
 /// The snapshots of one job: this host's if it has such a job, else those of the one host that has.
-fn snapshots_of(view: &View, named: &str) -> anyhow::Result<Vec<Found>> {
+pub(crate) fn snapshots_of(view: &View, named: &str) -> anyhow::Result<Vec<Found>> {
     let (host, job) = match named.split_once('/') {
         Some((host, job)) => (Some(host), job),
         None => (None, named),

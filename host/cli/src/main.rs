@@ -59,6 +59,8 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Prune(args) => command::prune::prune(global, args).await,
         Command::Hold(args) => command::hold::hold(global, args).await,
         Command::Status(args) => command::status::status(global, args).await,
+        Command::Mirror(args) => command::mirror::mirror(global, args).await,
+        Command::Repair(args) => command::repair::repair(global, args).await,
         Command::Verify(args) => command::verify::verify(global, args).await,
         Command::Check => command::check::check(global).await,
         Command::Join(args) => command::join::join(global, args).await,

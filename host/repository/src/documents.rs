@@ -7,10 +7,12 @@ use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::error::{Error, Kind, Result};
+use crate::format;
+use crate::format::index::PackEntry;
 use crate::format::name::{Place, parse_document};
 use crate::format::record::Record;
 use crate::id::ObjectId;
-use crate::limits::{LISTED_LOOKS, READS_IN_FLIGHT, RECORD_BODY_MAX};
+use crate::limits::{INDEX_BODY_MAX, LISTED_LOOKS, READS_IN_FLIGHT, RECORD_BODY_MAX};
 use crate::repository::Repository;
 use crate::store::Object;
 use crate::view::Problem;
@@ -82,6 +84,13 @@ impl Repository {
         }
         Err(Error::unavailable(format!("{name} was written, but the store does not list it"))
             .hinted("try again; if it stays so, this store is not one to keep backups in"))
+    }
+
+    /// The packs that an index names.
+    pub(crate) async fn read_index(&self, id: &ObjectId) -> Result<Vec<PackEntry>> {
+        let name = Place::Index.object(id);
+        let gone = || Error::unavailable(format!("{name} went away since it was listed")).hinted("try again");
+        format::index::parse(&self.read_document(&name, INDEX_BODY_MAX).await?.ok_or_else(gone)?)
     }
 
     /// Leaves a record.

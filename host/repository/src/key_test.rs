@@ -1,6 +1,7 @@
 //! Trying an owner's key before it is needed: every epoch's key document, and of each epoch a pack that it really opens.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 
@@ -59,7 +60,7 @@ impl Repository {
                 continue;
             };
             let pack = view.index().pack(*number);
-            let (object, chunks) = (pack.kind.object(&pack.id), by_pack.remove(number).unwrap_or_default());
+            let (object, chunks) = (pack.kind.object(&pack.id), Arc::new(by_pack.remove(number).unwrap_or_default()));
             let count = chunks.len();
             let keys = ReadKeys { data: vec![identity.clone()] };
             match read_pack(view, pack, chunks, Some(&keys)).await {

@@ -11,6 +11,7 @@ mod cache;
 mod chunks;
 mod compact;
 mod content;
+mod copy;
 mod cut;
 mod document;
 mod documents;
@@ -33,6 +34,7 @@ mod manifest;
 mod marks;
 mod owner;
 mod owners;
+mod mirror;
 mod pack;
 mod pending;
 mod pipeline;
@@ -40,6 +42,7 @@ mod prune;
 mod reach;
 mod reader;
 mod recipient;
+mod repair;
 mod repository;
 mod seal;
 mod sort;
@@ -69,6 +72,7 @@ pub use leases::{Holder, Standing};
 pub use marks::DamageNote;
 pub use owner::{OwnerKey, passphrase_label};
 pub use owners::{Added, Changed, OwnerRow, Stamp};
+pub use mirror::{MirrorCounters, MirrorReport, MirrorStart, copies, mirror};
 pub use pipeline::Counters;
 pub use prune::{
     Doomed, KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, PruneRules, Pruned,
@@ -76,11 +80,12 @@ pub use prune::{
 };
 pub use reader::SnapshotReader;
 pub use recipient::Recipient;
+pub use repair::{Help, Mirror, PlannedCopy, RepairPlan, Repaired, Repairer};
 pub use repository::Repository;
 pub use store::{
     Addressing, AzureCredentials, AzurePlace, Bucket, Examination, GcsPlace, Hidden, Network, Permitted, Proxy,
     S3Credentials, S3Encryption, S3Place, Store, StoreConfig, StorePlace, Traffic, Transport,
 };
-pub use verify::{Depth, Findings, Sample, VerifyCounters, verify};
+pub use verify::{Depth, Findings, Sample, Scope, VerifyCounters, verify, verify_scope};
 pub use view::{DataChunks, Problem, View};
 pub use writer::{EntryWriter, Resources, Writer};

@@ -77,6 +77,10 @@ pub const SORT_BYTES: usize = 32 << 20;
 pub const PACKS_CACHED: usize = 4;
 /// Decoded segments of a manifest that a reader keeps.
 pub const SEGMENTS_CACHED: usize = 3;
+/// Objects on their way from one store to another at once: each is held whole.
+pub const COPIES_IN_FLIGHT: usize = 4;
+/// Snapshots that the record of a verification names; its body has a limit.
+pub const VERIFIED_SNAPSHOTS_MAX: usize = 50_000;
 /// Objects read at once where order does not matter (indexes, snapshots, verification).
 pub const READS_IN_FLIGHT: usize = 8;
 
@@ -129,6 +133,8 @@ pub const RETRIES_MAX: usize = 1_000;
 pub const FIRST_TRIES: usize = 3;
 /// A server's error document is a few lines.
 pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// A page of a listing has a thousand names.
+pub const LISTING_BYTES_MAX: usize = 16 << 20;
 /// Bytes that a limited line moves at once.
 pub const PACE_BYTES: usize = 16 << 10;
 /// Chunks of new index documents that are sorted at once: 14 MiB of rows.

@@ -117,6 +117,26 @@ impl Repository {
         Repository(Arc::new(Inner { store, key, keyring, index_cache: OnceLock::new() }))
     }
 
+    /// The same repository in another store, where its sign is; none if there is no sign at all.
+    pub(crate) async fn elsewhere(&self, store: &Store) -> Result<Option<Self>> {
+        match store.length(SIGN).await? {
+            Some(_) => Repository::open(store.clone(), self.key().clone()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The same repository in a store, whether or not its sign is there. Nothing is remembered of its indexes: for those who
+    /// must know what the store itself holds.
+    pub(crate) fn afresh(&self, store: &Store) -> Self {
+        Repository::over(store.clone(), self.key().clone())
+    }
+
+    /// Puts the sign that this repository's store has into another.
+    pub(crate) async fn copy_sign(&self, to: &Store) -> Result<()> {
+        let text = self.store().get(SIGN, SIGN_BYTES_MAX).await?;
+        to.put(SIGN, &Sealed::sign(text.to_vec())).await
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
     }
@@ -129,11 +149,13 @@ impl Repository {
         &self.0.keyring
     }
 
-    /// Names a directory of this machine, for this repository alone, where what was read of its indexes is remembered. It
-    /// may be deleted at any time. Without one, each view reads every index. The first that is named counts.
+    /// Names a directory of this machine where what was read of indexes is remembered, of each repository in each store by
+    /// itself. It may be deleted at any time. Without one, each view reads every index. The first that is named counts.
     #[must_use]
     pub fn remembering_in(self, directory: &Path) -> Self {
-        self.0.index_cache.get_or_init(|| directory.to_path_buf());
+        // A mirror holds other documents at other times: what is of use for one must not push out the other's.
+        let place = blake3::keyed_hash(&self.keyring().index_cache, self.url().as_bytes());
+        self.0.index_cache.get_or_init(|| directory.join(&place.to_hex()[..32]));
         self
     }
 

@@ -33,6 +33,24 @@ impl Sealed {
         Sealed::digested(text)
     }
 
+    /// An object that another store holds: it was sealed before it came there, which its digest proves.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::Kind::Corrupt) if the bytes have another digest.
+    pub(crate) fn found(bytes: Bytes, id: ObjectId) -> Result<Self> {
+        if ObjectId::of(&bytes) != id {
+            return Err(Error::corrupt("its bytes do not have the digest that it is named by"));
+        }
+        Ok(Sealed { bytes, id })
+    }
+
+    /// The same for a key document, whose name has no digest.
+    pub(crate) fn found_key(bytes: Bytes) -> Result<Self> {
+        check_header(&bytes)?;
+        let id = ObjectId::of(&bytes);
+        Ok(Sealed { bytes, id })
+    }
+
     fn digested(bytes: Vec<u8>) -> Self {
         let id = ObjectId::of(&bytes);
         Sealed { bytes: bytes.into(), id }
@@ -62,6 +80,13 @@ pub(crate) fn open(sealed: &[u8], identities: &[&dyn age::Identity], max: usize)
     let mut plaintext = Vec::with_capacity(sealed.len());
     reader.read_to_end(&mut plaintext).map_err(damaged)?;
     Ok(plaintext)
+}
+
+/// Whether bytes begin as an age file does and have something behind that.
+pub(crate) fn check_header(sealed: &[u8]) -> Result<()> {
+    age::Decryptor::new_buffered(sealed)
+        .map(drop)
+        .map_err(|e| Error::corrupt("it is not an age file, or its header is damaged").caused_by(e))
 }
 
 /// Opens an age file for reading in pieces: each piece is authentic; only the end says that it was whole.

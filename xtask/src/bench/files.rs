@@ -9,7 +9,7 @@ use super::measure::{Cost, measure, note_disturbed, undisturbed};
 use super::peers::{self, Tool};
 use super::table::{median, print, spread};
 use super::{Options, tree};
-use crate::build::{self, Profile};
+use crate::build;
 use crate::compare::{self, Owners};
 use crate::shell::say;
 
@@ -36,7 +36,7 @@ impl Turn {
 }
 
 pub(crate) fn files(options: &Options) -> Result<()> {
-    let built = build::all(Profile::Release)?;
+    let built = build::all(options.profile())?;
     let (tree, about) = options.data()?;
     let homes = super::home()?.join("files");
     super::fresh(&homes)?;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 
-use crate::build;
+use crate::build::{self, Profile};
 use crate::shell::say;
 
 /// What to measure.
@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// A small tree and one round: shows that it works, not how fast
     #[arg(long)]
     small: bool,
+    /// Measure the build of the quickstart and the tests, which is there already, instead of a release
+    #[arg(long)]
+    dev: bool,
     /// Rounds; in each, everything that is compared runs once
     #[arg(long)]
     rounds: Option<usize>,
@@ -47,6 +50,10 @@ pub(crate) fn perform(bench: Bench) -> Result<()> {
 }
 
 impl Options {
+    fn profile(&self) -> Profile {
+        if self.dev { Profile::Dev } else { Profile::Release }
+    }
+
     fn rounds(&self, default: usize) -> usize {
         self.rounds.unwrap_or(if self.small { 1 } else { default }).max(1)
     }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::Options;
 use super::measure::{Cost, measure, note_disturbed, undisturbed};
 use super::table::{median, print, spread};
-use crate::build::{self, Profile};
+use crate::build;
 use crate::shell::{output, say};
 
 const ROUNDS: usize = 7;
@@ -40,8 +40,8 @@ struct Setting {
 }
 
 pub(crate) fn sandbox(options: &Options) -> Result<()> {
-    build::all(Profile::Release)?;
-    let (built, home) = (build::bench(Profile::Release)?, super::home()?.join("sandbox"));
+    build::all(options.profile())?;
+    let (built, home) = (build::bench(options.profile())?, super::home()?.join("sandbox"));
     let (tree, about) = options.data()?;
     super::fresh(&home)?;
     let bench = super::copied(&built, &home.join("program"))?;

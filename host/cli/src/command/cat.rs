@@ -10,7 +10,7 @@ use crate::exit::Exit;
 
 pub(crate) async fn cat(global: &Global, args: &CatArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
-    let repository = context.repository().await?;
+    let repository = context.repository_at(&args.from).await?;
     let keys = context.read_keys(&repository, &args.identity).await?;
     let view = repository.view().await?;
     let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;

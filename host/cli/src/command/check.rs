@@ -31,6 +31,9 @@ fn print(url: &str, found: &Examination, skew: Option<SignedDuration>) {
         Permitted::No => "  write: NO: backups fail, restores do not",
     });
     ui::line(match found.delete {
+        Some(Permitted::Yes) if found.lock.is_some() => {
+            "  delete: yes, but what is locked is only hidden by it and can be brought back"
+        }
         None => "  delete: not tried, because nothing could be written",
         Some(Permitted::No) => {
             "  delete: no, as it should be on a host that only backs up (one tiny object stays in `probe/`)"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::args::{ConfigCommand, Global};
-use crate::config::{Config, Secrecy};
+use crate::config::{Config, Secrecy, mirror_store};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui;
@@ -21,6 +21,9 @@ pub(crate) async fn config(global: &Global, command: &ConfigCommand) -> anyhow::
 async fn check(global: &Global) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     context.loaded.store_config(&context.loaded.repository_store(), Secrecy::Pretend)?;
+    for mirror in &context.loaded.config.repository.mirrors {
+        context.loaded.store_config(&mirror_store(mirror), Secrecy::Pretend)?;
+    }
     let mut plugins = context.plugins()?;
     for (name, job) in &context.loaded.config.job {
         let plugin = plugins.get(&job.plugin).await?;

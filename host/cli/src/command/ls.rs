@@ -14,7 +14,7 @@ const PAGE: usize = 1_000;
 
 pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
-    let view = context.repository().await?.view().await?;
+    let view = context.repository_at(&args.from).await?.view().await?;
     let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
     let reader = view.reader(id, snapshot);
     let prefix = args.path.trim_matches('/');

@@ -16,7 +16,7 @@ use crate::ui::{self, progress, words};
 pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let selection = Selection::new(&args.paths)?;
-    let repository = context.repository().await?;
+    let repository = context.repository_at(&args.from).await?;
     let keys = context.read_keys(&repository, &args.identity).await?;
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;

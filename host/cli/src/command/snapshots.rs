@@ -10,7 +10,7 @@ use crate::ui::{self, words};
 
 pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
-    let view = context.repository().await?.view().await?;
+    let view = context.repository_at(&args.from).await?.view().await?;
     let chosen = view.snapshots().iter().filter(|(_, s)| args.job.as_ref().is_none_or(|job| s.job.name == *job));
     let chosen: Vec<_> = chosen.map(|(id, snapshot)| (id, snapshot.as_ref())).collect();
     if let Some(job) =
@@ -61,6 +61,11 @@ fn print(snapshots: &[(&ObjectId, &Snapshot)]) {
 pub(crate) fn problems(view: &View) -> Exit {
     for problem in view.problems() {
         ui::note(format!("damaged: {}: {}", problem.object, problem.why.chain()));
+    }
+    let known = view.damage().count() as u64;
+    if known > 0 {
+        let packs = words::counted(known, "pack", "packs");
+        ui::note(format!("note: damage of {packs} is known; `dozo verify` tells what that touches"));
     }
     if view.problems().is_empty() {
         return Exit::Done;

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use dozo_repository::{Depth, Error, Findings, ReadLease, Sample, VerifyCounters, verify as verify_view};
+use dozo_job::Clock;
+use dozo_repository::format::snapshot::Named;
+use dozo_repository::{
+    Depth, Error, Findings, ObjectId, Problem, ReadLease, Sample, Scope, VerifyCounters, View, verify_scope,
+};
+use jiff::Timestamp;
 
 use crate::args::{Global, VerifyArgs};
-use crate::context::Context;
+use crate::context::{Context, SystemClock, find_snapshot, snapshots_of};
 use crate::exit::Exit;
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let sample = args.read_data.as_deref().map(sample).transpose()?;
-    let repository = context.repository().await?;
+    let repository = context.repository_at(&args.from).await?;
     let keys = match sample {
         Some(_) => Some(context.read_keys(&repository, &args.identity).await?),
         None => None,
@@ -24,10 +29,18 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
         _ if args.scrub => Depth::Scrub(Sample::All),
         _ => Depth::Structure,
     };
+    let chosen = chosen(&view, &args.snapshots)?;
+    let scope = if args.snapshots.is_empty() { Scope::All } else { Scope::Snapshots(&chosen) };
+    let started = SystemClock.now();
     let counters = Arc::new(VerifyCounters::default());
     let shown = progress::Shown::begin("verify".into(), progress::of_verification(&counters));
-    let findings = verify_view(&view, depth, &counters).await;
+    let findings = verify_scope(&view, depth, scope, &counters).await;
     drop(shown);
+    if let (Ok(findings), Scope::All) = (&findings, scope)
+        && let Err(error) = leave(&context, &view, findings, started).await
+    {
+        ui::note(format!("note: what was found could not be recorded: {}", error.chain()));
+    }
     released(lease).await;
     let findings = findings?;
     if global.json {
@@ -36,6 +49,27 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
         print(&findings, args)
     }
     Ok(if findings.is_clean() { Exit::Done } else { Exit::Damaged })
+}
+
+/// Damage, so that the next run stores again what the source still has; and the record that it was looked.
+async fn leave(context: &Context, view: &View, findings: &Findings, started: Timestamp) -> Result<(), Error> {
+    let now = SystemClock.now();
+    view.record_damage(findings, &context.host(), now).await?;
+    let host = Named { uid: view.repository().host(), name: context.host() };
+    view.repository().put_verification(&findings.record(host, started, now)).await.map(drop)
+}
+
+/// All snapshots of a job, or the one whose id begins so.
+fn chosen(view: &View, wanted: &[String]) -> anyhow::Result<Vec<ObjectId>> {
+    let mut chosen = Vec::new();
+    for name in wanted {
+        let of_job = if name.contains('@') { Vec::new() } else { snapshots_of(view, name)? };
+        match of_job.is_empty() {
+            true => chosen.push(find_snapshot(view, name)?.0),
+            false => chosen.extend(of_job.into_iter().map(|(id, _)| id)),
+        }
+    }
+    Ok(chosen)
 }
 
 /// A lease that could not be released ends by itself: worth a note, not a failure.
@@ -57,8 +91,9 @@ fn sample(text: &str) -> anyhow::Result<Sample> {
 }
 
 fn print(findings: &Findings, args: &VerifyArgs) {
-    for problem in &findings.problems {
-        ui::line(format!("damaged: {}: {}", problem.object, problem.why.chain()));
+    findings.problems.iter().for_each(tell);
+    for problem in &findings.superseded {
+        ui::line(format!("superseded: {}: {}", problem.object, problem.why.chain()));
     }
     for (snapshot, path, why) in &findings.damaged {
         ui::line(format!("damaged: {} /{path}: {why}", snapshot.short()));
@@ -88,11 +123,23 @@ fn print(findings: &Findings, args: &VerifyArgs) {
         ui::note(
             "hint: entries that are not named still restore; the next run stores again what it finds at the source",
         );
+    } else if !findings.superseded.is_empty() {
+        ui::note("hint: no snapshot needs what is superseded: `dozo repair` removes it");
+    }
+}
+
+fn tell(problem: &Problem) {
+    ui::line(format!("damaged: {}: {}", problem.object, problem.why.chain()));
+    if let Some(hint) = problem.why.hint() {
+        ui::line(format!("  {hint}"));
     }
 }
 
 fn json(findings: &Findings) -> serde_json::Value {
-    let problems: Vec<_> = findings.problems.iter().map(|p| serde_json::json!([p.object, p.why.chain()])).collect();
+    let told = |problems: &[Problem]| -> Vec<serde_json::Value> {
+        problems.iter().map(|p| serde_json::json!([p.object, p.why.chain(), p.why.hint()])).collect()
+    };
+    let (problems, superseded) = (told(&findings.problems), told(&findings.superseded));
     serde_json::json!({
         "schema": "dozo/verification/1",
         "clean": findings.is_clean(),
@@ -102,6 +149,8 @@ fn json(findings: &Findings) -> serde_json::Value {
         "packs_read": findings.packs_read,
         "bytes_read": findings.bytes_read,
         "problems": problems,
+        "superseded": superseded,
+        "whole": findings.whole,
         "damaged": findings.damaged,
         "damaged_count": findings.damaged_count,
     })

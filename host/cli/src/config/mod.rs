@@ -1,6 +1,7 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
 mod aws;
+mod mirrors;
 mod place;
 mod raw;
 mod raw_store;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use dozo_job::Kind;
 
+pub(crate) use mirrors::mirror_store;
 pub(crate) use place::ConfigError;
 pub(crate) use raw::{Config, JobTable, Role};
 pub(crate) use secrets::Secrecy;
@@ -46,6 +48,7 @@ impl Loaded {
         let loaded = Loaded { file, text, config };
         loaded.check_names()?;
         loaded.check_retention()?;
+        loaded.check_mirrors()?;
         Ok(loaded)
     }
 

@@ -19,8 +19,8 @@ pub(crate) struct Config {
     pub(crate) repository: RepositoryTable,
     /// Directory of plugins, `NAME.wasm`. Default: `plugins` beside the program.
     pub(crate) plugin_dir: Option<PathBuf>,
-    /// Private directory for compiled plugins and temporary files. Default: `dozo` in the user's cache directory,
-    /// `/var/cache/dozo` for root.
+    /// Private directory for compiled plugins, for what was read of indexes, and for temporary files. Default: `dozo` in
+    /// the user's cache directory, `/var/cache/dozo` for root.
     pub(crate) cache_dir: Option<PathBuf>,
     /// What counts for every job that does not say otherwise.
     #[serde(default)]
@@ -48,6 +48,9 @@ pub(crate) struct RepositoryTable {
     /// What this host may do in the store. Default: `"backup"`.
     #[serde(default)]
     pub(crate) role: Role,
+    /// More stores of the same repository, which `dozo mirror` fills.
+    #[serde(default)]
+    pub(crate) mirrors: Vec<MirrorTable>,
     /// Bytes in a second towards a networked store, such as `"10MiB"`. Default: as many as the line takes.
     #[schemars(with = "Option<String>")]
     pub(crate) limit_upload: Option<bytesize::ByteSize>,
@@ -55,6 +58,30 @@ pub(crate) struct RepositoryTable {
     #[schemars(with = "Option<String>")]
     pub(crate) limit_download: Option<bytesize::ByteSize>,
     /// Requests to the store at the same time. Default: 16.
+    pub(crate) requests: Option<u16>,
+    /// How an `s3://` store is reached.
+    pub(crate) s3: Option<S3Table>,
+    /// How a `gs://` store is reached.
+    pub(crate) gcs: Option<GcsTable>,
+    /// How an `az://` store is reached.
+    pub(crate) azure: Option<AzureTable>,
+}
+
+/// Another store of the repository.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MirrorTable {
+    /// What commands call it.
+    pub(crate) name: String,
+    /// Where it lies, as `url` of the repository.
+    pub(crate) url: String,
+    /// Bytes in a second towards it. Default: as many as the line takes.
+    #[schemars(with = "Option<String>")]
+    pub(crate) limit_upload: Option<bytesize::ByteSize>,
+    /// Bytes in a second from it. Default: as many as the line takes.
+    #[schemars(with = "Option<String>")]
+    pub(crate) limit_download: Option<bytesize::ByteSize>,
+    /// Requests to it at the same time. Default: 16.
     pub(crate) requests: Option<u16>,
     /// How an `s3://` store is reached.
     pub(crate) s3: Option<S3Table>,

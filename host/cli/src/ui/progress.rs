@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dozo_job::Progress;
-use dozo_repository::VerifyCounters;
+use dozo_repository::{MirrorCounters, VerifyCounters};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::words;
@@ -91,5 +91,14 @@ pub(crate) fn of_verification(counters: &Arc<VerifyCounters>) -> impl Fn() -> St
         let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
         let (packs, bytes) = (words::count(load(&counters.packs)), words::bytes(load(&counters.bytes)));
         format!("{packs} packs read ({bytes}), {} entries checked", words::count(load(&counters.entries)))
+    }
+}
+
+/// A mirroring's progress in words.
+pub(crate) fn of_mirroring(counters: &Arc<MirrorCounters>) -> impl Fn() -> String + Send + 'static {
+    let counters = counters.clone();
+    move || {
+        let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        format!("{} objects ({}) copied", words::count(load(&counters.copied)), words::bytes(load(&counters.bytes)))
     }
 }

@@ -123,10 +123,11 @@ pub struct VerificationRecord {
 }
 
 /// How deep a verification looked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VerifiedDepth {
     /// Snapshots, manifests, indexes, and that every pack is there.
+    #[default]
     Structure,
     /// Also the digest of packs.
     Scrub,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Totals;
+use super::name::Place;
 use super::{decimal, path};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, HostUid, JobUid, ObjectId};
@@ -146,6 +147,11 @@ impl Snapshot {
     /// The document's body.
     pub fn to_body(&self) -> Vec<u8> {
         super::to_json(self)
+    }
+
+    /// Where it belongs.
+    pub fn place(&self) -> Place {
+        Place::Snapshot { host: self.host.uid, job: self.job.uid, started: self.started }
     }
 
     fn check(&self) -> Result<()> {

@@ -86,7 +86,7 @@ impl TableCache {
             Ok(table) => Some(table),
             Err(why) => {
                 // Whatever is wrong with it, the documents know better.
-                tracing::debug!(path = %path.display(), %why, "a table of the cached index is made anew");
+                tracing::debug!("{}: {why}: what is remembered of the indexes is made anew", path.display());
                 let _ = fs::remove_file(path);
                 None
             }
@@ -150,8 +150,8 @@ impl TableCache {
             scratch.persist(&path).map_err(|e| e.error)
         });
         if let Err(why) = &kept {
-            // Next time the documents are read again.
-            tracing::warn!(path = %path.display(), %why, "the index cannot be cached");
+            let place = path.parent().unwrap_or(&path).display();
+            tracing::warn!("remember the indexes in {place}: {why}: they are read again at every start");
         }
         kept.is_ok()
     }
@@ -202,7 +202,7 @@ impl TableCache {
                 vec![Live::new(table, |_| true)]
             }
             Err(why) => {
-                tracing::warn!(why = why.chain(), "tables of the cached index stay apart");
+                tracing::warn!("{}: the indexes are looked up in more files than need be", why.chain());
                 tables
             }
         }

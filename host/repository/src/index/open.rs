@@ -94,7 +94,7 @@ impl Repository {
     async fn read_tables(&self, cache: TableCache, problems: &mut Vec<Problem>) -> Result<Tables> {
         let loading = cache.clone();
         let old = blocking(move || Ok(loading.load())).await?;
-        let documents = old.iter().flat_map(|table| table.documents());
+        let documents = old.iter().flat_map(super::table::Table::documents);
         let cached: HashSet<Listed> = documents.map(|row| (row.id, u64::from(row.bytes))).collect();
         let mut reading =
             Reading { builder: Builder::new(cache.clone()), read: HashSet::new(), problems: Vec::new(), gone: 0 };
@@ -141,7 +141,7 @@ impl Repository {
                 Err(why) if matches!(why.kind(), Kind::Corrupt | Kind::Unsupported) => {
                     reading.problems.push(Problem { object: name, why });
                 }
-                Err(why) => return Err(why.context(format!("read {name}"))),
+                Err(why) => return Err(why),
             }
             if reading.builder.is_full() {
                 reading = blocking(move || {
@@ -168,7 +168,7 @@ impl Repository {
                 Err(why) if matches!(why.kind(), Kind::Corrupt | Kind::Unsupported) => {
                     problems.push(Problem { object: name.clone(), why });
                 }
-                Err(why) => return Err(why.context(format!("read {name}"))),
+                Err(why) => return Err(why),
             }
         }
         Ok(problems)

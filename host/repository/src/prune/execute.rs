@@ -1,12 +1,14 @@
 //! Doing what was planned: each step is durable before the next, and each can be done again after a crash.
 
-use super::plan::{PlannedPack, PlannedTombstone, PrunePlan};
-use super::{Pruner, index_object, stale_plan};
-use crate::error::{Error, Result};
-use crate::format::index::{PackEntry, parse, to_body};
+use std::collections::HashSet;
+
+use super::plan::{PlannedPack, PlannedTombstone, PrunePlan, Replaced};
+use super::{Pruner, stale_plan};
+use crate::error::Result;
+use crate::format::index::{PackEntry, to_body};
 use crate::format::name::Place;
 use crate::id::ObjectId;
-use crate::limits::{INDEX_BODY_MAX, PRUNE_RECORD_SNAPSHOTS_MAX, REPLACEMENT_CHUNKS_MAX};
+use crate::limits::{PRUNE_RECORD_SNAPSHOTS_MAX, REPLACEMENT_CHUNKS_MAX};
 
 /// What a prune did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -47,7 +49,7 @@ impl Pruner {
     /// Packs whose tombstones are ready: first no index names them any more, then they go, then a record says so.
     async fn delete_packs(&self, plan: &PrunePlan, done: &mut Pruned) -> Result<()> {
         let packs = plan.deletes();
-        self.replace_indexes(plan).await?;
+        self.replace_indexes(&plan.replaced, &plan.unnamed).await?;
         let objects: Vec<String> = packs.iter().map(PlannedPack::object).collect();
         self.delete(&objects).await?;
         (done.packs, done.bytes) = (packs.len() as u64, packs.iter().map(|pack| pack.bytes).sum());
@@ -61,14 +63,14 @@ impl Pruner {
         self.repository.put_record(&record).await.map(drop)
     }
 
-    /// Puts indexes without the packs that go, then deletes those that name them.
-    async fn replace_indexes(&self, plan: &PrunePlan) -> Result<()> {
+    /// Puts indexes without the packs that no index is to name any more, then deletes those that name them.
+    pub(crate) async fn replace_indexes(&self, old: &Replaced, unnamed: &HashSet<ObjectId>) -> Result<()> {
         // What another index names already need not be named again.
-        let mut named = plan.named.clone();
+        let mut named = old.named.clone();
         let mut entries: Vec<PackEntry> = Vec::new();
-        for id in &plan.indexes {
-            for entry in self.read_index(id).await? {
-                if !plan.unnamed.contains(&entry.pack) && named.insert(entry.pack) {
+        for id in &old.indexes {
+            for entry in self.repository.read_index(id).await? {
+                if !unnamed.contains(&entry.pack) && named.insert(entry.pack) {
                     entries.push(entry);
                 }
             }
@@ -79,18 +81,11 @@ impl Pruner {
         if !entries.is_empty() {
             self.put_index(&mut entries).await?;
         }
-        let old: Vec<String> = plan.indexes.iter().map(index_object).collect();
+        let old: Vec<String> = old.indexes.iter().map(|id| Place::Index.object(id)).collect();
         self.delete(&old).await
     }
 
-    async fn read_index(&self, id: &ObjectId) -> Result<Vec<PackEntry>> {
-        let name = index_object(id);
-        let gone =
-            || Error::unavailable(format!("{name} went away after the prune was planned")).hinted("plan it again");
-        parse(&self.repository.read_document(&name, INDEX_BODY_MAX).await?.ok_or_else(gone)?)
-    }
-
-    async fn put_index(&self, entries: &mut Vec<PackEntry>) -> Result<()> {
+    pub(crate) async fn put_index(&self, entries: &mut Vec<PackEntry>) -> Result<()> {
         let body = to_body(&std::mem::take(entries));
         let (name, _) = self.repository.put_document(&Place::Index, &body).await?;
         // Whoever lists from here on finds it, so that the old ones may go.

@@ -18,11 +18,12 @@ use crate::limits::TOMBSTONE_PACKS_MAX;
 use crate::repository::Repository;
 
 pub use execute::Pruned;
+pub(crate) use plan::Replaced;
 pub use plan::{
     KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, TombstoneState, YoungPacks,
 };
 pub use survey::Usage;
-pub(crate) use survey::guard;
+pub(crate) use survey::{guard, replaced};
 
 /// How long things are left alone.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +114,7 @@ impl Pruner {
     }
 
     /// Deletes objects, as long as the lease holds.
-    async fn delete(&self, names: &[String]) -> Result<()> {
+    pub(crate) async fn delete(&self, names: &[String]) -> Result<()> {
         /// Objects between two looks at the lease: deleting them takes a minute at most.
         const BATCH: usize = 1_000;
         for some in names.chunks(BATCH) {
@@ -133,11 +134,6 @@ impl PlannedPack {
     fn object(&self) -> String {
         self.kind.object(&self.id)
     }
-}
-
-/// The name of an index.
-fn index_object(id: &ObjectId) -> String {
-    format!("index/{id}")
 }
 
 /// What a plan that is not this lease's is worth.

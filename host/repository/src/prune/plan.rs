@@ -35,17 +35,22 @@ pub struct PrunePlan {
     /// Damage documents of which nothing is left.
     #[serde(skip)]
     pub(super) damage: Vec<String>,
-    /// Indexes that name packs which none is to name any more.
+    /// Indexes to replace.
     #[serde(skip)]
-    pub(super) indexes: Vec<ObjectId>,
-    /// Packs of these that another index names, too: a crash may have left both.
-    #[serde(skip)]
-    pub(super) named: HashSet<ObjectId>,
+    pub(super) replaced: Replaced,
     /// Packs that no index is to name any more: those that go, and those that are gone.
     #[serde(skip)]
     pub(super) unnamed: HashSet<ObjectId>,
     #[serde(skip)]
     pub(super) lease: LeaseId,
+}
+
+/// Indexes that name packs which none is to name any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replaced {
+    pub(crate) indexes: Vec<ObjectId>,
+    /// Packs of these that another index names, too: a crash may have left both.
+    pub(crate) named: HashSet<ObjectId>,
 }
 
 /// A snapshot to delete.

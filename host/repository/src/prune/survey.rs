@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::plan::{
-    KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, TombstoneState, YoungPacks,
+    KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, Replaced, TombstoneState,
+    YoungPacks,
 };
 use super::{Doomed, Pruner};
 use crate::documents::Document;
@@ -66,7 +67,7 @@ impl Pruner {
         let tombstones = self.tombstones(&survey);
         let (condemn, young) = self.condemned(&survey);
         let unnamed = unnamed(&survey, &tombstones);
-        let (indexes, named) = replaced(&view, &unnamed).await?;
+        let replaced = replaced(&view, &unnamed).await?;
         Ok(PrunePlan {
             now,
             snapshots: choice.going,
@@ -79,8 +80,7 @@ impl Pruner {
             notes,
             leases: self.ended(&leases, now),
             damage: healed(&survey, &unnamed),
-            indexes,
-            named,
+            replaced,
             unnamed,
             lease: self.lease.id(),
         })
@@ -301,10 +301,10 @@ fn unindexed(view: &View) -> HashMap<ObjectId, (PlannedPack, Timestamp)> {
     packs.collect()
 }
 
-/// Indexes that name packs which none is to name any more; and the packs of these that another index names, too.
-async fn replaced(view: &View, unnamed: &HashSet<ObjectId>) -> Result<(Vec<ObjectId>, HashSet<ObjectId>)> {
+/// Indexes that name packs which none is to name any more.
+pub(crate) async fn replaced(view: &View, unnamed: &HashSet<ObjectId>) -> Result<Replaced> {
     if unnamed.is_empty() {
-        return Ok(Default::default());
+        return Ok(Replaced::default());
     }
     let (index, unnamed) = (view.index().clone(), unnamed.clone());
     blocking(move || {
@@ -326,9 +326,9 @@ async fn replaced(view: &View, unnamed: &HashSet<ObjectId>) -> Result<(Vec<Objec
                 named.insert(pack);
             }
         })?;
-        let mut old: Vec<ObjectId> = old.into_iter().collect();
-        old.sort_unstable();
-        Ok((old, named))
+        let mut indexes: Vec<ObjectId> = old.into_iter().collect();
+        indexes.sort_unstable();
+        Ok(Replaced { indexes, named })
     })
     .await
 }

@@ -125,6 +125,35 @@ async fn what_a_server_sends_back_of_a_request_is_not_told() {
 }
 
 #[tokio::test]
+async fn a_listing_that_fails_part_way_is_no_short_listing() {
+    // restic#4612: a listing that failed looked like an empty one, and prune deleted what was in use.
+    let page = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>\
+                <Contents><Key>p/index/x</Key><LastModified>2026-11-23T02:00:09Z</LastModified><ETag>e</ETag>\
+                <Size>1</Size></Contents></ListBucketResult>";
+    let (store, got) = server(move |number, _| match number {
+        0 => answer("200 OK", "", page),
+        _ => refusal("403 Forbidden", "AccessDenied", ""),
+    });
+    assert_eq!(store.list("index").await.unwrap_err().kind(), Kind::Denied);
+    assert!(got.try_iter().last().unwrap().head.contains("continuation-token=t"));
+
+    let (store, _got) = server(|_, _| refusal("404 Not Found", "NoSuchBucket", ""));
+    assert_eq!(store.list("index").await.unwrap_err().kind(), Kind::Invalid);
+
+    // What answers is no store at all.
+    let (store, _got) = server(|_, _| answer("200 OK", "", "<html>Welcome</html>"));
+    assert_eq!(store.list("index").await.unwrap_err().kind(), Kind::Invalid);
+
+    // A page that breaks off is asked for again.
+    let whole = "<ListBucketResult></ListBucketResult>";
+    let (store, _got) = server(move |number, _| match number {
+        0 => answer("200 OK", "", whole).replace("</ListBucketResult>", ""),
+        _ => answer("200 OK", "", whole),
+    });
+    assert_eq!(store.list("index").await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn cold_packs_are_told_from_damaged_ones() {
     let (store, _got) = server(|_, _| refusal("403 Forbidden", "InvalidObjectState", ""));
     let error = store.get("packs/x", 100).await.unwrap_err();

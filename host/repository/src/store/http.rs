@@ -16,6 +16,7 @@ use object_store::client::{
 
 use super::body::{Incoming, outgoing};
 use super::config::{Hidden, Network, Traffic, Transport};
+use super::listing;
 use super::pace::Pace;
 use super::refusal::{Refusal, Verdict};
 use super::said::Said;
@@ -25,8 +26,8 @@ use crate::limits::{
     CONNECT_SECONDS, FIRST_TRIES, LINE_BYTES_PER_SECOND_MIN, REFUSAL_BYTES_MAX, REQUEST_SECONDS, STALL_SECONDS,
 };
 
-/// Never asked through a proxy: the addresses at which a machine tells of itself.
-const LINK_LOCAL: &str = "169.254.0.0/16";
+/// Never asked through a proxy: this machine itself, and the addresses at which it is told what it is.
+const NEAR: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16";
 
 /// An answer that did not come in time.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Connector {
                 hidden.push(proxy.url.clone());
                 let made = reqwest::Proxy::all(proxy.url.reveal())
                     .map_err(|_| Error::invalid("the address of the proxy is not a URL"))?;
-                let except = format!("{LINK_LOCAL},{}", proxy.except);
+                let except = format!("{NEAR},{}", proxy.except);
                 Some(made.no_proxy(reqwest::NoProxy::from_string(&except)))
             }
         };
@@ -146,13 +147,15 @@ impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let bytes = request.body().content_length() as u64;
         let allowed = self.line.allowed(bytes, self.line.upload.as_deref());
+        let listing = listing::is_asked(request.uri());
         let request = self.prepare(request)?;
         let answer = match tokio::time::timeout(allowed, self.client.execute(request)).await {
             Ok(answer) => answer.map_err(|e| self.failed(e))?,
             Err(_) => return Err(HttpError::new(HttpErrorKind::Request, Late(allowed))),
         };
         self.answered.store(true, Ordering::Relaxed);
-        self.hear(answer.into()).await
+        let answer = self.hear(answer.into()).await?;
+        if listing && answer.status().is_success() { listing::checked(answer).await } else { Ok(answer) }
     }
 }
 

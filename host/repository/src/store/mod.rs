@@ -10,6 +10,7 @@ mod cloud;
 mod config;
 mod create;
 mod http;
+mod listing;
 mod open;
 mod pace;
 mod probe;
@@ -27,7 +28,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use object_store::path::Path as Name;
-use object_store::{Attribute, Attributes, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{Attribute, Attributes, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 
 use crate::error::{Error, Result};
 use crate::format::name::PackKind;
@@ -113,18 +114,22 @@ impl Store {
 
     /// Reads a whole object of at most `max` bytes; one that arrives shorter than it is listed is an error.
     pub(crate) async fn get(&self, name: &str, max: u64) -> Result<Bytes> {
-        let missing = || Error::corrupt(format!("{name} is not in {self}"));
-        self.get_if_there(name, max).await?.ok_or_else(missing)
+        let result = self.inner.get(&Name::from(name)).await;
+        let result = result.map_err(|e| translate(format!("read {name} from {self}"), e))?;
+        self.body(name, max, result).await
     }
 
     /// The same for an object that somebody may have deleted since it was listed.
     pub(crate) async fn get_if_there(&self, name: &str, max: u64) -> Result<Option<Bytes>> {
+        match self.inner.get(&Name::from(name)).await {
+            Ok(result) => self.body(name, max, result).await.map(Some),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(translate(format!("read {name} from {self}"), e)),
+        }
+    }
+
+    async fn body(&self, name: &str, max: u64, result: GetResult) -> Result<Bytes> {
         let failed = |e| translate(format!("read {name} from {self}"), e);
-        let result = match self.inner.get(&Name::from(name)).await {
-            Ok(result) => result,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => return Err(failed(e)),
-        };
         let bytes = result.meta.size;
         if bytes > max {
             return Err(Error::corrupt(format!("{name} in {self} has {bytes} bytes, more than the {max} allowed")));
@@ -134,7 +139,7 @@ impl Store {
             let got = body.len();
             return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
         }
-        Ok(Some(body))
+        Ok(body)
     }
 
     /// The first bytes of an object that has at least so many, or none if it is not there.
@@ -159,7 +164,7 @@ impl Store {
     /// What a listing would show of one object, or none if it is not there.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Object>> {
         match self.inner.head(&Name::from(name)).await {
-            Ok(meta) => Ok(Some(listed(meta)?)),
+            Ok(meta) => Ok(Some(listed(&meta)?)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(translate(format!("look for {name} in {self}"), e)),
         }
@@ -177,7 +182,7 @@ impl Store {
     pub(crate) async fn each(&self, directory: &str, mut take: impl FnMut(Object)) -> Result<()> {
         let mut listing = self.inner.list(Some(&Name::from(directory)));
         while let Some(meta) = listing.next().await {
-            take(listed(meta.map_err(|e| translate(format!("list {directory} in {self}"), e))?)?);
+            take(listed(&meta.map_err(|e| translate(format!("list {directory} in {self}"), e))?)?);
         }
         Ok(())
     }
@@ -211,17 +216,18 @@ fn sync(directory: &Path) -> Result<()> {
     }
 }
 
-fn listed(meta: ObjectMeta) -> Result<Object> {
+fn listed(meta: &ObjectMeta) -> Result<Object> {
     let (seconds, rest) = (meta.last_modified.timestamp(), meta.last_modified.timestamp_subsec_nanos());
     let modified = Timestamp::new(seconds, rest.cast_signed())
         .map_err(|e| Error::corrupt(format!("the store's time of {} is out of range", meta.location)).caused_by(e))?;
     Ok(Object { name: meta.location.to_string(), bytes: meta.size, modified })
 }
 
-/// Whether an error of a put leaves open if the object was stored. A local file system's does not: what it could not
-/// make durable can be read back all the same.
+/// Whether an error of a put leaves open if the object was stored. A server's no does not; a local file system's error does
+/// not either: what it could not make durable can be read back all the same.
 fn is_ambiguous(error: &object_store::Error) -> bool {
-    matches!(error, object_store::Error::Generic { store, .. } if *store != "LocalFileSystem")
+    let refused = causes::causes(error).any(<dyn std::error::Error>::is::<refusal::Refusal>);
+    !refused && matches!(error, object_store::Error::Generic { store, .. } if *store != "LocalFileSystem")
 }
 
 impl fmt::Display for Store {

@@ -8,6 +8,7 @@ use rustls::{CertificateError, Error as Tls};
 
 use super::causes::causes;
 use super::http::Late;
+use super::listing::NoListing;
 use super::refusal::Refusal;
 use crate::error::{Error, Kind};
 
@@ -67,6 +68,12 @@ fn explain(error: &object_store::Error) -> Option<(Kind, Option<String>)> {
         }
         if let Some(tls) = cause.downcast_ref::<Tls>() {
             return Some(of_tls(tls));
+        }
+        if cause.is::<NoListing>() {
+            return Some((
+                Kind::Invalid,
+                Some("is this the address of a store, and is no proxy or login page before it?".into()),
+            ));
         }
         if cause.is::<Late>() {
             return Some((Kind::Unavailable, Some("the store or the line to it is too slow, or hangs".into())));

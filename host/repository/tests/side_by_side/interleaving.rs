@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use dozo_repository::{PruneRules, Purpose, Repository};
+use dozo_repository::{PruneRules, Purpose, Repository, Result};
 use jiff::SignedDuration;
 use tokio::sync::{Notify, oneshot};
 
 use crate::stage::world::{Call, Fate, Script};
 use crate::stage::{DAY, HOUR, Stage, files, quick, restore};
 
-/// What a normal run of the tests may take; `DOZO_SEEDS` asks for so many seeds instead.
+/// What a normal run of the tests may take. A soak plays more seeds; `DOZO_SEEDS` says how many, `DOZO_SEED` the first.
 const BUDGET: Duration = Duration::from_secs(20);
 const SEEDS_MAX: u64 = 400;
+const SEEDS_SOAK: u64 = 20_000;
 
 /// A stream of draws.
 struct Draws(u64);
@@ -78,18 +79,24 @@ impl Gate {
         self.changed.notify_one();
     }
 
-    /// Gives turns until all have left. `between` happens before each.
+    /// Gives turns until all have left. `between` happens before each. For a while at a time some are slow: one may do all
+    /// its work while another waits for its next turn.
     async fn play(&self, draws: &mut Draws, mut between: impl FnMut(&mut Draws)) {
+        let mut slow = vec![false; self.actors.lock().unwrap().len()];
         loop {
             let next = {
                 let mut actors = self.actors.lock().unwrap();
-                let mut at_work: Vec<&mut Actor> = actors.iter_mut().filter(|actor| !actor.done).collect();
+                let at_work: Vec<usize> = (0..actors.len()).filter(|n| !actors[*n].done).collect();
                 if at_work.is_empty() {
                     return;
                 }
-                if at_work.iter().all(|actor| !actor.waiting.is_empty()) {
-                    let count = at_work.len() as u64;
-                    let actor = &mut at_work[draws.below(count) as usize];
+                if at_work.iter().all(|n| !actors[*n].waiting.is_empty()) {
+                    if draws.below(60) == 0 {
+                        slow.iter_mut().for_each(|slow| *slow = draws.below(3) == 0);
+                    }
+                    let fast: Vec<usize> = at_work.iter().copied().filter(|n| !slow[*n]).collect();
+                    let among = if fast.is_empty() || draws.below(40) == 0 { &at_work } else { &fast };
+                    let actor = &mut actors[among[draws.below(among.len() as u64) as usize]];
                     let which = draws.below(actor.waiting.len() as u64) as usize;
                     actor.waiting.remove(which)
                 } else {
@@ -107,19 +114,26 @@ impl Gate {
     }
 }
 
+/// In a calm play all goes well, but that somebody may be kept waiting for so long that a lease lapses.
+fn expect_well<T>(done: Result<T>, calm: bool) {
+    if let (Err(why), true) = (done, calm) {
+        assert!(why.chain().contains("was not renewed"), "{}", why.chain());
+    }
+}
+
 /// Runs a job a few times, with files that change and come back.
 async fn writer(stage: &Stage, repository: &Repository, job: &str, mut draws: Draws, calm: bool) {
     for _ in 0..3 {
-        // Few files, so that the writers and the past have much in common.
-        let now: Vec<(u32, u64)> = (0..4).map(|name| (name, draws.below(5))).collect();
+        // Few contents that come and go: what a prune has condemned comes back all the time.
+        let now: Vec<(u32, u64)> = (0..2).map(|name| (name, draws.below(9))).collect();
         let done = stage.run(repository, job, &files(&now)).await;
-        assert!(done.is_ok() || !calm, "{}", done.unwrap_err().chain());
+        expect_well(done, calm);
     }
 }
 
 /// A grace time that a run may outlast.
 fn hasty() -> PruneRules {
-    PruneRules { grace: SignedDuration::from_secs(60), ..quick() }
+    PruneRules { grace: SignedDuration::from_secs(20), ..quick() }
 }
 
 /// Deletes what is old, over and over.
@@ -127,9 +141,9 @@ async fn pruner(stage: &Stage, repository: &Repository, mut draws: Draws, calm: 
     for round in 0..5 {
         let done = match draws.below(4) {
             0 if round > 0 => stage.compact(repository, hasty()).await.map(drop),
-            keep => stage.prune(repository, keep as usize, hasty()).await.map(drop),
+            _ => stage.prune(repository, 1, hasty()).await.map(drop),
         };
-        assert!(done.is_ok() || !calm, "{}", done.unwrap_err().chain());
+        expect_well(done, calm);
     }
 }
 
@@ -144,7 +158,7 @@ async fn reader(stage: &Stage, repository: &Repository, mut draws: Draws, calm: 
             restore(&view, *id, keys).await.map(drop)
         };
         let restored = restored.await;
-        assert!(restored.is_ok() || !calm, "{}", restored.unwrap_err().chain());
+        expect_well(restored, calm);
         let _ = lease.release().await;
     }
 }
@@ -155,7 +169,7 @@ async fn play(base: &Stage, seed: u64) {
     // In one play of four, machines sleep: runs fail then, and what they left may be broken. In one of eight, listings come late.
     let calm = seed % 4 != 3;
     stage.world.late.store(if seed % 8 == 1 { 3 } else { 0 }, Ordering::Relaxed);
-    stage.world.tick.store(2, Ordering::Relaxed);
+    stage.world.tick.store(1, Ordering::Relaxed);
     let gate = Arc::new(Gate::default());
     let turns = [gate.join(), gate.join(), gate.join(), gate.join()];
     let mut open = Vec::new();
@@ -178,7 +192,7 @@ async fn play(base: &Stage, seed: u64) {
         let sleeps = if calm { 0 } else { draws.below(40) };
         world.advance(match (draws.below(50), sleeps) {
             (_, 7) => 3 * DAY,
-            (0, _) => 150,
+            (0, _) => 50,
             _ => 1,
         });
     };
@@ -195,7 +209,8 @@ async fn play(base: &Stage, seed: u64) {
 
 #[test]
 fn whoevers_turn_it_is_snapshots_stay_whole() {
-    let asked = std::env::var("DOZO_SEEDS").ok().map(|seeds| seeds.parse::<u64>().unwrap());
+    let soak = std::env::var_os("DOZO_SOAK").map(|_| SEEDS_SOAK);
+    let asked = std::env::var("DOZO_SEEDS").ok().map(|seeds| seeds.parse::<u64>().unwrap()).or(soak);
     let first = std::env::var("DOZO_SEED").map_or(0, |seed| seed.parse::<u64>().unwrap());
     let begun = Instant::now();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -214,22 +229,18 @@ fn whoevers_turn_it_is_snapshots_stay_whole() {
         played += 1;
     }
     println!("{played} seeds in {:?}", begun.elapsed());
-    assert!(played >= 5, "so few say nothing");
+    assert!(asked.is_some() || played >= 5, "so few say nothing");
 }
 
 /// Two jobs with a past that is old enough to be pruned.
 async fn past() -> Stage {
     let stage = Stage::new().await;
     let repository = stage.plain().await;
-    for (job, now) in [
-        ("files", [(0, 0), (1, 1)]),
-        ("files", [(0, 2), (1, 3)]),
-        ("other", [(0, 4), (1, 0)]),
-        ("files", [(2, 2), (3, 1)]),
-    ] {
-        stage.run(&repository, job, &files(&now)).await.unwrap();
+    for round in 0..4 {
+        stage.run(&repository, "files", &files(&[(0, 2 * round), (1, 2 * round + 1)])).await.unwrap();
         stage.world.advance(HOUR);
     }
+    stage.run(&repository, "other", &files(&[(0, 8)])).await.unwrap();
     stage.world.advance(DAY);
     stage
 }

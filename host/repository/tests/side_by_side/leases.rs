@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use async_trait::async_trait;
 use dozo_repository::{Kind, LeaseRequest, Purpose, Standing};
 
-use crate::stage::world::{By, Call, Fate};
+use crate::stage::world::{By, Call, Fate, Script};
 use crate::stage::{DAY, HOUR, Stage, files};
 
 /// The machine slept while the run went on: its own clock stood still, the store's did not (kopia#1949).
@@ -68,12 +69,23 @@ async fn a_predecessor_that_is_dead_is_released() {
     assert_eq!(live, [lease.id()]);
 }
 
+/// Everybody else has a turn before each call.
+struct Yields;
+
+#[async_trait]
+impl Script for Yields {
+    async fn fate(&self, _: Call, _: &str) -> Fate {
+        tokio::task::yield_now().await;
+        Fate::Works
+    }
+}
+
 /// Two that begin within one tick of the store's clock: one goes on, whichever it is, and one gives way.
 #[tokio::test]
 async fn of_two_at_once_one_goes_on() {
     let stage = Stage::new().await;
     stage.world.tick.store(0, Ordering::Relaxed);
-    let (one, other) = (stage.plain().await, stage.plain().await);
+    let (one, other) = (stage.open(Arc::new(Yields)).await, stage.open(Arc::new(Yields)).await);
     for _ in 0..2 {
         let (a, b) = (stage.request(Purpose::Run, Some("files")), stage.request(Purpose::Run, Some("files")));
         let (a, b) = tokio::join!(one.lease(a), other.lease(b));

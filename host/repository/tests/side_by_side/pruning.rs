@@ -7,7 +7,7 @@ use dozo_repository::{Doomed, Kind, PruneRules, Pruner, Purpose, TombstoneState}
 use jiff::SignedDuration;
 
 use crate::stage::world::{By, Call, Fate};
-use crate::stage::{DAY, HOUR, Stage, files, kind, quick, restore};
+use crate::stage::{self, DAY, HOUR, Stage, files, kind, quick, restore};
 
 /// Packs in the store.
 async fn packs(stage: &Stage) -> usize {
@@ -89,6 +89,53 @@ async fn a_pack_that_a_run_took_for_granted_is_spared() {
     stage.check().await;
     stage.settle(1).await;
     stage.check().await;
+}
+
+/// As long as a snapshot is there, its packs are, even if it goes in the same prune.
+#[tokio::test]
+async fn a_pack_outlives_its_last_snapshot() {
+    let stage = three().await;
+    let repository = stage.plain().await;
+    let lease = repository.lease(stage.request(Purpose::Run, Some("other"))).await.unwrap();
+    let view = repository.view_to_write(&lease).await.unwrap();
+    let old = files(&[(1, 1), (2, 2)]);
+    let writer = stage.write(&view, "other", &old).await.unwrap();
+    stage.prune(&repository, 1, quick()).await.unwrap();
+    let id = stage.commit(&view, writer, "other", &old).await.unwrap();
+    lease.release().await.unwrap();
+    stage.run(&repository, "other", &files(&[(9, 9)])).await.unwrap();
+    stage.world.advance(2 * HOUR);
+    let pruner = Pruner::begin(&repository, stage.request(Purpose::Prune, None), quick()).await.unwrap();
+    let plan = pruner.plan(&[Doomed { snapshot: id, why: "a test".into() }]).await.unwrap();
+    let spares = |t: &dozo_repository::PlannedTombstone| matches!(t.state, TombstoneState::Ready { spared: 1.., .. });
+    assert!(plan.snapshots.len() == 1 && plan.tombstones.iter().any(spares), "{plan:#?}");
+    pruner.end().await.unwrap();
+}
+
+/// Lists of extents lead to chunks, too.
+#[tokio::test]
+async fn the_chunks_of_a_large_file_are_reached() {
+    let stage = Stage::new().await;
+    let repository = stage.plain().await;
+    let large = stage::Files::from([("table".to_string(), stage::noise(17 << 20, 1)), ("a".into(), vec![1])]);
+    stage.run(&repository, "files", &large).await.unwrap();
+    stage.settle(1).await;
+    stage.check().await;
+}
+
+/// A run is a success once its snapshot shows in listings, for those who delete look there.
+#[tokio::test]
+async fn a_success_is_listed() {
+    let stage = three().await;
+    let repository = stage.plain().await;
+    let lease = repository.lease(stage.request(Purpose::Run, Some("other"))).await.unwrap();
+    let view = repository.view_to_write(&lease).await.unwrap();
+    let now = files(&[(1, 1)]);
+    let writer = stage.write(&view, "other", &now).await.unwrap();
+    stage.world.late.store(9, Ordering::Relaxed);
+    stage.commit(&view, writer, "other", &now).await.unwrap();
+    stage.world.tick.store(0, Ordering::Relaxed);
+    assert_eq!(repository.view().await.unwrap().snapshots().len(), 4);
 }
 
 /// A run that began after its chunks were condemned stores them again.

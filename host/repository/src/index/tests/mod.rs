@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use proptest::prelude::*;
 
+use super::build::Builder;
 use super::cache::Bounds;
 use super::{Counts, Index, PackState};
 use crate::id::ChunkId;
@@ -181,4 +182,39 @@ async fn there_are_few_tables_however_many_documents() {
     rig.put_document(&[1]).await;
     rig.check().await;
     assert_eq!(rig.files().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_mostly_gone_is_written_again_without_it() {
+    let mut rig = Rig::new(Bounds { sort_chunks: 1 << 20, memory_bytes: 0, resident_bytes: 0 }).await;
+    for n in 0..PACKS {
+        rig.put_pack(n, entry(n).bytes).await;
+        rig.put_document(&[n]).await;
+    }
+    drop(rig.open(Counts::There).await);
+    let before = rig.tables().load();
+    assert_eq!(before.iter().map(|table| table.documents().len()).collect::<Vec<_>>(), [PACKS]);
+    for _ in 0..PACKS - 2 {
+        rig.remove_document(1).await;
+    }
+    rig.check().await;
+    let after = rig.tables().load();
+    assert_eq!(after.iter().map(|table| table.documents().len()).collect::<Vec<_>>(), [2]);
+    assert_eq!(after[0].pack_count(), 2);
+    rig.check().await;
+}
+
+/// A document that went away while the others were read: what is left of two tables is one of them.
+#[tokio::test]
+async fn a_table_that_comes_out_of_a_merge_as_it_went_in_is_kept() {
+    let rig = Rig::new(TINY).await;
+    let cache = rig.tables();
+    let table = |n: usize| {
+        let mut builder = Builder::new(cache.clone());
+        builder.push((pack(n), 100), &[entry(n)]);
+        builder.finish().unwrap().remove(0)
+    };
+    let live = cache.settle(Vec::new(), vec![table(1), table(2)], &[(pack(1), 100)].into()).unwrap();
+    assert_eq!(live.len(), 1);
+    assert_eq!(cache.load().len(), 1);
 }

@@ -1,4 +1,5 @@
 //! A repository on a stage: small runs, prunes and looks at everything, in a world that can be stopped anywhere.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 pub(crate) mod world;
 
@@ -25,13 +26,16 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 /// The repository, its keys, and all that was ever put into it.
 pub(crate) struct Stage {
     pub(crate) world: Arc<World>,
-    host_key: String,
+    pub(crate) host_key: String,
     owner_key: String,
     /// By a label that each snapshot carries as its tag.
     told: Arc<Mutex<HashMap<String, Files>>>,
     /// Labels of runs that said that they were a success, and were not deleted since.
     promised: Arc<Mutex<HashSet<String>>>,
     next: Arc<AtomicU64>,
+    /// What hosts remember of indexes. Every second opening is one of a host that remembers nothing.
+    memory: tempfile::TempDir,
+    openings: AtomicU64,
 }
 
 /// Bytes that do not compress, other for each seed.
@@ -59,9 +63,13 @@ pub(crate) fn quick() -> PruneRules {
 
 impl Stage {
     pub(crate) async fn new() -> Stage {
+        Stage::new_with([7; 32]).await
+    }
+
+    pub(crate) async fn new_with(secret: [u8; 32]) -> Stage {
         let world = World::new();
         let store = Store::over(Arc::new(Faulty { world: world.clone(), script: Arc::new(Works) }), "faulty");
-        let secret = Secret::new([7; 32]);
+        let secret = Secret::new(secret);
         let (recipient, owner_key) = OwnerKey::generate(secret.repository());
         let key = Repository::create(&store, secret, HostUid([1; 8]), &[recipient]).await.unwrap();
         Stage {
@@ -71,6 +79,8 @@ impl Stage {
             told: Arc::default(),
             promised: Arc::default(),
             next: Arc::new(AtomicU64::new(1)),
+            memory: tempfile::tempdir().unwrap(),
+            openings: AtomicU64::new(0),
         }
     }
 
@@ -83,6 +93,22 @@ impl Stage {
             told: Arc::new(Mutex::new(self.told.lock().unwrap().clone())),
             promised: Arc::new(Mutex::new(self.promised.lock().unwrap().clone())),
             next: Arc::new(AtomicU64::new(self.next.load(Ordering::Relaxed))),
+            memory: tempfile::tempdir().unwrap(),
+            openings: AtomicU64::new(0),
+        }
+    }
+
+    /// The same repository in another world: its mirror.
+    pub(crate) fn at(&self, world: Arc<World>) -> Stage {
+        Stage {
+            world,
+            host_key: self.host_key.clone(),
+            owner_key: self.owner_key.clone(),
+            told: self.told.clone(),
+            promised: self.promised.clone(),
+            next: self.next.clone(),
+            memory: tempfile::tempdir().unwrap(),
+            openings: AtomicU64::new(0),
         }
     }
 
@@ -93,7 +119,8 @@ impl Stage {
         let key = HostKey::parse(self.host_key.as_bytes()).unwrap();
         let repository = Repository::open(store, key).await.unwrap();
         switch.on.store(true, Ordering::Relaxed);
-        repository
+        let remembers = self.openings.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        if remembers { repository.remembering_in(self.memory.path()) } else { repository }
     }
 
     pub(crate) async fn plain(&self) -> Repository {
@@ -152,7 +179,9 @@ impl Stage {
                 writer.put(&stored)?;
                 continue;
             }
-            let mut entry = writer.entry(Entry::file(path.clone()), Cutting::ByContent);
+            let many = bytes.len() > 16 << 20;
+            let cutting = if many { Cutting::Every(65_536) } else { Cutting::ByContent };
+            let mut entry = writer.entry(Entry::file(path.clone()), cutting);
             entry.write(bytes).await?;
             entry.finish().await?;
         }
@@ -266,6 +295,11 @@ impl Stage {
     pub(crate) async fn check_promised(&self) {
         let missing = self.check_readable(false).await;
         assert!(missing.is_empty(), "promised and not there: {missing:?}");
+    }
+
+    /// Every snapshot that is there holds what was put into it.
+    pub(crate) async fn check_shown(&self) {
+        self.check_readable(true).await;
     }
 
     async fn check_readable(&self, all: bool) -> HashSet<String> {

@@ -1,0 +1,144 @@
+//! `dozo repair`: what is damaged is put right from mirrors and from the packs themselves. The plan is shown; `--yes` does it.
+
+use dozo_repository::{Help, Mirror, Problem, Purpose, RepairPlan, Repaired, Repairer, Repository};
+
+use crate::args::{FromArgs, Global, RepairArgs};
+use crate::config::Role;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::ui::{self, words};
+
+/// One round may bring back what the next needs to see more: an index, then the packs, then what they hold.
+const ROUNDS: u32 = 5;
+
+pub(crate) async fn repair(global: &Global, args: &RepairArgs) -> anyhow::Result<Exit> {
+    let context = Context::load(global)?;
+    let at = FromArgs { from: args.at.clone() };
+    let repository = context.repository_at(&at).await?;
+    let help = help(&context, args, &repository).await?;
+    let repairer = Repairer::begin(&repository, context.lease_request(Purpose::Prune)?, help).await?;
+    let done = rounds(&context, global, args, &repairer).await;
+    let ended = repairer.end().await;
+    let exit = done?;
+    ended?;
+    Ok(exit)
+}
+
+/// Every other store, as far as it can be reached, and the owner's key where there is one.
+async fn help(context: &Context, args: &RepairArgs, repository: &Repository) -> anyhow::Result<Help> {
+    let mut help = Help::default();
+    let mut others: Vec<Option<&str>> =
+        context.loaded.config.repository.mirrors.iter().map(|m| Some(&*m.name)).collect();
+    // At a mirror, the repository itself comes first.
+    others.insert(0, None);
+    for other in others.into_iter().filter(|other| *other != args.at.as_deref()) {
+        let name = other.unwrap_or("the repository");
+        let opened = context.repository_at(&FromArgs { from: other.map(str::to_string) }).await;
+        match opened {
+            Ok(repository) => help.mirrors.push(Mirror { name: name.into(), repository }),
+            Err(error) => ui::note(format!("note: {name} is of no help: {error:#}")),
+        }
+    }
+    if args.identity.identity.is_some() || context.loaded.config.repository.identity.is_some() {
+        help.keys = Some(context.read_keys(repository, &args.identity).await?);
+    }
+    Ok(help)
+}
+
+async fn rounds(context: &Context, global: &Global, args: &RepairArgs, repairer: &Repairer) -> anyhow::Result<Exit> {
+    let mut give_up: &[String] = &args.give_up;
+    for round in 1.. {
+        let plan = repairer.plan(give_up).await?;
+        if !global.json {
+            show(&plan);
+        }
+        let over = plan.is_empty() || !args.yes || round > ROUNDS;
+        if over {
+            if global.json {
+                ui::json(&json(&plan, None))?;
+            } else if plan.is_empty() {
+                ui::line(if plan.lost.is_empty() { "nothing to repair" } else { "nothing more can be done here" });
+            } else {
+                ui::note("nothing was changed: `--yes` does it");
+            }
+            return Ok(if plan.lost.is_empty() && (plan.is_empty() || !args.yes) { Exit::Done } else { Exit::Damaged });
+        }
+        if plan.deletes() && context.loaded.config.repository.role != Role::Maintain {
+            let error = context.loaded.fault(&["repository"], "this host backs up and does not delete");
+            let hint = "`role = \"maintain\"` on the one host whose credentials may delete; it repairs";
+            return Err(error.hinted(hint).into());
+        }
+        let shown = plan.clone();
+        let done = repairer.execute(plan).await?;
+        if global.json {
+            ui::json(&json(&shown, Some(&done)))?;
+        } else {
+            print(&done);
+        }
+        if !done.failed.is_empty() {
+            return Ok(Exit::Damaged);
+        }
+        give_up = &[];
+    }
+    Ok(Exit::Damaged)
+}
+
+fn show(plan: &RepairPlan) {
+    for copy in &plan.copies {
+        let instead = if copy.replaces { ", in the place of what is there" } else { "" };
+        ui::line(format!("copy  {}  from {}{instead}", copy.object, copy.mirrors.join(" or ")));
+    }
+    for pack in &plan.reindex {
+        ui::line(format!("index  {}/{}", pack.kind.directory(), pack.id));
+    }
+    for (kind, id) in &plan.superseded {
+        ui::line(format!("remove  {}  no snapshot needs it", kind.object(id)));
+    }
+    for index in &plan.broken_indexes {
+        ui::line(format!("remove  {index}  once its packs have another"));
+    }
+    for damage in &plan.damage {
+        ui::line(format!("clear  damage/{damage}"));
+    }
+    for (object, why) in &plan.give_up {
+        ui::line(format!("give up  {object}: {why}"));
+    }
+    plan.lost.iter().for_each(lost);
+    plan.notes.iter().for_each(|note| ui::note(format!("note: {note}")));
+}
+
+fn lost(problem: &Problem) {
+    ui::line(format!("damaged: {}: {}", problem.object, problem.why.chain()));
+    if let Some(hint) = problem.why.hint() {
+        ui::line(format!("  {hint}"));
+    }
+}
+
+fn print(done: &Repaired) {
+    done.failed.iter().for_each(lost);
+    ui::line(format!(
+        "done: {} copied, {} indexed, {} removed, {} given up; {} cleared",
+        words::counted(done.copied, "object", "objects"),
+        words::counted(done.reindexed, "pack", "packs"),
+        words::counted(done.superseded, "pack", "packs"),
+        words::counted(done.given_up, "document", "documents"),
+        words::counted(done.cleared, "note of damage", "notes of damage"),
+    ));
+}
+
+fn json(plan: &RepairPlan, done: Option<&Repaired>) -> serde_json::Value {
+    let told = |problems: &[Problem]| -> Vec<serde_json::Value> {
+        problems.iter().map(|p| serde_json::json!([p.object, p.why.chain(), p.why.hint()])).collect()
+    };
+    let done = done.map(|done| {
+        serde_json::json!({
+            "copied": done.copied,
+            "reindexed": done.reindexed,
+            "superseded": done.superseded,
+            "cleared": done.cleared,
+            "given_up": done.given_up,
+            "failed": told(&done.failed),
+        })
+    });
+    serde_json::json!({ "schema": "dozo/repair-report/1", "plan": plan, "lost": told(&plan.lost), "done": done })
+}
