@@ -87,7 +87,8 @@ fn normal(text: &str, dir: &Path) -> String {
 fn word(word: &str) -> String {
     // Names of objects: packs/12/34…, snapshots/…/…/TIME-….
     if let Some((kind, rest)) = word.split_once('/')
-        && ["packs", "catalog", "index", "snapshots", "records", "leases", "tombstones", "damage", "keys"].contains(&kind)
+        && ["packs", "catalog", "index", "snapshots", "records", "leases", "tombstones", "damage", "keys"]
+            .contains(&kind)
         && rest.len() > 20
     {
         let end = rest.chars().last().filter(|c| [':', ','].contains(c));

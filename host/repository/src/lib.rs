@@ -32,9 +32,9 @@ mod leases;
 pub mod limits;
 mod manifest;
 mod marks;
+mod mirror;
 mod owner;
 mod owners;
-mod mirror;
 mod pack;
 mod pending;
 mod pipeline;
@@ -70,9 +70,9 @@ pub use keys::{HostKey, ReadKeys, Secret};
 pub use lease::{Lease, LeaseRequest, ReadLease};
 pub use leases::{Holder, Standing};
 pub use marks::DamageNote;
+pub use mirror::{MirrorCounters, MirrorReport, MirrorStart, copies, mirror};
 pub use owner::{OwnerKey, passphrase_label};
 pub use owners::{Added, Changed, OwnerRow, Stamp};
-pub use mirror::{MirrorCounters, MirrorReport, MirrorStart, copies, mirror};
 pub use pipeline::Counters;
 pub use prune::{
     Doomed, KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, PruneRules, Pruned,
