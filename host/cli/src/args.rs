@@ -271,6 +271,10 @@ pub(crate) struct StatusArgs {
     /// Also how many bytes of packs nothing needs any more: reads every manifest
     #[arg(long)]
     pub(crate) space: bool,
+    /// Also on how many stores, the mirrors among them, each job's newest complete snapshot is whole: opens every mirror and
+    /// reads every manifest
+    #[arg(long)]
+    pub(crate) copies: bool,
 }
 
 /// Which store to read.

@@ -121,7 +121,9 @@ impl Context {
         let file = self.key_file();
         let text = read_key(&file).map_err(|error| match file.exists() {
             true => error,
-            false => error.hinted("`dozo init` makes it together with the repository"),
+            false => error.hinted(
+                "`dozo init` makes it together with a repository, `dozo join --identity FILE` for one that is there",
+            ),
         })?;
         let key = HostKey::parse(&text)
             .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the host key {}", file.display())))?;

@@ -33,18 +33,19 @@ pub(crate) fn write_key(file: &Path, text: &str) -> anyhow::Result<()> {
     write_new(file, text, 0o600)
 }
 
-/// Writes a file that must not be there yet, durably.
+/// Writes a file that must not be there yet, durably; of one that could not be written whole, nothing stays.
 pub(crate) fn write_new(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let write = || {
-        let mut new = File::options().write(true).create_new(true).mode(mode).open(file)?;
-        new.write_all(text.as_bytes())?;
-        new.sync_all()
-    };
     let failed = |e: std::io::Error| match e.kind() {
         ErrorKind::AlreadyExists => Error::invalid(format!("{} is there already", file.display())),
         _ => Error::io(format!("write {}", file.display()), e),
     };
-    Ok(write().map_err(failed)?)
+    let mut new = File::options().write(true).create_new(true).mode(mode).open(file).map_err(failed)?;
+    let written = new.write_all(text.as_bytes()).and_then(|()| new.sync_all());
+    if written.is_err() {
+        // A half of it would only be in the way of the next attempt.
+        let _ = fs::remove_file(file);
+    }
+    Ok(written.map_err(failed)?)
 }
 
 /// Puts a new key file in the place of the old one, which is kept as `….old`; returns where. At every moment one of them is

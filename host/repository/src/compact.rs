@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -15,6 +16,7 @@ use crate::frame::Compressor;
 use crate::id::ChunkId;
 use crate::index::{IndexedPack, PackState};
 use crate::keys::{Keyring, ReadKeys};
+use crate::limits::INDEX_SECONDS;
 use crate::pack::{Packer, SealedPack};
 use crate::pipeline::{blocking, joined};
 use crate::prune::{PlannedPack, Pruner, guard};
@@ -124,6 +126,7 @@ impl Pruner {
             catalog: key.catalog.to_public(),
             failure: failure.clone(),
             bytes_stored: Arc::new(AtomicU64::new(0)),
+            index_within: Duration::from_secs(INDEX_SECONDS),
         };
         let uploads = tokio::spawn(uploader.run(receiver));
         let packer = Packer::new(kind, recipient);

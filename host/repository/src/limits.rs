@@ -71,6 +71,8 @@ pub const QUEUE_UNITS: usize = 8;
 pub const UPLOADS_IN_FLIGHT: usize = 4;
 /// Data packs between two indexes of one run: what a crash may cost is at most this many packs to upload again.
 pub const PACKS_PER_INDEX: usize = 64;
+/// A pack is in an index so many seconds after it was stored, so that a run that dies has not stored it in vain.
+pub const INDEX_SECONDS: u64 = 120;
 /// Manifest lines held in memory before they are sorted and spilled.
 pub const SORT_BYTES: usize = 32 << 20;
 /// Decoded packs that a reader keeps.

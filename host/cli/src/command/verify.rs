@@ -36,7 +36,7 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
     let shown = progress::Shown::begin("verify".into(), progress::of_verification(&counters));
     let findings = verify_scope(&view, depth, scope, &counters).await;
     drop(shown);
-    if let (Ok(findings), Scope::All) = (&findings, scope)
+    if let Ok(findings) = &findings
         && let Err(error) = leave(&context, &view, findings, started).await
     {
         ui::note(format!("note: what was found could not be recorded: {}", error.chain()));
