@@ -233,6 +233,17 @@ fn whoevers_turn_it_is_snapshots_stay_whole() {
     assert!(asked.is_some() || played >= 5, "so few say nothing");
 }
 
+/// A reader had named tombstones, and read what they condemn all the same: of a snapshot whose run did not know them. It went
+/// when that snapshot was deleted (8,586), or when somebody else had stored its chunks again (10,976).
+#[test]
+fn seeds_that_once_failed() {
+    let base = runtime().block_on(past());
+    for seed in [2_644, 8_586, 10_976] {
+        println!("seed {seed}");
+        runtime().block_on(play(&base, seed));
+    }
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
