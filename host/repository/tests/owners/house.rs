@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dozo_repository::format::snapshot::{Named, PluginStamp, Scope, Snapshot, Status};
 use dozo_repository::{
@@ -190,22 +190,40 @@ impl House {
 pub(crate) struct Shaky {
     inner: InMemory,
     left: AtomicUsize,
+    /// Whether the first call without an answer is done all the same.
+    done: AtomicBool,
+}
+
+/// What becomes of the first call that is not answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Last {
+    Lost,
+    Done,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Answered,
+    Unanswered,
 }
 
 impl Default for Shaky {
     fn default() -> Self {
-        Shaky { inner: InMemory::new(), left: AtomicUsize::new(usize::MAX) }
+        Shaky { inner: InMemory::new(), left: AtomicUsize::new(usize::MAX), done: AtomicBool::new(false) }
     }
 }
 
 impl Shaky {
     /// Answers so many more calls, and then none.
-    pub(crate) fn break_after(&self, calls: usize) {
+    pub(crate) fn break_after(&self, calls: usize, last: Last) {
         self.left.store(calls, Ordering::Relaxed);
+        self.done.store(last == Last::Done, Ordering::Relaxed);
     }
 
     /// Answers again; returns whether it had stopped to.
     pub(crate) fn mend(&self) -> bool {
+        self.done.store(false, Ordering::Relaxed);
         self.left.swap(usize::MAX, Ordering::Relaxed) == 0
     }
 
@@ -240,13 +258,30 @@ impl Shaky {
         self.inner.delete(&Path::from(name)).await.unwrap();
     }
 
-    fn step(&self) -> object_store::Result<()> {
+    fn step(&self) -> object_store::Result<Fate> {
         let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| match left {
             usize::MAX => Some(usize::MAX),
             left => left.checked_sub(1),
         });
-        left.map(|_| ()).map_err(|_| object_store::Error::Generic { store: "shaky", source: "it is gone".into() })
+        match left {
+            Ok(_) => Ok(Fate::Answered),
+            Err(_) if self.done.swap(false, Ordering::Relaxed) => Ok(Fate::Unanswered),
+            Err(_) => Err(gone()),
+        }
     }
+}
+
+impl Fate {
+    fn answer<T>(self, answer: T) -> object_store::Result<T> {
+        match self {
+            Fate::Answered => Ok(answer),
+            Fate::Unanswered => Err(gone()),
+        }
+    }
+}
+
+fn gone() -> object_store::Error {
+    object_store::Error::Generic { store: "shaky", source: "it is gone".into() }
 }
 
 impl fmt::Display for Shaky {
@@ -269,8 +304,8 @@ impl ObjectStore for Shaky {
         payload: PutPayload,
         options: PutOptions,
     ) -> object_store::Result<PutResult> {
-        self.step()?;
-        self.inner.put_opts(location, payload, options).await
+        let fate = self.step()?;
+        fate.answer(self.inner.put_opts(location, payload, options).await?)
     }
 
     async fn put_multipart_opts(
@@ -283,8 +318,8 @@ impl ObjectStore for Shaky {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        self.step()?;
-        self.inner.get_opts(location, options).await
+        let fate = self.step()?;
+        fate.answer(self.inner.get_opts(location, options).await?)
     }
 
     fn delete_stream(
@@ -293,22 +328,23 @@ impl ObjectStore for Shaky {
     ) -> BoxStream<'static, object_store::Result<Path>> {
         use futures::StreamExt;
         match self.step() {
-            Ok(()) => self.inner.delete_stream(locations),
+            Ok(Fate::Answered) => self.inner.delete_stream(locations),
+            Ok(Fate::Unanswered) => self.inner.delete_stream(locations).map(|_| Err(gone())).boxed(),
             Err(error) => futures::stream::once(async { Err(error) }).boxed(),
         }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         use futures::StreamExt;
-        match self.step() {
+        match self.step().and_then(|fate| fate.answer(())) {
             Ok(()) => self.inner.list(prefix),
             Err(error) => futures::stream::once(async { Err(error) }).boxed(),
         }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.step()?;
-        self.inner.list_with_delimiter(prefix).await
+        let fate = self.step()?;
+        fate.answer(self.inner.list_with_delimiter(prefix).await?)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
