@@ -150,6 +150,8 @@ pub(crate) struct CatArgs {
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
     #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
+    #[command(flatten)]
     pub(crate) from: FromArgs,
 }
 
@@ -169,6 +171,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) conflict: ConflictArg,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
     #[command(flatten)]
     pub(crate) from: FromArgs,
 }
@@ -198,6 +202,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) scrub: bool,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
     #[command(flatten)]
     pub(crate) from: FromArgs,
 }
@@ -279,6 +285,27 @@ pub(crate) struct FromArgs {
     /// Read from this mirror of the configuration instead of the repository
     #[arg(long, value_name = "MIRROR")]
     pub(crate) from: Option<String>,
+}
+
+/// What to do about content in cold storage.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct ThawArgs {
+    /// Have the store bring back what is needed and lies in cold storage, and wait for it: this costs money. Without it, dozo
+    /// says how much that is and ends [default tier: `thaw` of the configuration]
+    #[arg(long, value_enum, value_name = "TIER", num_args = 0..=1, require_equals = true)]
+    pub(crate) thaw: Option<Option<TierArg>>,
+}
+
+/// How fast a store brings back what lies in cold storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TierArg {
+    /// The cheapest: half a day, two days from the deepest class
+    Bulk,
+    /// Some hours, half a day from the deepest class
+    Standard,
+    /// Minutes, where the store has it, and dear
+    Expedited,
 }
 
 /// Who reads content.

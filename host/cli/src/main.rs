@@ -10,6 +10,7 @@ mod context;
 mod documents;
 mod exit;
 mod keyfile;
+mod thaw;
 mod ui;
 
 use std::io::IsTerminal;

@@ -20,5 +20,6 @@ pub use report::{Failure, Report, RestoreReport};
 pub use restore::{RestoreJob, restore};
 pub use run::{Clock, House, Job, run};
 pub use selection::Selection;
+pub use stored::packs_to_restore;
 
 pub use dozo_repository::{Error, Kind, Result};

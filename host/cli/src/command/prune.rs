@@ -153,6 +153,10 @@ fn print(pruned: &Pruned, compacted: Option<&Compacted>) {
         let (old, new) = (words::bytes(compacted.bytes), words::bytes(compacted.bytes_new));
         let packs = words::counted(compacted.packs, "pack", "packs");
         ui::line(format!("compacted: {packs} ({old}) into {} ({new})", words::count(compacted.packs_new)));
+        if compacted.packs_cold > 0 {
+            let cold = words::counted(compacted.packs_cold, "pack lies", "packs lie");
+            ui::line(format!("  {cold} in cold storage and left alone: reading costs more there than dead bytes"));
+        }
     }
 }
 

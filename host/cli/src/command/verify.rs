@@ -5,7 +5,8 @@ use std::sync::Arc;
 use dozo_job::Clock;
 use dozo_repository::format::snapshot::Named;
 use dozo_repository::{
-    Depth, Error, Findings, ObjectId, Problem, ReadLease, Sample, Scope, VerifyCounters, View, verify_scope,
+    Depth, Error, Findings, ObjectId, Problem, ReadLease, Sample, Scope, VerifyCounters, View, packs_to_read,
+    verify_scope,
 };
 use jiff::Timestamp;
 
@@ -31,6 +32,14 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
     };
     let chosen = chosen(&view, &args.snapshots)?;
     let scope = if args.snapshots.is_empty() { Scope::All } else { Scope::Snapshots(&chosen) };
+    let readable = async {
+        let packs = packs_to_read(&view, depth, scope).await?;
+        context.thaw(&view, &packs, (&args.thaw, &args.from)).await
+    };
+    if let Err(error) = readable.await {
+        released(lease).await;
+        return Err(error);
+    }
     let started = SystemClock.now();
     let counters = Arc::new(VerifyCounters::default());
     let shown = progress::Shown::begin("verify".into(), progress::of_verification(&counters));
