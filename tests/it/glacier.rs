@@ -220,7 +220,10 @@ impl State {
             let time = "<LastModified>2026-11-23T02:00:09.000Z</LastModified>";
             format!("<Contents><Key>{name}</Key>{time}<ETag>e</ETag><Size>{bytes}</Size></Contents>")
         });
-        let body = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{}</ListBucketResult>", items.collect::<String>());
+        let body = format!(
+            "<ListBucketResult><IsTruncated>false</IsTruncated>{}</ListBucketResult>",
+            items.collect::<String>()
+        );
         Answer { body: body.into_bytes(), ..plain(200) }
     }
 

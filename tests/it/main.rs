@@ -15,6 +15,7 @@ mod documents;
 mod filesystem;
 mod hostile;
 mod recover;
+mod rollback;
 mod rules;
 mod stores;
 mod transcripts;

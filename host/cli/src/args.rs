@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::thaw::ThawArgs;
+
 /// Back up databases, buckets and files through sandboxed plugins, encrypted and deduplicated, and prove that they come
 /// back
 #[derive(Parser)]
@@ -57,7 +59,7 @@ pub(crate) enum Command {
     /// Put right what is damaged, from mirrors and from the packs themselves
     Repair(RepairArgs),
     /// Find out what the store lets this host do
-    Check,
+    Check(CheckArgs),
     /// Make this machine a host of a repository that is there
     Join(JoinArgs),
     /// Look after keys: owners, hosts, epochs, and the recovery kit
@@ -271,6 +273,14 @@ pub(crate) struct HoldArgs {
     pub(crate) why: String,
 }
 
+/// `dozo check`
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The store was put back to an older state on purpose: take what it shows for right from now on
+    #[arg(long)]
+    pub(crate) accept_rollback: bool,
+}
+
 /// `dozo status`
 #[derive(Args)]
 pub(crate) struct StatusArgs {
@@ -285,27 +295,6 @@ pub(crate) struct FromArgs {
     /// Read from this mirror of the configuration instead of the repository
     #[arg(long, value_name = "MIRROR")]
     pub(crate) from: Option<String>,
-}
-
-/// What to do about content in cold storage.
-#[derive(Args, Clone, Copy)]
-pub(crate) struct ThawArgs {
-    /// Have the store bring back what is needed and lies in cold storage, and wait for it: this costs money. Without it, dozo
-    /// says how much that is and ends [default tier: `thaw` of the configuration]
-    #[arg(long, value_enum, value_name = "TIER", num_args = 0..=1, require_equals = true)]
-    pub(crate) thaw: Option<Option<TierArg>>,
-}
-
-/// How fast a store brings back what lies in cold storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum TierArg {
-    /// The cheapest: half a day, two days from the deepest class
-    Bulk,
-    /// Some hours, half a day from the deepest class
-    Standard,
-    /// Minutes, where the store has it, and dear
-    Expedited,
 }
 
 /// Who reads content.

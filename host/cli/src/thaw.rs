@@ -4,12 +4,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
 use dozo_job::Error;
 use dozo_repository::{ColdPacks, PacksToRead, ThawCounters, ThawTerms, ThawTier, View};
 
-use crate::args::{FromArgs, ThawArgs, TierArg};
+use crate::args::FromArgs;
 use crate::context::Context;
 use crate::ui::{self, progress, words};
+
+/// What to do about content in cold storage.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct ThawArgs {
+    /// Have the store bring back what is needed and lies in cold storage, and wait for it: this costs money. Without it, dozo
+    /// says how much that is and ends [default tier: `thaw` of the configuration]
+    #[arg(long, value_enum, value_name = "TIER", num_args = 0..=1, require_equals = true)]
+    pub(crate) thaw: Option<Option<TierArg>>,
+}
+
+/// How fast a store brings back what lies in cold storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TierArg {
+    /// The cheapest: half a day, two days from the deepest class
+    Bulk,
+    /// Some hours, half a day from the deepest class
+    Standard,
+    /// Minutes, where the store has it, and dear
+    Expedited,
+}
 
 /// Long enough to restore most things, short enough that the copies cost little.
 const DAYS: u16 = 7;

@@ -8,11 +8,13 @@ use crate::args::{CatArgs, Global};
 use crate::command::verify::released;
 use crate::context::{Context, find_snapshot};
 use crate::exit::Exit;
+use crate::rollback::Back;
 
 pub(crate) async fn cat(global: &Global, args: &CatArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let repository = context.repository_at(&args.from).await?;
     let keys = context.read_keys(&repository, &args.identity).await?;
+    let back = Back::begin(&context, &repository);
     // What is waited for must still be there when it comes.
     let lease = match args.thaw.thaw {
         Some(_) => Some(context.read_lease(&repository).await?),
@@ -22,6 +24,7 @@ pub(crate) async fn cat(global: &Global, args: &CatArgs) -> anyhow::Result<Exit>
         Some(lease) => lease.view().await?,
         None => repository.view().await?,
     };
+    back.tell(&view).await?;
     let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
     let reader = view.reader(id, snapshot);
     let path = args.path.trim_matches('/');

@@ -13,6 +13,7 @@ use crate::command::verify::released;
 use crate::config::{ResolvedConfig, Secrecy};
 use crate::context::{Context, PluginShelf, SystemClock, find_snapshot};
 use crate::exit::Exit;
+use crate::rollback::Back;
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Result<Exit> {
@@ -20,8 +21,10 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let selection = Selection::new(&args.paths)?;
     let repository = context.repository_at(&args.from).await?;
     let keys = context.read_keys(&repository, &args.identity).await?;
+    let back = Back::begin(&context, &repository);
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;
+    back.tell(&view).await?;
     let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
     let mut plugins = context.plugins()?;
     let name = snapshot.job.name.clone();

@@ -12,6 +12,7 @@ use crate::args::{Global, StatusArgs};
 use crate::command::snapshots::problems;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
+use crate::rollback::{Back, exit_of};
 use crate::ui::{self, words};
 
 /// What there is of one job.
@@ -31,7 +32,9 @@ struct JobStatus {
 pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let repository = context.repository().await?;
+    let back = Back::begin(&context, &repository);
     let view = repository.view().await?;
+    let rolled_back = back.alert(&view).await?;
     let (facts, unread) = tidy::facts(&view).await?;
     let jobs = jobs(&context, &repository, &view, &facts);
     let usage = if args.space { Some(view.usage().await?) } else { None };
@@ -40,7 +43,7 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
         jobs.iter().try_for_each(ui::json)?;
         ui::json(&serde_json::json!({
             "schema": "dozo/status/1", "url": repository.url(), "snapshots": view.snapshots().len(), "damaged_packs": damaged,
-            "unread": unread, "usage": usage,
+            "unread": unread, "usage": usage, "rolled_back": rolled_back,
         }))?;
     } else {
         print(&jobs, SystemClock.now());
@@ -55,7 +58,7 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
             print_usage(usage);
         }
     }
-    let exit = problems(&view);
+    let exit = problems(&view).worst(exit_of(&rolled_back));
     Ok(if unread.is_empty() { exit } else { exit.worst(Exit::Damaged) })
 }
 

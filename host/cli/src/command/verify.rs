@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::args::{Global, VerifyArgs};
 use crate::context::{Context, SystemClock, find_snapshot, snapshots_of};
 use crate::exit::Exit;
+use crate::rollback::{Back, exit_of};
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result<Exit> {
@@ -23,8 +24,16 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
         Some(_) => Some(context.read_keys(&repository, &args.identity).await?),
         None => None,
     };
+    let back = Back::begin(&context, &repository);
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;
+    let behind = match &args.from.from {
+        None => exit_of(&back.alert(&view).await?),
+        Some(_) => {
+            back.tell(&view).await?;
+            Exit::Done
+        }
+    };
     let depth = match (sample, &keys) {
         (Some(sample), Some(keys)) => Depth::Data(sample, keys),
         _ if args.scrub => Depth::Scrub(Sample::All),
@@ -57,7 +66,7 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
     } else {
         print(&findings, args)
     }
-    Ok(if findings.is_clean() { Exit::Done } else { Exit::Damaged })
+    Ok(behind.worst(if findings.is_clean() { Exit::Done } else { Exit::Damaged }))
 }
 
 /// Damage, so that the next run stores again what the source still has; and the record that it was looked.

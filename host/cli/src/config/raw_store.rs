@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::args::TierArg;
+use crate::thaw::TierArg;
 
 /// Amazon S3, or what speaks as it does. Credentials that do not stand here come from the profile, the environment
 /// (`AWS_ACCESS_KEY_ID` …), `~/.aws/credentials`, or the machine's role, in this order.
