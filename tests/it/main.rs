@@ -2,10 +2,12 @@
 //! need first.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on should stop, and say why")]
 
+mod glacier;
 mod house;
 mod keys;
 mod server;
 
+mod cold;
 mod contract;
 mod cost;
 mod crash;
@@ -14,6 +16,7 @@ mod filesystem;
 mod hostile;
 mod outages;
 mod recover;
+mod rollback;
 mod rules;
 mod side_by_side;
 mod stores;

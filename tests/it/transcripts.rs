@@ -60,6 +60,7 @@ fn run(command: &str, dir: &Path) -> String {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("exec 2>&1; {command}")).current_dir(dir);
     shell.env("PATH", path).env("TZ", "UTC").env("DIR", dir).env("XDG_CACHE_HOME", dir.join(".cache"));
+    shell.env("XDG_STATE_HOME", dir.join(".state"));
     let output = shell.env_remove("DOZO_LOG").output().unwrap();
     let mut text = normal(&String::from_utf8_lossy(&output.stdout), dir);
     if !text.is_empty() && !text.ends_with('\n') {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::thaw::ThawArgs;
+
 /// Back up databases, buckets and files through sandboxed plugins, encrypted and deduplicated, and prove that they come
 /// back
 #[derive(Parser)]
@@ -57,7 +59,7 @@ pub(crate) enum Command {
     /// Put right what is damaged, from mirrors and from the packs themselves
     Repair(RepairArgs),
     /// Find out what the store lets this host do
-    Check,
+    Check(CheckArgs),
     /// Make this machine a host of a repository that is there
     Join(JoinArgs),
     /// Look after keys: owners, hosts, epochs, and the recovery kit
@@ -150,6 +152,8 @@ pub(crate) struct CatArgs {
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
     #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
+    #[command(flatten)]
     pub(crate) from: FromArgs,
 }
 
@@ -169,6 +173,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) conflict: ConflictArg,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
     #[command(flatten)]
     pub(crate) from: FromArgs,
 }
@@ -198,6 +204,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) scrub: bool,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
     #[command(flatten)]
     pub(crate) from: FromArgs,
 }
@@ -263,6 +271,14 @@ pub(crate) struct HoldArgs {
     /// Why, for those who come later
     #[arg(long, value_name = "WORDS")]
     pub(crate) why: String,
+}
+
+/// `dozo check`
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The store was put back to an older state on purpose: take what it shows for right from now on
+    #[arg(long)]
+    pub(crate) accept_rollback: bool,
 }
 
 /// `dozo status`

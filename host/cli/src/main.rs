@@ -10,6 +10,9 @@ mod context;
 mod documents;
 mod exit;
 mod keyfile;
+mod memory;
+mod rollback;
+mod thaw;
 mod ui;
 
 use std::io::IsTerminal;
@@ -62,7 +65,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Mirror(args) => command::mirror::mirror(global, args).await,
         Command::Repair(args) => command::repair::repair(global, args).await,
         Command::Verify(args) => command::verify::verify(global, args).await,
-        Command::Check => command::check::check(global).await,
+        Command::Check(args) => command::check::check(global, args).await,
         Command::Join(args) => command::join::join(global, args).await,
         Command::Key(command) => command::key::key(global, command).await,
         Command::Plugin(command) => command::plugin::plugin(global, command).await,

@@ -52,7 +52,14 @@ impl Repository {
         let provisional = Repository::open(store, HostKey::from_document(first, host)?).await?;
         let epochs = provisional.open_epochs(owner).await?;
         // With no key file to start from, the packs must bear the key documents out.
-        if let Some(strange) = probe(&provisional.view().await?, &epochs).await?.strange {
+        let probed = probe(&provisional.view().await?, &epochs).await?;
+        if let Some(cold) = probed.cold {
+            return Err(cold.context("not every pack can be held against the keys").hinted(
+                "bring what lies in cold storage back first (`dozo verify --scrub --thaw` on a host that is there), or make \
+                 the key file with `dozo key host` there",
+            ));
+        }
+        if let Some(strange) = probed.strange {
             return Err(strange.why.context(format!("the keys do not fit the repository: {}", strange.object)).hinted(
                 "key documents may have been replaced; `dozo key host` on a host makes a key file without this doubt",
             ));

@@ -16,6 +16,7 @@ use crate::owners::Stamp;
 use crate::pipeline::blocking;
 use crate::repository::Repository;
 use crate::seal;
+use crate::store::lies_cold;
 use crate::verify::read_pack;
 use crate::view::{Problem, View};
 
@@ -49,7 +50,7 @@ impl Repository {
     /// wrong, leaves a record.
     pub async fn test_owner(&self, owner: &OwnerKey, view: &View, stamp: &Stamp) -> Result<KeyTest> {
         let epochs = self.open_epochs(owner).await?;
-        let Probed { found, strange } = probe(view, &epochs).await?;
+        let Probed { found, strange, cold: _ } = probe(view, &epochs).await?;
         let (index, packs) = (view.index().clone(), found.values().copied().collect());
         let mut by_pack = blocking(move || index.chunks_of(&packs)).await?;
         let mut test = KeyTest { owner: epochs.own().into(), epochs: Vec::new(), problems: epochs.problems().to_vec() };
@@ -86,6 +87,17 @@ pub(crate) struct Probed {
     found: BTreeMap<u32, u32>,
     /// A data pack that an owner of everything should open, and cannot.
     pub(crate) strange: Option<Problem>,
+    /// A data pack that could not be looked at, because it lies in cold storage.
+    pub(crate) cold: Option<Error>,
+}
+
+/// The beginning of a pack.
+enum Header {
+    There(u32, String, bytes::Bytes),
+    /// It cannot be read now.
+    Cold(Error),
+    /// A prune deleted it since it was listed.
+    Gone,
 }
 
 /// Looks at data packs with an owner's keys.
@@ -93,14 +105,24 @@ pub(crate) async fn probe(view: &View, epochs: &Epochs) -> Result<Probed> {
     let packs = view.index().packs().iter().enumerate().filter(|(_, pack)| pack.kind == PackKind::Data);
     let probes = packs.take(PACKS_PROBED_MAX).map(|(number, pack)| async move {
         let object = pack.kind.object(&pack.id);
-        let header = view.repository().store().get_start(&object, pack.bytes.min(HEADER_BYTES)).await?;
-        Ok::<_, Error>(header.map(|header| (number as u32, object, header)))
+        match view.repository().store().get_start(&object, pack.bytes.min(HEADER_BYTES)).await {
+            Err(why) if lies_cold(&why) => Ok(Header::Cold(why)),
+            header => {
+                Ok::<_, Error>(header?.map_or(Header::Gone, |header| Header::There(number as u32, object, header)))
+            }
+        }
     });
     let mut headers = stream::iter(probes).buffered(READS_IN_FLIGHT);
     let mut probed = Probed::default();
     while let Some(probe) = headers.next().await {
-        // A prune may have deleted it since it was listed.
-        let Some((number, object, header)) = probe? else { continue };
+        let (number, object, header) = match probe? {
+            Header::There(number, object, header) => (number, object, header),
+            Header::Cold(why) => {
+                probed.cold.get_or_insert(why);
+                continue;
+            }
+            Header::Gone => continue,
+        };
         let mut denied = true;
         for (epoch, identity) in &epochs.identities {
             match seal::reader(&header, &[identity]) {

@@ -47,6 +47,7 @@ mod repository;
 mod seal;
 mod sort;
 mod store;
+mod thaw;
 mod upload;
 mod validity;
 mod verify;
@@ -84,8 +85,9 @@ pub use repair::{Help, Mirror, PlannedCopy, RepairPlan, Repaired, Repairer};
 pub use repository::Repository;
 pub use store::{
     Addressing, AzureCredentials, AzurePlace, Bucket, Examination, GcsPlace, Hidden, Network, Permitted, Proxy,
-    S3Credentials, S3Encryption, S3Place, Store, StoreConfig, StorePlace, Traffic, Transport,
+    S3Credentials, S3Encryption, S3Place, Store, StoreConfig, StorePlace, ThawTier, Traffic, Transport,
 };
-pub use verify::{Depth, Findings, Sample, Scope, VerifyCounters, verify, verify_scope};
+pub use thaw::{ColdPacks, PacksToRead, ThawCounters, ThawTerms};
+pub use verify::{Depth, Findings, Sample, Scope, VerifyCounters, packs_to_read, verify, verify_scope};
 pub use view::{DataChunks, Problem, View};
 pub use writer::{EntryWriter, Resources, Writer};

@@ -139,6 +139,8 @@ pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
 pub const LISTING_BYTES_MAX: usize = 16 << 20;
 /// Bytes that a limited line moves at once.
 pub const PACE_BYTES: usize = 16 << 10;
+/// Longest pause between two looks for packs that come out of cold storage: that takes minutes to days.
+pub const THAW_PAUSE_SECONDS_MAX: u64 = 300;
 /// Chunks of new index documents that are sorted at once: 14 MiB of rows.
 pub const INDEX_SORT_CHUNKS: usize = 256 << 10;
 /// A new part of the cached index that is longer is made in a file.

@@ -10,6 +10,7 @@ use crate::args::{Global, PruneArgs};
 use crate::config::Role;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::rollback::Back;
 use crate::ui::{self, words};
 
 pub(crate) async fn prune(global: &Global, args: &PruneArgs) -> anyhow::Result<Exit> {
@@ -42,7 +43,13 @@ async fn work(
         true => Some(context.read_keys(repository, &args.identity).await?),
         false => None,
     };
+    let back = Back::begin(context, repository);
     let view = repository.view().await?;
+    match args.yes {
+        // What is not shown seems to need nothing.
+        true => back.refuse(&view).await?,
+        false => _ = back.alert(&view).await?,
+    }
     let tidy = tidy::plan(pruner, &view, policy(context, repository, args)?).await?;
     for alert in &tidy.judgement.alerts {
         ui::note(format!("alert: {alert}"));
@@ -153,6 +160,10 @@ fn print(pruned: &Pruned, compacted: Option<&Compacted>) {
         let (old, new) = (words::bytes(compacted.bytes), words::bytes(compacted.bytes_new));
         let packs = words::counted(compacted.packs, "pack", "packs");
         ui::line(format!("compacted: {packs} ({old}) into {} ({new})", words::count(compacted.packs_new)));
+        if compacted.packs_cold > 0 {
+            let cold = words::counted(compacted.packs_cold, "pack lies", "packs lie");
+            ui::line(format!("  {cold} in cold storage and left alone: reading costs more there than dead bytes"));
+        }
     }
 }
 

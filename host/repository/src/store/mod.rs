@@ -7,6 +7,7 @@ mod against;
 mod body;
 mod causes;
 mod cloud;
+mod cold;
 mod config;
 mod create;
 mod http;
@@ -16,6 +17,7 @@ mod pace;
 mod probe;
 mod refusal;
 mod said;
+mod thawer;
 mod tls;
 mod translate;
 
@@ -36,13 +38,17 @@ use crate::id::ObjectId;
 use crate::limits::READS_IN_FLIGHT;
 use crate::pipeline::blocking;
 use crate::seal::Sealed;
+use cold::Cold;
 use translate::translate;
 
+pub use cold::ThawTier;
+pub(crate) use cold::{Class, ThawOrder, Warmth};
 pub use config::{
     Addressing, AzureCredentials, AzurePlace, Bucket, GcsPlace, Hidden, Network, Proxy, S3Credentials, S3Encryption,
     S3Place, StoreConfig, StorePlace, Traffic, Transport,
 };
 pub use probe::{Examination, Permitted};
+pub(crate) use translate::lies_cold;
 
 /// Where the objects of one repository lie.
 #[derive(Clone)]
@@ -55,6 +61,8 @@ pub struct Store {
     looks_first: Arc<AtomicBool>,
     /// Of a local store, whose deletes are durable only when their directory is.
     directory: Option<Arc<Path>>,
+    /// What of it may lie in cold storage.
+    cold: Cold,
 }
 
 /// An object as a listing shows it.
@@ -71,7 +79,14 @@ pub(crate) struct Object {
 impl Store {
     /// Any object store; `url` names it in messages and holds no secret.
     pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
-        Store { inner, url: url.into(), pack_class: None, looks_first: Arc::default(), directory: None }
+        Store {
+            inner,
+            url: url.into(),
+            pack_class: None,
+            looks_first: Arc::default(),
+            directory: None,
+            cold: Cold::Never,
+        }
     }
 
     /// Puts a new object. One of that name which is already there is the same object, or an error.
@@ -91,8 +106,13 @@ impl Store {
         if !ambiguous {
             return Err(failed);
         }
-        let there = self.get(name, sealed.bytes().len() as u64).await;
-        if there.is_ok_and(|bytes| ObjectId::of(&bytes) == sealed.id()) { Ok(()) } else { Err(failed) }
+        let settled = match self.get(name, sealed.bytes().len() as u64).await {
+            Ok(there) => ObjectId::of(&there) == sealed.id(),
+            // It went straight into cold storage: the server has compared its digest, and no other has this name.
+            Err(e) if lies_cold(&e) => self.length(name).await.ok().flatten() == Some(sealed.bytes().len() as u64),
+            Err(_) => false,
+        };
+        if settled { Ok(()) } else { Err(failed) }
     }
 
     /// What the store shall know of an object: data packs may lie colder than the rest.

@@ -15,6 +15,7 @@ use crate::args::{Global, StatusArgs};
 use crate::command::snapshots::problems;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
+use crate::rollback::{Back, exit_of};
 use crate::ui::{self, words};
 use copies::Copies;
 
@@ -39,7 +40,9 @@ struct JobStatus {
 pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let repository = context.repository().await?;
+    let back = Back::begin(&context, &repository);
     let view = repository.view().await?;
+    let rolled_back = back.alert(&view).await?;
     let (facts, mut unread) = tidy::facts(&view).await?;
     let mut jobs = jobs(&context, &repository, &view, &facts);
     let (owners, strange) = repository.owners().await?;
@@ -61,14 +64,14 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
             "schema": "dozo/status/1", "url": repository.url(), "snapshots": view.snapshots().len(),
             "damaged_packs": whole.damaged, "unread": whole.unread, "usage": whole.usage,
             "owner_key_tried": owners::last_tried(&owners), "alert": whole.alert,
-            "stores": copies.as_ref().map(|copies| copies.stores),
+            "stores": copies.as_ref().map(|copies| copies.stores), "rolled_back": rolled_back,
         }))?;
     } else {
         print(&jobs, SystemClock.now());
         whole.print();
     }
     let copies = copies.map_or(Exit::Done, |copies| copies.exit);
-    Ok(problems(&view).worst(whole.exit()).worst(copies))
+    Ok(problems(&view).worst(whole.exit()).worst(exit_of(&rolled_back)).worst(copies))
 }
 
 /// What is to be said of the repository as a whole.
