@@ -58,6 +58,9 @@ pub const LINE_BYTES_MAX: usize = 1 << 20;
 pub const EXTENTS_INLINE_MAX: usize = 256;
 /// Most extents in one such chunk.
 pub const EXTENTS_PER_CHUNK_MAX: usize = 4_096;
+/// A piece by reference that is shorter than a smallest fixed chunk makes an entry slower to read and larger to list: so many
+/// for each GiB begun, then the content must be read anew.
+pub const SHORT_PIECES_PER_GIB: u64 = 4_096;
 /// Segments of a manifest are cut between these lengths.
 pub const SEGMENT_BYTES_MIN: usize = 256 << 10;
 /// See [`SEGMENT_BYTES_MIN`].
