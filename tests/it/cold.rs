@@ -54,13 +54,13 @@ fn runs_and_whatever_needs_no_content_never_read_it() {
     house.dozo(&["run", "--full"]).expect(0);
     for command in [
         &["verify"][..],
+        &["key", "test", "--identity", "owner.key"],
         &["status", "--space"],
         &["snapshots"],
         &["ls", "files", "-r"],
         &["prune", "--yes"],
         &["prune", "--yes", "--compact", "--identity", "owner.key"],
         &["repair"],
-        &["key", "test", "--identity", "owner.key"],
         &["check"],
     ] {
         house.dozo(command).expect(0);

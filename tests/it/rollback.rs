@@ -27,6 +27,7 @@ fn house() -> House {
         house.configure_files(job, job);
     }
     house.dozo(&["run"]).expect(0);
+    house.dozo(&["key", "test", "--identity", "owner.key"]).expect(0);
     house
 }
 
