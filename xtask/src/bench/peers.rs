@@ -199,6 +199,7 @@ impl Dozo {
         command.args(arguments).current_dir(&self.place.home);
         // Compiled plugins stay from round to round.
         command.env("XDG_CACHE_HOME", self.place.home.with_extension("cache"));
+        command.env("XDG_STATE_HOME", self.place.home.join("state"));
         command
     }
 }
