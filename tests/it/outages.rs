@@ -78,7 +78,8 @@ fn outages(kind: Kind) {
         with_outage(&mut server, &house, &prune, after);
         house.dozo(&prune).expect(0);
         assert!(packs(&house) < before, "nothing was deleted");
-        assert_eq!(house.snapshots(), 1);
+        // The newest, and the newest that was verified.
+        assert!(house.snapshots() <= 2);
         prove(&house);
         std::fs::remove_dir_all(house.path("back")).unwrap();
     }

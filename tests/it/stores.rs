@@ -191,6 +191,7 @@ fn a_store_that_ignores_create_only_works_and_check_says_so() {
     house.dozo(&["init", "--single-owner"]).expect(0);
     house.dozo(&["run"]).expect(0);
     prove(&house);
+    house.dozo(&["key", "test", "--identity", "owner.key"]).expect(0);
     let found = house.dozo(&["check"]).expect(0);
     assert!(found.out.contains("create only: no: this store overwrites"), "{}", found.out);
     assert!(found.out.contains("delete: yes"), "{}", found.out);

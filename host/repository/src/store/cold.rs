@@ -12,7 +12,7 @@ use super::Store;
 use super::said::{Copy, Said};
 use super::thawer::Thawer;
 use super::translate::{lies_cold, translate};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A copy that is there for less than this is asked for again, which makes it stay: reading takes its time.
 const COPY_LEFT_MIN: SignedDuration = SignedDuration::from_hours(24);
@@ -97,6 +97,8 @@ impl Store {
             Ok(there) => Ok(warmth_of(there.extensions.get())),
             Err(e) => match failed(e) {
                 error if lies_cold(&error) => self.coldness(name).await,
+                // A store that knows no ranges keeps nothing cold; whatever else it is, the read itself will say.
+                error if error.kind() == Kind::Unavailable => Ok(Warmth::Warm),
                 error => Err(error),
             },
         }
