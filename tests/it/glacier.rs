@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::server::ADMIN;
 
 const BUCKET: &str = "/backups/";
-const MODIFIED: &str = "Mon, 23 Nov 2026 02:00:09 GMT";
+/// As headers and as listings write times.
+const FORMATS: [&str; 2] = ["+%a, %d %b %Y %H:%M:%S GMT", "+%Y-%m-%dT%H:%M:%S.000Z"];
 
 /// How an object lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,10 @@ struct State {
     at_once: bool,
     /// This many RestoreObject requests are answered with 503 first.
     busy: u32,
+    /// When the server began, in both formats: every object is as old.
+    began: [String; 2],
+    /// When copies end.
+    expiry: String,
 }
 
 /// The server; its threads end with the process.
@@ -73,7 +78,9 @@ impl Glacier {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let state = Arc::new(Mutex::new(State::default()));
+        let began = FORMATS.map(|format| date("now", format));
+        let expiry = date("7 days", FORMATS[0]);
+        let state = Arc::new(Mutex::new(State { began, expiry, ..State::default() }));
         let shared = state.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -148,9 +155,10 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) {
         let name = if name.is_empty() { request.query.clone() } else { name };
         let body = if method == "POST" { body } else { String::new() };
         state.asked.push(Asked { method, name, status: answer.status, body });
+        let now = state.began[0].clone();
         drop(state);
         let head = request.method == "HEAD";
-        let mut text = format!("HTTP/1.1 {} X\r\nDate: {MODIFIED}\r\nContent-Length: ", answer.status);
+        let mut text = format!("HTTP/1.1 {} X\r\nDate: {now}\r\nContent-Length: ", answer.status);
         text += &answer.body.len().to_string();
         for (name, value) in &answer.headers {
             text += &format!("\r\n{name}: {value}");
@@ -217,7 +225,7 @@ impl State {
         let prefix = prefix.replace("%2F", "/");
         let items = self.objects.iter().filter(|(name, _)| name.starts_with(&prefix)).map(|(name, object)| {
             let bytes = object.bytes.len();
-            let time = "<LastModified>2026-11-23T02:00:09.000Z</LastModified>";
+            let time = format!("<LastModified>{}</LastModified>", self.began[1]);
             format!("<Contents><Key>{name}</Key>{time}<ETag>e</ETag><Size>{bytes}</Size></Contents>")
         });
         let body = format!(
@@ -242,15 +250,16 @@ impl State {
         if request.method == "GET" && [Lies::Cold, Lies::OnItsWay].contains(&object.lies) {
             return refusal(403, "InvalidObjectState");
         }
-        let mut headers = vec![("ETag".to_string(), "\"e\"".to_string()), ("Last-Modified".into(), MODIFIED.into())];
+        let mut headers =
+            vec![("ETag".to_string(), "\"e\"".to_string()), ("Last-Modified".into(), self.began[0].clone())];
         if object.lies != Lies::Warm {
             headers.push(("x-amz-storage-class".into(), "DEEP_ARCHIVE".into()));
         }
         match object.lies {
             Lies::OnItsWay => headers.push(("x-amz-restore".into(), "ongoing-request=\"true\"".into())),
             Lies::Thawed => {
-                let until = "ongoing-request=\"false\", expiry-date=\"Mon, 30 Nov 2026 00:00:00 GMT\"";
-                headers.push(("x-amz-restore".into(), until.into()));
+                let until = format!("ongoing-request=\"false\", expiry-date=\"{}\"", self.expiry);
+                headers.push(("x-amz-restore".into(), until));
             }
             Lies::Warm | Lies::Cold => {}
         }
@@ -286,6 +295,13 @@ impl State {
             }
         }
     }
+}
+
+/// A time in the words that `date` knows.
+fn date(when: &str, format: &str) -> String {
+    let output = Command::new("date").args(["-u", "-d", when, format]).env("LC_ALL", "C").output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_string()
 }
 
 fn plain(status: u16) -> Answer {

@@ -42,19 +42,12 @@ impl Context {
     /// On which terms the store that is read from brings things back.
     fn thaw_terms(&self, from: &FromArgs, asked: Option<TierArg>) -> anyhow::Result<ThawTerms> {
         let repository = &self.loaded.config.repository;
-        let (keys, s3) = match &from.from {
-            None => (["repository", "s3"].as_slice(), repository.s3.as_ref()),
-            Some(name) => (["repository", "mirrors"].as_slice(), self.loaded.mirror(name)?.s3.as_ref()),
+        let s3 = match &from.from {
+            None => repository.s3.as_ref(),
+            Some(name) => self.loaded.mirror(name)?.s3.as_ref(),
         };
         let table = s3.and_then(|s3| s3.thaw.clone()).unwrap_or_default();
-        let patience = match table.wait {
-            None => PATIENCE,
-            Some(wait) if wait.is_positive() => wait.unsigned_abs(),
-            Some(_) => return Err(self.loaded.fault(keys, "`wait` must be longer than nothing").into()),
-        };
-        if table.days == Some(0) {
-            return Err(self.loaded.fault(keys, "what is thawed for 0 `days` could not be read").into());
-        }
+        let patience = table.wait.map_or(PATIENCE, jiff::SignedDuration::unsigned_abs);
         let tier = match asked.or(table.tier).unwrap_or(TierArg::Standard) {
             TierArg::Bulk => ThawTier::Bulk,
             TierArg::Standard => ThawTier::Standard,

@@ -38,9 +38,10 @@ impl Store {
                 let store = Store::local(directory)?;
                 return Ok(Store { inner: limited(store.inner.clone(), requests), ..store });
             }
-            StorePlace::S3(place) => match cloud::s3(place, connector()?, transport).map_err(failed)? {
-                (inner, thawer) => (inner, Cold::Thaws(Arc::new(thawer)), &place.bucket),
-            },
+            StorePlace::S3(place) => {
+                let (inner, thawer) = cloud::s3(place, connector()?, transport).map_err(failed)?;
+                (inner, Cold::Thaws(Arc::new(thawer)), &place.bucket)
+            }
             // What lies in an archive there is read like anything else.
             StorePlace::Gcs(place) => {
                 (cloud::gcs(place, connector()?, transport).map_err(failed)?, Cold::Never, &place.bucket)
