@@ -89,7 +89,8 @@ impl House {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+/// Fresh random bytes.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).context("ask the system for random numbers")?;
     Ok(bytes)

@@ -129,8 +129,7 @@ struct Restic {
 
 impl Restic {
     fn find(place: Place) -> Result<Self> {
-        let program = unpacked(SUITE_OF_RESTIC, "restic", "restic").or_else(|why| installed("restic").ok_or(why))?;
-        let name = format!("restic {}", number(&output(Command::new(&program).arg("version"))?));
+        let (name, program) = restic()?;
         Ok(Restic { name, place, program })
     }
 
@@ -248,6 +247,13 @@ impl Tool for Dozo {
     fn restored(&self) -> PathBuf {
         self.place.restored_whole()
     }
+}
+
+/// restic, with its version.
+pub(crate) fn restic() -> Result<(String, PathBuf)> {
+    let program = unpacked(SUITE_OF_RESTIC, "restic", "restic").or_else(|why| installed("restic").ok_or(why))?;
+    let name = format!("restic {}", number(&output(Command::new(&program).arg("version"))?));
+    Ok((name, program))
 }
 
 /// A program on PATH.
