@@ -32,7 +32,7 @@ use jiff::Timestamp;
 use object_store::path::Path as Name;
 use object_store::{Attribute, Attributes, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::name::PackKind;
 use crate::id::ObjectId;
 use crate::limits::READS_IN_FLIGHT;
