@@ -26,7 +26,7 @@ impl Clock for SystemClock {
 }
 
 /// What is measured is thrown away.
-struct NoMemory;
+pub(crate) struct NoMemory;
 
 impl Memory for NoMemory {
     fn recall(&self) -> dozo_job::Result<Option<Vec<Seen>>> {

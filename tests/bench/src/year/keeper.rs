@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::clocked::Clocked;
-use crate::house::random;
+use crate::house::{NoMemory, random};
 use crate::native::NativeSource;
 
 /// What becomes of what nobody needs any more.
@@ -98,6 +98,7 @@ impl Keeper {
             lease: LeaseId(random()?),
             predecessor: None,
             progress: Arc::new(Progress::default()),
+            memory: &NoMemory,
         };
         let job = Job {
             name: job.into(),
