@@ -70,9 +70,8 @@ impl Clock for StoreClock {
 }
 
 impl Keeper {
-    pub(super) async fn new(tidying: Tidying, store: Clocked, home: &Path) -> Result<Self> {
+    pub(super) async fn new(tidying: Tidying, secret: Secret, store: Clocked, home: &Path) -> Result<Self> {
         let objects = Store::over(Arc::new(store.clone()), "clocked");
-        let secret = Secret::new(random()?);
         let (recipient, key) = OwnerKey::generate(secret.repository());
         let host = Repository::create(&objects, secret, HostUid(random()?), &[recipient]).await?;
         let (scratch, cache) = (home.join("scratch"), home.join("cache"));

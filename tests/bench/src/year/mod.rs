@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use dozo_repository::Secret;
 use jiff::{SignedDuration, Timestamp};
 use object_store::local::LocalFileSystem;
 
@@ -100,7 +101,9 @@ pub(crate) async fn play(year: &Year) -> Result<()> {
         let home = year.home.join(name);
         std::fs::create_dir_all(home.join("repository"))?;
         let objects = LocalFileSystem::new_with_prefix(home.join("repository"))?.with_fsync(true);
-        keepers.push((Keeper::new(tidying, Clocked::new(Arc::new(objects)), &home).await?, Took::default()));
+        // Content is cut alike in all of them, and in every year.
+        let store = Clocked::new(Arc::new(objects));
+        keepers.push((Keeper::new(tidying, Secret::new([1; 32]), store, &home).await?, Took::default()));
     }
     let home = year.home.join("restic");
     let mut peer = year.restic.as_deref().map(|program| Restic::new(program, &home)).transpose()?;
