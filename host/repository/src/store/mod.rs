@@ -169,7 +169,7 @@ impl Store {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(e) => match translate(format!("read {name} from {self}"), e) {
                 // There are stores that answer with the whole.
-                error if error.kind() == Kind::Unavailable => {
+                error if error.kind() == Kind::Unavailable && !lies_cold(&error) => {
                     let Some(whole) = self.get_if_there(name, max).await? else { return Ok(None) };
                     whole.slice(..whole.len().min(bytes as usize))
                 }
