@@ -4,13 +4,21 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::house::{House, Said, said, soak};
+use crate::house::{House, said, soak};
 use crate::server::{ADMIN, BACKUP, Kind, Server};
 use crate::stores::{bucket_house, fill, keys, prove};
 
-/// Outages in each command, at moments that follow each other; in a soak far more.
-const OUTAGES: usize = 1;
+/// Rounds with outages in the midst of commands, for those who have time: how a command ends then hangs on the moment.
 const OUTAGES_SOAK: usize = 40;
+
+/// When the server crashes.
+#[derive(Clone, Copy)]
+enum Outage {
+    /// Before the command begins.
+    Before,
+    /// So long after it began.
+    Within(Duration),
+}
 
 /// A house that prunes without delay and has a mirror beside it.
 fn keeper(server: &Server) -> House {
@@ -37,8 +45,14 @@ fn change(house: &House, round: usize) {
     }
 }
 
-/// Runs a command, and ends the server in the midst of it as a crash does; then starts it again.
-fn with_outage(server: &mut Server, house: &House, arguments: &[&str], after: Duration) -> Said {
+/// Runs a command about the time at which the server ends as a crash does, and is started again.
+fn with_outage(server: &mut Server, house: &House, arguments: &[&str], outage: Outage) {
+    let Outage::Within(after) = outage else {
+        server.kill();
+        server.again();
+        house.dozo(arguments).expect(0);
+        return;
+    };
     let mut command = house.command();
     let child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(after);
@@ -47,7 +61,6 @@ fn with_outage(server: &mut Server, house: &House, arguments: &[&str], after: Du
     server.again();
     let said = said(child.wait_with_output().unwrap());
     assert!([0, 1].contains(&said.code), "{arguments:?}\n{}\n{}", said.out, said.err);
-    said
 }
 
 /// How many packs the bucket holds, as far as the indexes know.
@@ -59,25 +72,28 @@ fn outages(kind: Kind) {
     let Some(mut server) = Server::start(kind) else { return };
     server.make_bucket("backups");
     let house = keeper(&server);
-    for round in 0..soak(OUTAGES, OUTAGES_SOAK) {
-        let after = Duration::from_millis(40 + (round as u64 * 97) % 400);
+    for round in 0..=soak(0, OUTAGES_SOAK) {
+        let outage = match round {
+            0 => Outage::Before,
+            round => Outage::Within(Duration::from_millis(40 + (round as u64 * 97) % 400)),
+        };
         for _ in 0..2 {
             house.dozo(&["run"]).expect(0);
             change(&house, round);
         }
         house.dozo(&["run"]).expect(0);
-        with_outage(&mut server, &house, &["mirror", "--create"], after);
+        with_outage(&mut server, &house, &["mirror", "--create"], outage);
         house.dozo(&["mirror", "--create"]).expect(0);
         house.dozo(&["verify", "--from", "nas", "--read-data", "--identity", "owner.key"]).expect(0);
         let before = packs(&house);
         // Only what came more than a second ago is condemned.
         std::thread::sleep(Duration::from_secs(3));
         let prune = ["prune", "--yes", "--flood-explained", "--json"];
-        with_outage(&mut server, &house, &prune, after);
+        with_outage(&mut server, &house, &prune, outage);
         house.dozo(&prune).expect(0);
         // The packs are condemned since a second by the store's clock, which may tell whole seconds alone.
         std::thread::sleep(Duration::from_secs(3));
-        with_outage(&mut server, &house, &prune, after);
+        with_outage(&mut server, &house, &prune, outage);
         let last = house.dozo(&prune).expect(0);
         assert!(packs(&house) < before, "nothing was deleted: {}", last.out);
         // The newest, and the newest that was verified.
