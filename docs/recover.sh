@@ -6,8 +6,9 @@
 #   recover.sh REPOSITORY OWNER_KEY SNAPSHOT PATH        writes one file's content to standard output
 #   recover.sh REPOSITORY OWNER_KEY SNAPSHOT --all DIR   restores everything into DIR, which must be new or empty
 #
-# REPOSITORY is a directory; copy a bucket to a disk first. SNAPSHOT is an id or its first digits. PATH is spelled as it
-# is listed, escapes and all.
+# REPOSITORY is a directory; copy a bucket to a disk first. OWNER_KEY is a file that `age -d -i` takes: an age identity,
+# encrypted or not, a plugin's, an SSH key; or `-` for an owner who is a passphrase, which is asked for, once for each
+# epoch. SNAPSHOT is an id or its first digits. PATH is spelled as it is listed, escapes and all.
 #
 # Needs age, zstd, jq and GNU coreutils (Debian: apt-get install age zstd jq). Works in a private directory in $TMPDIR
 # (or /tmp), which holds decrypted keys and packs until it ends; with PATH also the whole content, because nothing is
@@ -42,7 +43,7 @@ repository=$1
 [ -d "$repository/keys" ] || die "$repository is no dozo repository: it has no keys/"
 [ "$(jq '.format == 1' "$repository/dozo.json")" = true ] ||
     bad "dozo.json does not say that this is format 1; going on as if it did" || :
-[ -f "$2" ] || die "there is no key file $2"
+[ "$2" = - ] || [ -f "$2" ] || die "there is no key file $2"
 part=''
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/recover.XXXXXX")
 trap 'rm -rf "$tmp" ${part:+"$part"}' EXIT
@@ -185,9 +186,12 @@ content() { # FILE BYTES
 
 # An owner's key file names its repository; keys/ has a document for each owner and each epoch.
 pin=''
-while read -r a b c id; do [ "$a $b $c" != "# dozo repository:" ] || pin=$id; done < "$2"
+key=$2
+[ "$key" = - ] ||
+    while read -r a b c id; do [ "$a $b $c" != "# dozo repository:" ] || pin=$id; done < "$key"
+open_key() { if [ "$key" = - ]; then age -d "$1"; else age -d -i "$key" "$1"; fi; }
 for object in "$repository"/keys/*.age; do
-    age -d -i "$2" "$object" > "$tmp/plain" 2>> "$tmp/refused" || continue
+    open_key "$object" > "$tmp/plain" 2>> "$tmp/refused" || continue
     zstd -dcq "$tmp/plain" > "$tmp/body" || bad "$object does not decompress" || continue
     holds '.schema == "dozo/key/1" and ($pin == "" or $pin == .repository)' "$tmp/body" --arg pin "$pin" ||
         bad "$object is for another repository than $2" || continue

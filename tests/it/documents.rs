@@ -90,3 +90,33 @@ fn the_plugin_in_the_documents_is_the_one_of_the_sdk() {
         );
     }
 }
+
+/// Every source file below a directory.
+fn sources(directory: &Path, text: &mut String) {
+    for item in fs::read_dir(directory).unwrap() {
+        let path = item.unwrap().path();
+        match path.is_dir() {
+            true if path.file_name().is_some_and(|name| name != "target") => sources(&path, text),
+            false if path.extension().is_some_and(|ending| ending == "rs") => {
+                text.push_str(&fs::read_to_string(path).unwrap());
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_rule_of_the_format_has_its_tests() {
+    let format = fs::read_to_string(root().join("docs/FORMAT.md")).unwrap();
+    let (_, proofs) = format.split_once("## 17. Proofs").unwrap();
+    let mut tests = String::new();
+    ["host", "tests"].iter().for_each(|directory| sources(&root().join(directory), &mut tests));
+    let mut count = 0;
+    for row in proofs.lines().filter(|line| line.contains('`')) {
+        let named: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        let missing: Vec<&&str> = named.iter().filter(|name| !tests.contains(&format!("fn {name}("))).collect();
+        assert!(missing.is_empty(), "there is no test {missing:?}");
+        count += 1;
+    }
+    assert!(count > 20);
+}

@@ -81,6 +81,7 @@ impl House {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.dir.path()).env("XDG_CACHE_HOME", cache()).env_remove("DOZO_LOG").env("TZ", "UTC");
+        command.env("XDG_STATE_HOME", self.path("state"));
         command
     }
 

@@ -2,16 +2,22 @@
 //! need first.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on should stop, and say why")]
 
+mod glacier;
 mod house;
+mod keys;
 mod server;
 
+mod cold;
 mod contract;
 mod cost;
 mod crash;
 mod documents;
 mod filesystem;
 mod hostile;
+mod outages;
 mod recover;
+mod rollback;
 mod rules;
+mod side_by_side;
 mod stores;
 mod transcripts;

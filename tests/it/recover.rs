@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use crate::house::{House, Said, said};
 
 mod frozen;
+mod owners;
 
 /// All that the script may use, beside `age`, `zstd` and `jq`: the shell and coreutils.
 const COREUTILS: &str = "sh cat chmod chown dd du head id join ln ls mkdir mktemp mv realpath rm sha256sum sort stat tac \

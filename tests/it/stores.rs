@@ -9,7 +9,7 @@ use crate::house::{House, Said, said};
 use crate::server::{ADMIN, BACKUP, Kind, READER, Server};
 
 /// A house whose store is a bucket of the server.
-fn house(server: &Server, (access, secret): (&str, &str), more: &str) -> House {
+pub(crate) fn bucket_house(server: &Server, (access, secret): (&str, &str), more: &str) -> House {
     let house = House::bare();
     keys(&house, (access, secret));
     let endpoint = server.endpoint();
@@ -23,13 +23,13 @@ fn house(server: &Server, (access, secret): (&str, &str), more: &str) -> House {
 }
 
 /// The credentials that the house's configuration refers to.
-fn keys(house: &House, (access, secret): (&str, &str)) {
+pub(crate) fn keys(house: &House, (access, secret): (&str, &str)) {
     std::fs::write(house.path("access"), access).unwrap();
     std::fs::write(house.path("secret"), secret).unwrap();
 }
 
 /// Files that do not compress, so that their bytes go over the line.
-fn fill(house: &House, mebibytes: usize) {
+pub(crate) fn fill(house: &House, mebibytes: usize) {
     std::fs::create_dir(house.path("data")).unwrap();
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     for file in 0..mebibytes {
@@ -45,7 +45,7 @@ fn fill(house: &House, mebibytes: usize) {
 }
 
 /// Verifies everything, restores everything, compares.
-fn prove(house: &House) {
+pub(crate) fn prove(house: &House) {
     house.dozo(&["verify", "--read-data", "--identity", "owner.key"]).expect(0);
     house.restore("files", "back", &[]).expect(0);
     let back = house.path("back").join(house.path("data").strip_prefix("/").unwrap());
@@ -75,7 +75,7 @@ fn a_host_that_may_not_delete_backs_up_and_restores() {
     let Some(server) = Server::start(Kind::Seaweed) else { return };
     server.make_bucket("backups");
     server.forbid_deleting("backups");
-    let house = house(&server, BACKUP, "");
+    let house = bucket_house(&server, BACKUP, "");
     fill(&house, 3);
     house.dozo(&["init", "--single-owner"]).expect(0);
     house.dozo(&["run"]).expect(0);
@@ -166,7 +166,7 @@ fn wrong(server: &Server, house: &House) {
 fn a_run_outlives_a_crash_of_the_store() {
     let Some(mut server) = Server::start(Kind::Seaweed) else { return };
     server.make_bucket("backups");
-    let house = house(&server, ADMIN, "limit_upload = \"6MiB\"");
+    let house = bucket_house(&server, ADMIN, "limit_upload = \"6MiB\"");
     fill(&house, 24);
     house.dozo(&["init", "--single-owner"]).expect(0);
     let mut run = house.command();
@@ -186,11 +186,12 @@ fn a_run_outlives_a_crash_of_the_store() {
 fn a_store_that_ignores_create_only_works_and_check_says_so() {
     let Some(server) = Server::start(Kind::Rclone) else { return };
     server.make_bucket("backups");
-    let house = house(&server, ADMIN, "requests = 2");
+    let house = bucket_house(&server, ADMIN, "requests = 2");
     fill(&house, 3);
     house.dozo(&["init", "--single-owner"]).expect(0);
     house.dozo(&["run"]).expect(0);
     prove(&house);
+    house.dozo(&["key", "test", "--identity", "owner.key"]).expect(0);
     let found = house.dozo(&["check"]).expect(0);
     assert!(found.out.contains("create only: no: this store overwrites"), "{}", found.out);
     assert!(found.out.contains("delete: yes"), "{}", found.out);
@@ -201,7 +202,7 @@ fn a_store_that_ignores_create_only_works_and_check_says_so() {
 fn a_limited_line_is_limited_in_both_directions() {
     let Some(server) = Server::start(Kind::Rclone) else { return };
     server.make_bucket("backups");
-    let house = house(&server, ADMIN, "limit_upload = \"4MiB\"\nlimit_download = \"4MiB\"");
+    let house = bucket_house(&server, ADMIN, "limit_upload = \"4MiB\"\nlimit_download = \"4MiB\"");
     fill(&house, 12);
     house.dozo(&["init", "--single-owner"]).expect(0);
     let timed = |command: &dyn Fn() -> Said| {
@@ -213,7 +214,7 @@ fn a_limited_line_is_limited_in_both_directions() {
     let download = timed(&|| house.restore("files", "back", &[]));
     eprintln!("12 MiB at 4 MiB/s: up {upload:.1} s, down {download:.1} s");
     for seconds in [upload, download] {
-        assert!((2.8..15.0).contains(&seconds), "12 MiB at 4 MiB/s took {seconds} s");
+        assert!((2.8..60.0).contains(&seconds), "12 MiB at 4 MiB/s took {seconds} s");
     }
 }
 
@@ -221,7 +222,7 @@ fn a_limited_line_is_limited_in_both_directions() {
 fn a_certificate_is_believed_only_if_it_is_named() {
     let Some(server) = Server::start(Kind::RcloneTls) else { return };
     server.make_bucket("backups");
-    let house = house(&server, ADMIN, "");
+    let house = bucket_house(&server, ADMIN, "");
     let refused = house.dozo(&["init", "--single-owner"]).expect(2);
     assert!(
         refused.err.contains("UnknownIssuer") || refused.err.contains("invalid peer certificate"),

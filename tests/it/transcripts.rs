@@ -60,6 +60,7 @@ fn run(command: &str, dir: &Path) -> String {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("exec 2>&1; {command}")).current_dir(dir);
     shell.env("PATH", path).env("TZ", "UTC").env("DIR", dir).env("XDG_CACHE_HOME", dir.join(".cache"));
+    shell.env("XDG_STATE_HOME", dir.join(".state"));
     let output = shell.env_remove("DOZO_LOG").output().unwrap();
     let mut text = normal(&String::from_utf8_lossy(&output.stdout), dir);
     if !text.is_empty() && !text.ends_with('\n') {
@@ -87,12 +88,17 @@ fn normal(text: &str, dir: &Path) -> String {
 fn word(word: &str) -> String {
     // Names of objects: packs/12/34…, snapshots/…/…/TIME-….
     if let Some((kind, rest)) = word.split_once('/')
-        && ["packs", "catalog", "index", "snapshots", "records", "leases", "tombstones", "damage"].contains(&kind)
-        && rest.len() > 60
+        && ["packs", "catalog", "index", "snapshots", "records", "leases", "tombstones", "damage", "keys"]
+            .contains(&kind)
+        && rest.len() > 20
     {
-        return format!("{kind}/ID{}", if rest.ends_with(':') { ":" } else { "" });
+        let end = rest.chars().last().filter(|c| [':', ','].contains(c));
+        return format!("{kind}/ID{}", end.map(String::from).unwrap_or_default());
     }
     let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    if core.starts_with("age1") && core.len() > 60 {
+        return word.replace(core, "age1ID");
+    }
     let hex = core.len() >= 8 && core.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
     let date = core.len() == 10 && core.as_bytes()[4] == b'-' && core.as_bytes()[7] == b'-';
     let clock = core.len() == 8 && core.as_bytes()[2] == b':' && core.as_bytes()[5] == b':';

@@ -21,7 +21,8 @@ pub(crate) fn quickstart(directory: &Path) -> Result<()> {
     std::fs::create_dir_all(&home)?;
     let dozo = |arguments: &[&str]| {
         let mut command = Command::new(&built.dozo);
-        command.args(arguments).current_dir(&home).env("XDG_CACHE_HOME", home.join("cache"));
+        command.args(arguments).current_dir(&home);
+        command.env("XDG_CACHE_HOME", home.join("cache")).env("XDG_STATE_HOME", home.join("state"));
         say(format!("\n$ dozo {}", arguments.join(" ")));
         run(&mut command)
     };
@@ -41,6 +42,7 @@ pub(crate) fn quickstart(directory: &Path) -> Result<()> {
     say("\nOnce more: nothing has changed, so nothing is read.");
     dozo(&["run"])?;
     dozo(&["snapshots"])?;
+    dozo(&["key", "test", "--identity", "owner.key"])?;
     dozo(&["verify", "--read-data", "--identity", "owner.key"])?;
     dozo(&["restore", "quickstart", "--to", "restored", "--identity", "owner.key"])?;
 

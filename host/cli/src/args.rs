@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::thaw::ThawArgs;
+
 /// Back up databases, buckets and files through sandboxed plugins, encrypted and deduplicated, and prove that they come
 /// back
 #[derive(Parser)]
@@ -57,7 +59,12 @@ pub(crate) enum Command {
     /// Put right what is damaged, from mirrors and from the packs themselves
     Repair(RepairArgs),
     /// Find out what the store lets this host do
-    Check,
+    Check(CheckArgs),
+    /// Make this machine a host of a repository that is there
+    Join(JoinArgs),
+    /// Look after keys: owners, hosts, epochs, and the recovery kit
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -73,9 +80,16 @@ pub(crate) struct InitArgs {
     /// az://CONTAINER/PREFIX. Not needed if the configuration names one
     #[arg(value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// Another owner's age recipient (age1…), who will be able to read every backup too. Can be given more than once
+    /// Another owner, who will be able to read every backup too: age1…, age1NAME1… (a hardware key), "ssh-ed25519 …" or
+    /// "ssh-rsa …". Can be given more than once
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) owner: Vec<String>,
+    /// An owner who is a passphrase, under this label; it is asked for
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) passphrase: Option<String>,
+    /// Read that passphrase from a file instead (or from DOZO_NEW_PASSPHRASE)
+    #[arg(long, value_name = "FILE", requires = "passphrase")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
     /// Make do with the one owner key that this command writes: lose it, and every backup is lost
     #[arg(long)]
     pub(crate) single_owner: bool,
@@ -138,6 +152,8 @@ pub(crate) struct CatArgs {
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
     #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
+    #[command(flatten)]
     pub(crate) from: FromArgs,
 }
 
@@ -157,6 +173,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) conflict: ConflictArg,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
     #[command(flatten)]
     pub(crate) from: FromArgs,
 }
@@ -186,6 +204,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) scrub: bool,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
     #[command(flatten)]
     pub(crate) from: FromArgs,
 }
@@ -253,12 +273,24 @@ pub(crate) struct HoldArgs {
     pub(crate) why: String,
 }
 
+/// `dozo check`
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The store was put back to an older state on purpose: take what it shows for right from now on
+    #[arg(long)]
+    pub(crate) accept_rollback: bool,
+}
+
 /// `dozo status`
 #[derive(Args)]
 pub(crate) struct StatusArgs {
     /// Also how many bytes of packs nothing needs any more: reads every manifest
     #[arg(long)]
     pub(crate) space: bool,
+    /// Also on how many stores, the mirrors among them, each job's newest complete snapshot is whole: opens every mirror and
+    /// reads every manifest
+    #[arg(long)]
+    pub(crate) copies: bool,
 }
 
 /// Which store to read.
@@ -270,11 +302,131 @@ pub(crate) struct FromArgs {
 }
 
 /// Who reads content.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct IdentityArgs {
-    /// The owner key [default: `identity` of the configuration]
+    /// The owner key: an age identity file, encrypted or not, an SSH key, or `passphrase:LABEL` [default: `identity` of the
+    /// configuration]
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
+    /// Read the passphrase of the owner key from a file instead of asking for it (or from DOZO_PASSPHRASE)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Where a new owner's passphrase is read from
+    #[arg(skip)]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+}
+
+/// `dozo join`
+#[derive(Args)]
+pub(crate) struct JoinArgs {
+    /// Where the repository is. Not needed if the configuration names it
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// This host's name, for people [default: the machine's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// The repository's id, 64 digits, where the owner key does not tell it: the recovery kit has it
+    #[arg(long, value_name = "ID")]
+    pub(crate) repository: Option<String>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo key`
+#[derive(Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List the owners: who can read every backup
+    Owners,
+    /// Add an owner, who can then read every backup, old ones too; needs an owner key
+    Add(KeyAddArgs),
+    /// Remove owners: begin a new epoch for those that stay, delete their key documents; needs an owner key
+    Remove(KeyRemoveArgs),
+    /// Try an owner key on every epoch, and on a real pack of each
+    Test(KeyTestArgs),
+    /// List the hosts: who can write backups
+    Hosts,
+    /// Make the key file of another host; needs an owner key
+    Host(KeyHostArgs),
+    /// Leave word that a host is not believed any more
+    HostRemove(KeyHostRemoveArgs),
+    /// Begin a new epoch for the same owners; needs an owner key
+    Epoch(KeyEpochArgs),
+    /// Give this host's key file the newest epoch; needs an owner key
+    Refresh(KeyTestArgs),
+    /// Print a page for the safe: what brings data back, with dozo and without. It holds no secret
+    Kit(KeyKitArgs),
+}
+
+/// `dozo key add`
+#[derive(Args)]
+pub(crate) struct KeyAddArgs {
+    /// The new owner: age1…, age1NAME1… (a hardware key), "ssh-ed25519 …" or "ssh-rsa …"
+    #[arg(value_name = "RECIPIENT", required_unless_present = "passphrase")]
+    pub(crate) recipient: Option<String>,
+    /// The new owner is a passphrase, under this label; it is asked for
+    #[arg(long, value_name = "LABEL", conflicts_with = "recipient")]
+    pub(crate) passphrase: Option<String>,
+    /// Read that passphrase from a file instead (or from DOZO_NEW_PASSPHRASE)
+    #[arg(long, value_name = "FILE", requires = "passphrase")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo key remove`
+#[derive(Args)]
+pub(crate) struct KeyRemoveArgs {
+    /// Recipients, or the beginnings of their names in `dozo key owners`
+    #[arg(value_name = "OWNER", required = true)]
+    pub(crate) gone: Vec<String>,
+    #[command(flatten)]
+    pub(crate) epoch: KeyEpochArgs,
+}
+
+/// `dozo key epoch`
+#[derive(Args)]
+pub(crate) struct KeyEpochArgs {
+    /// Say who an owner is, where no record of the repository proves it. Can be given more than once
+    #[arg(long, value_name = "RECIPIENT")]
+    pub(crate) owner: Vec<String>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo key test`, `dozo key refresh`
+#[derive(Args)]
+pub(crate) struct KeyTestArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo key host`
+#[derive(Args)]
+pub(crate) struct KeyHostArgs {
+    /// The new host's name, for people
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The key file to make: take it to the new host, with mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+}
+
+/// `dozo key host-remove`
+#[derive(Args)]
+pub(crate) struct KeyHostRemoveArgs {
+    /// Its name or uid
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+}
+
+/// `dozo key kit`
+#[derive(Args)]
+pub(crate) struct KeyKitArgs {
+    /// Write the page into a new file, and recover.sh beside it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `dozo plugin`

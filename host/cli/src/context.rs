@@ -1,25 +1,26 @@
 //! What commands have in common: the configuration, the plugins, the repository with its keys.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dozo_job::port::Conflict;
 use dozo_job::{Clock, Error, Kind};
 use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Plugin, Plugins};
+use dozo_repository::format::snapshot::Named;
 use dozo_repository::{
-    HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Store, View,
+    HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Stamp, Store, View,
+    passphrase_label,
 };
 use jiff::Timestamp;
-use zeroize::Zeroizing;
 
 use crate::args::{FromArgs, Global, IdentityArgs};
 use crate::at_work::AtWork;
 use crate::config::{JobTable, Loaded, ResolvedConfig, Secrecy};
+use crate::keyfile::read_key;
+use crate::ui::ask::Operator;
 use crate::ui::words;
 
-/// Key files are a few lines.
-const KEY_BYTES_MAX: u64 = 64 << 10;
 /// A plugin's own tables and stack take some megabytes.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// Threads that read contents wait for disks more than for cores.
@@ -117,29 +118,45 @@ impl Context {
     }
 
     fn host_key(&self) -> anyhow::Result<HostKey> {
-        let table = &self.loaded.config.repository;
-        let file = self.loaded.path(&table.key);
+        let file = self.key_file();
         let text = read_key(&file).map_err(|error| match file.exists() {
             true => error,
-            false => error.hinted("`dozo init` makes it together with the repository"),
+            false => error.hinted(
+                "`dozo init` makes it together with a repository, `dozo join --identity FILE` for one that is there",
+            ),
         })?;
-        let key = HostKey::parse(text.as_bytes())
+        let key = HostKey::parse(&text)
             .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the host key {}", file.display())))?;
         Ok(key)
     }
 
     /// Opens content with the owner key of the command line or the configuration.
     pub(crate) async fn read_keys(&self, repository: &Repository, args: &IdentityArgs) -> anyhow::Result<ReadKeys> {
-        let configured = self.loaded.config.repository.identity.as_ref().map(|file| self.loaded.path(file));
+        Ok(repository.unlock(&self.owner_key(args).await?).await?)
+    }
+
+    /// Who does something to keys, and when.
+    pub(crate) fn stamp(&self, repository: &Repository) -> Stamp {
+        Stamp { host: Named { uid: repository.host(), name: self.host() }, at: SystemClock.now() }
+    }
+
+    /// This host's key file.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.loaded.path(&self.loaded.config.repository.key)
+    }
+
+    /// The owner key of the command line or the configuration.
+    pub(crate) async fn owner_key(&self, args: &IdentityArgs) -> anyhow::Result<OwnerKey> {
+        let configured = self.loaded.config.repository.identity.as_ref().map(|file| match label(file) {
+            Some(_) => file.clone(),
+            None => self.loaded.path(file),
+        });
         let Some(file) = args.identity.clone().or(configured) else {
             return Err(Error::invalid("this needs an owner key: this host's own key does not read content")
                 .hinted("`--identity FILE`, or `identity = \"FILE\"` in [repository] where this host may always read")
                 .into());
         };
-        let text = read_key(&file)?;
-        let owner = OwnerKey::parse(&text)
-            .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the owner key {}", file.display())))?;
-        Ok(repository.unlock(&owner).await?)
+        Ok(owner_key(file, args).await?)
     }
 
     /// The plugin engine.
@@ -236,6 +253,30 @@ impl Context {
     }
 }
 
+/// The owner key in a file, or the passphrase that `passphrase:LABEL` names. May ask the operator, so it has a thread of
+/// its own.
+pub(crate) async fn owner_key(named: PathBuf, args: &IdentityArgs) -> Result<OwnerKey, Error> {
+    let operator =
+        Arc::new(Operator { file: args.passphrase_file.clone(), new_file: args.new_passphrase_file.clone() });
+    let read = move || match label(&named) {
+        Some(label) => OwnerKey::passphrase(label, operator),
+        None => OwnerKey::read(&read_key(&named)?, operator).map_err(|e| {
+            match e.kind() {
+                Kind::Corrupt => e.with_kind(Kind::Invalid),
+                _ => e,
+            }
+            .context(format!("read the owner key {}", named.display()))
+        }),
+    };
+    let joined = tokio::task::spawn_blocking(read).await;
+    joined.unwrap_or_else(|e| Err(Error::internal("the owner key could not be read").caused_by(e)))
+}
+
+/// The label of a passphrase, if that is what is named instead of a file.
+fn label(named: &Path) -> Option<&str> {
+    passphrase_label(named.to_str()?)
+}
+
 /// A job's configuration as the plugin gets it, and what it is permitted.
 pub(crate) struct Prepared {
     pub(crate) config: String,
@@ -289,23 +330,6 @@ impl PluginShelf {
         names.sort();
         Ok(names)
     }
-}
-
-/// A file that others can read is no key file any more.
-fn read_key(file: &Path) -> Result<Zeroizing<String>, Error> {
-    let what = || format!("read the key file {}", file.display());
-    let failed = |e| Error::io(what(), e);
-    let metadata = std::fs::metadata(file).map_err(failed)?;
-    if metadata.mode() & 0o077 != 0 {
-        let shown = file.display();
-        return Err(
-            Error::invalid(format!("the key file {shown} can be read by others")).hinted(format!("chmod 600 {shown}"))
-        );
-    }
-    if metadata.len() > KEY_BYTES_MAX {
-        return Err(Error::invalid(format!("{}: {} bytes are too many for a key", what(), metadata.len())));
-    }
-    Ok(Zeroizing::new(std::fs::read_to_string(file).map_err(failed)?))
 }
 
 fn cache_dir(loaded: Option<&Loaded>) -> anyhow::Result<PathBuf> {

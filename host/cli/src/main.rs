@@ -9,6 +9,10 @@ mod context;
 #[cfg(test)]
 mod documents;
 mod exit;
+mod keyfile;
+mod memory;
+mod rollback;
+mod thaw;
 mod ui;
 
 use std::io::IsTerminal;
@@ -61,7 +65,9 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Mirror(args) => command::mirror::mirror(global, args).await,
         Command::Repair(args) => command::repair::repair(global, args).await,
         Command::Verify(args) => command::verify::verify(global, args).await,
-        Command::Check => command::check::check(global).await,
+        Command::Check(args) => command::check::check(global, args).await,
+        Command::Join(args) => command::join::join(global, args).await,
+        Command::Key(command) => command::key::key(global, command).await,
         Command::Plugin(command) => command::plugin::plugin(global, command).await,
         Command::Config(command) => command::config::config(global, command).await,
     }
@@ -77,6 +83,7 @@ async fn interrupted(command: &Command) -> anyhow::Result<Exit> {
         _ = terminate.recv() => {}
         _ = hangup.recv() => {}
     }
+    ui::ask::restore_terminal();
     ui::note(match command {
         Command::Run(_) => "interrupted: what was not finished is not part of any snapshot",
         Command::Restore(_) => "interrupted: files that are there are whole; `--conflict skip` goes on with the others",

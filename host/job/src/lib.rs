@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod restore;
 pub mod retention;
+mod rollback;
 mod run;
 mod selection;
 mod stored;
@@ -18,7 +19,9 @@ pub use port::{Content, EntryWriter, Intake, Source, Stored};
 pub use progress::Progress;
 pub use report::{Failure, Report, RestoreReport};
 pub use restore::{RestoreJob, restore};
+pub use rollback::{LookBack, Lost, Memory, Seen, look_back, newest};
 pub use run::{Clock, House, Job, run};
 pub use selection::Selection;
+pub use stored::packs_to_restore;
 
 pub use dozo_repository::{Error, Kind, Result};

@@ -12,6 +12,7 @@ use crate::limits::OMITTED_IN_REPORT;
 use crate::port::{BackupRequest, Finished, Source};
 use crate::progress::Progress;
 use crate::report::{Failure, Report};
+use crate::rollback::{Memory, Seen, look_back, newest};
 
 /// The time, handed in.
 pub trait Clock: Send + Sync {
@@ -52,6 +53,8 @@ pub struct House<'a> {
     pub predecessor: Option<LeaseId>,
     /// Who shows how far it is.
     pub progress: Arc<Progress>,
+    /// What this host remembers of the repository.
+    pub memory: &'a dyn Memory,
 }
 
 /// Runs a job once. A failure is a report, not an error: it is recorded in the repository where that is possible, so
@@ -115,12 +118,16 @@ async fn backup(
     (started, lease): (Timestamp, &Lease),
 ) -> Result<Done> {
     let repository = house.repository;
+    let recalled = house.memory.recall();
     let view = repository.view_to_write(lease).await?;
-    let mut notes: Vec<String> = view
-        .problems()
-        .iter()
-        .map(|problem| format!("{} is damaged or missing ({}): see `dozo verify`", problem.object, problem.why.chain()))
-        .collect();
+    let behind = look_back(&view, recalled).await?;
+    behind.refuse(&view)?;
+    let mut seen = newest(&view);
+    let damaged = view.problems().iter();
+    let damaged = damaged.map(|problem| {
+        format!("{} is damaged or missing ({}): see `dozo verify`", problem.object, problem.why.chain())
+    });
+    let mut notes: Vec<String> = behind.note.into_iter().chain(damaged).collect();
     let writer = Arc::new(view.writer(house.resources.clone())?);
     let _ = house.progress.counters.set(writer.counters());
     let job_uid = repository.job_uid(&job.name);
@@ -165,6 +172,10 @@ async fn backup(
     };
     let (id, snapshot) = writer.commit(describe).await?;
     notes.extend(earlier);
+    seen.push(Seen { job: snapshot.job.clone(), sequence, snapshot: id });
+    if let Err(error) = house.memory.remember(&seen) {
+        notes.push(format!("the snapshot is safe, but this host could not remember it: {}", error.chain()));
+    }
     if let Err(error) = source.committed(&job.config, attributes).await {
         notes.push(format!("the snapshot is safe, but the source was not told so: {}", error.chain()));
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use dozo_repository::{ContentReader, DataChunks, Entry, Error, Result, SnapshotReader, StoredEntry, path};
+use dozo_repository::{
+    ContentReader, DataChunks, Entry, Error, PacksToRead, Result, SnapshotReader, StoredEntry, path,
+};
 
 use crate::limits::PAGE_ENTRIES;
 use crate::port::{self, Content};
@@ -25,19 +27,44 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// A page of the chosen entries with what is stored of them.
     pub(crate) async fn page(&self, prefix: &str, after: Option<&str>, max: usize) -> Result<Vec<StoredEntry>> {
-        let mut after = after.map(str::to_string);
-        // Nothing is chosen beside this directory: damage elsewhere in the manifest is not met.
-        let root = self.selection.root();
-        let prefix = if path::is_under(&root, prefix) { root.as_str() } else { prefix };
-        loop {
-            let mut page = self.reader.page(prefix, after.as_deref(), max).await?;
-            let Some(last) = page.last() else { return Ok(page) };
-            after = Some(last.entry.path.clone());
-            page.retain(|stored| self.selection.takes(&stored.entry.path));
-            // An empty page would mean the end, so those without a chosen entry are passed over here.
-            if !page.is_empty() {
-                return Ok(page);
-            }
+        page(&self.reader, &self.selection, (prefix, after, max)).await
+    }
+}
+
+/// At most so many of the chosen entries that are below a prefix, behind the path `after`.
+async fn page(
+    reader: &SnapshotReader,
+    selection: &Selection,
+    (prefix, after, max): (&str, Option<&str>, usize),
+) -> Result<Vec<StoredEntry>> {
+    let mut after = after.map(str::to_string);
+    // Nothing is chosen beside this directory: damage elsewhere in the manifest is not met.
+    let root = selection.root();
+    let prefix = if path::is_under(&root, prefix) { root.as_str() } else { prefix };
+    loop {
+        let mut page = reader.page(prefix, after.as_deref(), max).await?;
+        let Some(last) = page.last() else { return Ok(page) };
+        after = Some(last.entry.path.clone());
+        page.retain(|stored| selection.takes(&stored.entry.path));
+        // An empty page would mean the end, so those without a chosen entry are passed over here.
+        if !page.is_empty() {
+            return Ok(page);
+        }
+    }
+}
+
+/// The packs of content that a restore of this selection reads.
+///
+/// # Errors
+/// If the manifest cannot be read; that nothing was chosen is for the restore to say.
+pub async fn packs_to_restore(reader: &SnapshotReader, selection: &Selection) -> Result<PacksToRead> {
+    let (mut packs, mut after) = (PacksToRead::default(), None::<String>);
+    loop {
+        let entries = page(reader, selection, (&selection.root(), after.as_deref(), PAGE_ENTRIES)).await?;
+        let Some(last) = entries.last() else { return Ok(packs) };
+        after = Some(last.entry.path.clone());
+        for stored in &entries {
+            reader.packs_of(stored, &mut packs).await?;
         }
     }
 }

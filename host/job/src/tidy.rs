@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dozo_repository::format::record::{HoldAction, HoldRecord, VerificationRecord};
-use dozo_repository::{Doomed, ObjectId, PrunePlan, Pruner, Result, View};
+use dozo_repository::{Doomed, ObjectId, Problem, PrunePlan, Pruner, Result, View};
 use jiff::Timestamp;
 
 use crate::retention::{Fact, Judgement, Policy, judge};
@@ -14,15 +14,20 @@ pub struct Tidy {
     pub judgement: Judgement,
     /// What would be deleted.
     pub plan: PrunePlan,
-    /// Records that could not be read. A hold among them would be missed, so nothing is deleted by rules then.
+    /// Records that could not be read. A hold or the removal of a host among them would be missed, so nothing is deleted by
+    /// rules then.
     pub unread: Vec<String>,
 }
 
-/// Judges all snapshots and plans a prune. Writes nothing but the pruner's lease.
-pub async fn plan(pruner: &Pruner, view: &View, policy: &Policy) -> Result<Tidy> {
+/// Judges all snapshots and plans a prune; to the policy's removed hosts come those of the records. Writes nothing but the
+/// pruner's lease.
+pub async fn plan(pruner: &Pruner, view: &View, mut policy: Policy) -> Result<Tidy> {
     let now = pruner.now().await?;
-    let (facts, unread) = facts(view).await?;
-    let judgement = judge(&facts, policy, now);
+    let (facts, mut unread) = facts(view).await?;
+    let (removed, damaged) = view.repository().removed_hosts().await?;
+    policy.removed.extend(removed);
+    unread.extend(damaged.iter().map(told));
+    let judgement = judge(&facts, &policy, now);
     let doomed: Vec<Doomed> = match unread.as_slice() {
         [] => judgement.deleted().map(|(snapshot, why)| Doomed { snapshot, why: why.to_string() }).collect(),
         _ => Vec::new(),
@@ -38,7 +43,7 @@ pub async fn plan(pruner: &Pruner, view: &View, policy: &Policy) -> Result<Tidy>
 pub async fn facts(view: &View) -> Result<(Vec<Fact>, Vec<String>)> {
     let holds = view.repository().records::<HoldRecord>(Timestamp::MIN).await?;
     let verifications = view.repository().records::<VerificationRecord>(Timestamp::MIN).await?;
-    let unread = holds.problems.iter().map(|problem| format!("{}: {}", problem.object, problem.why.chain())).collect();
+    let unread = holds.problems.iter().map(told).collect();
     // The newest word about a snapshot counts, by the store's time.
     let mut words: BTreeMap<ObjectId, (Timestamp, HoldAction)> = BTreeMap::new();
     for hold in &holds.parsed {
@@ -55,4 +60,8 @@ pub async fn facts(view: &View) -> Result<(Vec<Fact>, Vec<String>)> {
         Fact { held, verified: verified.contains(id), ..Fact::new(*id, snapshot, arrived) }
     });
     Ok((facts.collect(), unread))
+}
+
+fn told(problem: &Problem) -> String {
+    format!("{}: {}", problem.object, problem.why.chain())
 }

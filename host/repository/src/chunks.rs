@@ -65,6 +65,11 @@ impl ChunkReader {
         Ok(location.is_some())
     }
 
+    /// The pack that a chunk would be read from.
+    pub(crate) fn pack_of(&self, id: &ChunkId) -> Result<Option<u32>> {
+        Ok(self.index.get(id)?.map(|location| location.pack))
+    }
+
     async fn frame(&self, location: Location) -> Result<Bytes> {
         let Location { pack, frame, .. } = location;
         if let Some(plain) = self.frames.ready((pack, frame.start)) {

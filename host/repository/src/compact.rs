@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -15,6 +16,7 @@ use crate::frame::Compressor;
 use crate::id::ChunkId;
 use crate::index::{IndexedPack, PackState};
 use crate::keys::{Keyring, ReadKeys};
+use crate::limits::INDEX_SECONDS;
 use crate::pack::{Packer, SealedPack};
 use crate::pipeline::{blocking, joined};
 use crate::prune::{PlannedPack, Pruner, guard};
@@ -46,6 +48,8 @@ pub struct Compacted {
     pub packs_new: u64,
     /// Bytes of those.
     pub bytes_new: u64,
+    /// Packs that are mostly dead, and left alone because they lie in cold storage: reading them would cost more than they do.
+    pub packs_cold: u64,
 }
 
 impl Pruner {
@@ -63,7 +67,12 @@ impl Pruner {
         }
         let (mut done, mut condemn) = (Compacted::default(), Vec::new());
         for (kind, reader) in [(PackKind::Data, view.data_chunks(keys).0), (PackKind::Catalog, view.catalog_chunks())] {
-            let chosen = self.mostly_dead(&view, &reach, kind, now, rules);
+            let mut chosen = self.mostly_dead(&view, &reach, kind, now, rules);
+            if kind == PackKind::Data && view.may_lie_cold() {
+                let readable = view.readable(chosen.iter().map(|(number, _)| *number)).await?;
+                done.packs_cold = (chosen.len() - readable.len()) as u64;
+                chosen.retain(|(number, _)| readable.contains(number));
+            }
             let chunks = reached_chunks(&view, &reach, &chosen).await?;
             let new = self.store_again(kind, reader, chunks).await?;
             done.packs_new += new.len() as u64;
@@ -124,6 +133,7 @@ impl Pruner {
             catalog: key.catalog.to_public(),
             failure: failure.clone(),
             bytes_stored: Arc::new(AtomicU64::new(0)),
+            index_within: Duration::from_secs(INDEX_SECONDS),
         };
         let uploads = tokio::spawn(uploader.run(receiver));
         let packer = Packer::new(kind, recipient);

@@ -35,19 +35,21 @@ pub(crate) fn open(
 ) -> Result<Vec<u8>> {
     let plaintext = seal::open(sealed, identities, max)?;
     let (body, found) = split(&plaintext, max)?;
-    // `blake3::Hash` compares in constant time.
-    if mac(place, &body, keyring) != blake3::Hash::from_bytes(found) {
-        return Err(Error::corrupt("it was not written by this repository's hosts, or not for this place"));
-    }
+    check(place, &body, found, keyring)?;
     Ok(body)
 }
 
-/// The body of a document whose keys are not known yet: its own contents must prove it.
-pub(crate) fn open_unproven(sealed: &[u8], identities: &[&dyn age::Identity], max: usize) -> Result<Vec<u8>> {
-    Ok(split(&seal::open(sealed, identities, max)?, max)?.0)
+/// Whether the code belongs to the body in this place.
+pub(crate) fn check(place: &Place, body: &[u8], found: [u8; 32], keyring: &Keyring) -> Result<()> {
+    // `blake3::Hash` compares in constant time.
+    if mac(place, body, keyring) != blake3::Hash::from_bytes(found) {
+        return Err(Error::corrupt("it was not written by this repository's hosts, or not for this place"));
+    }
+    Ok(())
 }
 
-fn split(plaintext: &[u8], max: usize) -> Result<(Vec<u8>, [u8; 32])> {
+/// A document's body and its code, which proves nothing yet.
+pub(crate) fn split(plaintext: &[u8], max: usize) -> Result<(Vec<u8>, [u8; 32])> {
     let missing = || Error::corrupt("its message authentication code is missing");
     let at = plaintext.len().checked_sub(MAC_FRAME).ok_or_else(missing)?;
     let (frame, tail) = plaintext.split_at(at);

@@ -1,4 +1,4 @@
-//! Who may do what: the secret and what is derived from it, the host's key, the owner's key. FORMAT.md section 5.
+//! Who may do what: the secret and what is derived from it, and the host's key. FORMAT.md section 5.
 
 use age::secrecy::ExposeSecret;
 use age::x25519;
@@ -7,10 +7,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::format::key::{HostKeyFile, KeyDocument, KeyParts};
 use crate::format::name::PackKind;
-use crate::id::{ChunkId, HostUid, JobUid, ObjectId, RepositoryId};
-
-/// The comment that pins the repository in an owner's key file.
-const PIN: &str = "# dozo repository: ";
+use crate::id::{ChunkId, HostUid, JobUid, RepositoryId};
 
 /// The 32 bytes from which a repository's keys are derived.
 #[derive(Clone)]
@@ -22,7 +19,7 @@ impl Secret {
         Secret(Zeroizing::new(entropy))
     }
 
-    fn from_hex(digits: &str) -> Result<Self> {
+    pub(crate) fn from_hex(digits: &str) -> Result<Self> {
         let mut bytes = Zeroizing::new([0; 32]);
         hex::decode_to_slice(digits, bytes.as_mut()).map_err(|_| Error::corrupt("the secret is not 64 hex digits"))?;
         Ok(Secret(bytes))
@@ -120,14 +117,14 @@ impl HostKey {
     }
 }
 
-/// Keys of a new repository: what its first host and each of its owners get.
+/// Keys of a new epoch: what a host and each owner get.
 pub(crate) struct NewKeys {
     pub(crate) host: HostKey,
-    data: x25519::Identity,
+    pub(crate) data: x25519::Identity,
 }
 
 impl NewKeys {
-    /// Fresh identities around a fresh secret.
+    /// Of a new repository: fresh identities around a fresh secret.
     pub(crate) fn generate(secret: Secret, host: HostUid) -> Self {
         let (data, catalog) = (x25519::Identity::generate(), x25519::Identity::generate());
         let repository = secret.repository();
@@ -135,62 +132,46 @@ impl NewKeys {
         NewKeys { host, data }
     }
 
-    /// The key document of one owner.
-    pub(crate) fn document(&self, owner: &x25519::Recipient) -> KeyDocument {
+    /// Of another epoch of the same repository: a fresh data identity.
+    pub(crate) fn next(host: &HostKey, epoch: u32) -> Self {
+        let data = x25519::Identity::generate();
+        NewKeys { host: host.in_epoch(epoch, &data), data }
+    }
+}
+
+impl HostKey {
+    /// Which data key the host seals content to.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The same host in another epoch.
+    pub(crate) fn in_epoch(&self, epoch: u32, data: &x25519::Identity) -> HostKey {
+        HostKey { epoch, data: data.to_public(), ..self.clone() }
+    }
+
+    /// Another host of the same repository, in the same epoch.
+    pub(crate) fn of_host(&self, host: HostUid) -> HostKey {
+        HostKey { host, ..self.clone() }
+    }
+
+    /// The key document of an epoch for one owner.
+    pub(crate) fn document(&self, epoch: u32, data: &x25519::Identity, owner: &str) -> KeyDocument {
         let parts = KeyParts {
-            secret: self.host.secret.to_hex(),
-            catalog_identity: self.host.catalog.to_string().expose_secret().to_owned(),
-            data_identity: self.data.to_string().expose_secret().to_owned(),
+            secret: self.secret.to_hex(),
+            catalog_identity: self.catalog.to_string().expose_secret().to_owned(),
+            data_identity: data.to_string().expose_secret().to_owned(),
         };
-        KeyDocument::new(self.host.repository, self.host.epoch, owner.to_string(), parts)
-    }
-}
-
-/// The name of an owner in the store.
-pub(crate) fn owner_name(recipient: &str) -> String {
-    ObjectId::of(recipient.as_bytes()).to_string()[..16].to_string()
-}
-
-/// An owner's key: opens the key documents of the repository, and with them content.
-pub struct OwnerKey {
-    identities: Vec<Box<dyn age::Identity + Send + Sync>>,
-    /// The repository that the file pins, if it does.
-    pub repository: Option<RepositoryId>,
-}
-
-impl OwnerKey {
-    /// A fresh X25519 identity and the text of its file.
-    pub fn generate(repository: RepositoryId) -> (x25519::Recipient, Zeroizing<String>) {
-        let identity = x25519::Identity::generate();
-        (identity.to_public(), owner_file(&identity, repository))
+        KeyDocument::new(self.repository, epoch, owner.to_string(), parts)
     }
 
-    /// From the text of an age identity file.
-    pub fn parse(text: &str) -> Result<Self> {
-        let bad = |e: String| Error::invalid("it is not an age identity file").caused_by(std::io::Error::other(e));
-        let file = age::IdentityFile::from_buffer(text.as_bytes()).map_err(|e| bad(e.to_string()))?;
-        let identities = file.into_identities().map_err(|e| bad(e.to_string()))?;
-        if identities.is_empty() {
-            return Err(Error::invalid("it holds no age identity"));
-        }
-        let pin = text.lines().find_map(|line| line.strip_prefix(PIN));
-        Ok(OwnerKey { identities, repository: pin.map(|id| id.trim().parse()).transpose()? })
+    /// What a key document holds, as the key of a host.
+    pub(crate) fn from_document(document: &KeyDocument, host: HostUid) -> Result<Self> {
+        let (secret, catalog) = (Secret::from_hex(&document.secret)?, &document.catalog_identity);
+        let data = data_identity(document)?.to_public();
+        let catalog = identity(catalog, "the key document's catalog identity")?;
+        Ok(HostKey { repository: document.repository, host, secret, catalog, epoch: document.epoch, data })
     }
-
-    /// The identities as age wants them.
-    pub(crate) fn identities(&self) -> Vec<&dyn age::Identity> {
-        self.identities.iter().map(|i| i.as_ref() as &dyn age::Identity).collect()
-    }
-}
-
-/// The text of an owner's key file.
-fn owner_file(identity: &x25519::Identity, repository: RepositoryId) -> Zeroizing<String> {
-    Zeroizing::new(format!(
-        "# dozo owner key: with it, and the repository, every backup can be read. Keep it offline, and a copy elsewhere.\n\
-         {PIN}{repository}\n# public key: {}\n{}\n",
-        identity.to_public(),
-        identity.to_string().expose_secret(),
-    ))
 }
 
 /// The data identities of all epochs that an owner's key opened.
@@ -198,12 +179,9 @@ pub struct ReadKeys {
     pub(crate) data: Vec<x25519::Identity>,
 }
 
-impl ReadKeys {
-    /// Takes the data identity out of a key document that was checked.
-    pub(crate) fn add(&mut self, document: &KeyDocument) -> Result<()> {
-        self.data.push(identity(&document.data_identity, "the key document's data identity")?);
-        Ok(())
-    }
+/// The data identity in a key document that was checked.
+pub(crate) fn data_identity(document: &KeyDocument) -> Result<x25519::Identity> {
+    identity(&document.data_identity, "the key document's data identity")
 }
 
 /// Holds what a key document says against the repository that is expected.
@@ -246,19 +224,9 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_key_pins_its_repository() {
-        let repository = Secret::new([5; 32]).repository();
-        let (_, text) = OwnerKey::generate(repository);
-        assert_eq!(OwnerKey::parse(&text).unwrap().repository, Some(repository));
-        for bad in ["", "# nothing\n", "age1xyz\n", "AGE-SECRET-KEY-1GARBAGE\n"] {
-            assert!(OwnerKey::parse(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
     fn a_key_document_of_another_repository_is_refused() {
         let keys = new_keys();
-        let document = keys.document(&x25519::Identity::generate().to_public());
+        let document = keys.host.document(1, &keys.data, "age1owner");
         assert!(check_key(&document, Secret::new([6; 32]).repository()).is_err());
         assert!(check_key(&document, keys.host.repository).is_ok());
     }

@@ -37,6 +37,19 @@ pub const TOMBSTONE_BODY_MAX: usize = 256 << 20;
 /// See [`KEY_BODY_MAX`].
 pub const DAMAGE_BODY_MAX: usize = 256 << 20;
 
+/// Work (as a power of two) that a passphrase costs whoever opens with it: what the `age` program takes, a second or so.
+pub const PASSPHRASE_WORK: u8 = 18;
+/// A key document that asks for more is refused: 1 GiB of memory, and whoever can write to the store chooses it.
+pub const PASSPHRASE_WORK_MAX: u8 = 20;
+/// The same for an owner's own key file, which other programs made with what their machine could.
+pub const KEY_FILE_WORK_MAX: u8 = 22;
+/// An owner's key file is a few lines.
+pub const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Whoever has the store can try passphrases for ever: shorter ones are refused.
+pub const PASSPHRASE_CHARS_MIN: usize = 12;
+/// Packs whose headers are read to find one of each epoch.
+pub const PACKS_PROBED_MAX: usize = 2_000;
+
 /// Longest escaped path: 4,096 bytes of which each may need three, and room.
 pub const PATH_BYTES_MAX: usize = 16 << 10;
 /// Longest line of a manifest.
@@ -45,6 +58,9 @@ pub const LINE_BYTES_MAX: usize = 1 << 20;
 pub const EXTENTS_INLINE_MAX: usize = 256;
 /// Most extents in one such chunk.
 pub const EXTENTS_PER_CHUNK_MAX: usize = 4_096;
+/// A piece by reference that is shorter than a smallest fixed chunk makes an entry slower to read and larger to list: so many
+/// for each GiB begun, then the content must be read anew.
+pub const SHORT_PIECES_PER_GIB: u64 = 4_096;
 /// Segments of a manifest are cut between these lengths.
 pub const SEGMENT_BYTES_MIN: usize = 256 << 10;
 /// See [`SEGMENT_BYTES_MIN`].
@@ -58,6 +74,8 @@ pub const QUEUE_UNITS: usize = 8;
 pub const UPLOADS_IN_FLIGHT: usize = 4;
 /// Data packs between two indexes of one run: what a crash may cost is at most this many packs to upload again.
 pub const PACKS_PER_INDEX: usize = 64;
+/// A pack is in an index so many seconds after it was stored, so that a run that dies has not stored it in vain.
+pub const INDEX_SECONDS: u64 = 120;
 /// Manifest lines held in memory before they are sorted and spilled.
 pub const SORT_BYTES: usize = 32 << 20;
 /// Decoded packs that a reader keeps.
@@ -124,6 +142,8 @@ pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
 pub const LISTING_BYTES_MAX: usize = 16 << 20;
 /// Bytes that a limited line moves at once.
 pub const PACE_BYTES: usize = 16 << 10;
+/// Longest pause between two looks for packs that come out of cold storage: that takes minutes to days.
+pub const THAW_PAUSE_SECONDS_MAX: u64 = 300;
 /// Chunks of new index documents that are sorted at once: 14 MiB of rows.
 pub const INDEX_SORT_CHUNKS: usize = 256 << 10;
 /// A new part of the cached index that is longer is made in a file.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::cut::Gear;
 use crate::entry::StoredEntry;
@@ -19,7 +20,7 @@ use crate::frame::Compressor;
 use crate::id::ChunkId;
 use crate::index::{Claims, Index};
 use crate::keys::Keyring;
-use crate::limits::{CHUNK_BYTES_MIN, FRAME_BYTES_TARGET, QUEUE_UNITS};
+use crate::limits::{CHUNK_BYTES_MIN, FRAME_BYTES_TARGET, INDEX_SECONDS, QUEUE_UNITS};
 use crate::pack::{Packer, SealedPack, lock};
 use crate::pending::{Pending, StoreList};
 use crate::sort::{Keyed, Sorted, Sorter};
@@ -157,6 +158,7 @@ impl Pipeline {
                 catalog: ends.catalog.clone(),
                 failure: failure.clone(),
                 bytes_stored: counters.bytes_stored.clone(),
+                index_within: Duration::from_secs(INDEX_SECONDS),
             };
             let sink = ChunkSink {
                 packer: Packer::new(kind, recipient.clone()),

@@ -5,16 +5,17 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ask::{Ask, Asker, Nobody};
 use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::format;
-use crate::format::key::KeyDocument;
 use crate::format::name::{Place, SIGN, parse_document};
 use crate::format::record::RunRecord;
 use crate::format::snapshot::Snapshot;
 use crate::id::{HostUid, JobUid, ObjectId, RepositoryId};
-use crate::keys::{HostKey, Keyring, NewKeys, OwnerKey, ReadKeys, Secret, check_key, owner_name};
-use crate::limits::KEY_BODY_MAX;
+use crate::keys::{HostKey, Keyring, NewKeys, Secret};
+use crate::owners::found;
+use crate::recipient::Recipient;
 use crate::seal::Sealed;
 use crate::store::Store;
 
@@ -52,11 +53,17 @@ impl Repository {
     ///
     /// # Errors
     /// [`Invalid`](Kind::Invalid) if there is one already, or no owner.
-    pub async fn create(
+    pub async fn create(store: &Store, secret: Secret, host: HostUid, owners: &[Recipient]) -> Result<HostKey> {
+        Repository::create_asking(store, secret, host, owners, Arc::new(Nobody)).await
+    }
+
+    /// The same where a passphrase, a PIN or a touch may be asked for.
+    pub async fn create_asking(
         store: &Store,
         secret: Secret,
         host: HostUid,
-        owners: &[age::x25519::Recipient],
+        owners: &[Recipient],
+        ask: Arc<dyn Ask>,
     ) -> Result<HostKey> {
         if owners.is_empty() {
             return Err(Error::invalid("a repository without an owner could never be read"));
@@ -66,14 +73,14 @@ impl Repository {
             return Err(Error::invalid(format!("there is a repository in {store} already"))
                 .hinted("point `url` elsewhere, or use the key file that was made with it"));
         }
-        let keyring = secret.keyring();
-        let keys = NewKeys::generate(secret, host);
-        for owner in owners {
-            let document = keys.document(owner);
-            let place = Place::Key { epoch: document.epoch, owner: owner_name(&document.owner) };
-            let sealed = document::seal(&place, &document.to_body(), &keyring, owner)?;
-            store.put(&place.object(&sealed.id()), &sealed).await?;
+        if !store.list("keys").await?.is_empty() {
+            return Err(Error::invalid(format!("{store} has keys and no {SIGN}")).hinted(
+                "a repository lost its sign, or `init` did not come to its end: only if no backup was ever there, empty it",
+            ));
         }
+        let keys = NewKeys::generate(secret, host);
+        let repository = Repository::over(store.clone(), keys.host.clone());
+        found(&repository, &keys, owners, &Asker::new(ask)).await?;
         let sign = Sign {
             format: FORMAT,
             repository: keys.host.repository,
@@ -171,47 +178,14 @@ impl Repository {
         self.0.key.host
     }
 
+    /// The epoch that this host seals content to.
+    pub fn epoch(&self) -> u32 {
+        self.0.key.epoch
+    }
+
     /// The uid of a job of this host.
     pub fn job_uid(&self, job: &str) -> JobUid {
         self.0.keyring.job_uid(self.0.key.host, job)
-    }
-
-    /// Opens content with an owner's key.
-    ///
-    /// # Errors
-    /// [`Denied`](Kind::Denied) if no key document opens with it, [`Corrupt`](Kind::Corrupt) if those that do are not this
-    /// repository's.
-    pub async fn unlock(&self, owner: &OwnerKey) -> Result<ReadKeys> {
-        if owner.repository.is_some_and(|id| id != self.id()) {
-            return Err(Error::denied("the owner key belongs to another repository"));
-        }
-        let (mut keys, mut refused) = (ReadKeys { data: Vec::new() }, None);
-        for object in self.store().list("keys").await? {
-            let sealed = self.store().get(&object.name, KEY_BODY_MAX as u64).await?;
-            match self.open_key(&sealed, owner) {
-                Ok(document) => keys.add(&document)?,
-                Err(e) if e.kind() == Kind::Denied => {}
-                // Whoever can write to the store can put such a document; it must not keep the owner from the others.
-                Err(e) => refused = Some(e.context(format!("open {}", object.name))),
-            }
-        }
-        match (keys.data.is_empty(), refused) {
-            (false, _) => Ok(keys),
-            (true, Some(refused)) => Err(refused),
-            (true, None) => Err(Error::denied("no key document of the repository opens with this owner key")
-                .hinted("use the owner key that `dozo init` made with this repository")),
-        }
-    }
-
-    /// Opens a key document and holds it against the repository: first what it says, then its code, for which the secret
-    /// that it brings is needed.
-    fn open_key(&self, sealed: &[u8], owner: &OwnerKey) -> Result<KeyDocument> {
-        let body = document::open_unproven(sealed, &owner.identities(), KEY_BODY_MAX)?;
-        let document = KeyDocument::parse(&body)?;
-        check_key(&document, self.id())?;
-        let place = Place::Key { epoch: document.epoch, owner: owner_name(&document.owner) };
-        document::open(&place, sealed, self.keyring(), &owner.identities(), KEY_BODY_MAX)?;
-        Ok(document)
     }
 
     /// The body of a document, by the place that its name tells; none if it was deleted since it was listed.

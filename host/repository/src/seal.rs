@@ -93,8 +93,15 @@ pub(crate) fn check_header(sealed: &[u8]) -> Result<()> {
 pub(crate) fn reader<'a>(sealed: &'a [u8], identities: &[&dyn age::Identity]) -> Result<impl Read + use<'a>> {
     let decryptor = age::Decryptor::new_buffered(sealed)
         .map_err(|e| Error::corrupt("it is not an age file, or its header is damaged").caused_by(e))?;
+    use age::DecryptError as E;
     decryptor.decrypt(identities.iter().copied()).map_err(|e| match e {
-        age::DecryptError::NoMatchingKeys => Error::denied("it is sealed to other keys than those at hand"),
+        E::NoMatchingKeys => Error::denied("it is sealed to other keys than those at hand"),
+        // A passphrase has no other way to be wrong.
+        E::DecryptionFailed | E::KeyDecryptionFailed => Error::denied("it does not open with this passphrase or key"),
+        E::ExcessiveWork { .. } => Error::corrupt("it asks for more work than a passphrase may cost"),
+        E::Plugin(_) | E::PluginResolve(_) | E::Io(_) => {
+            Error::denied("the program of this kind of key did not open it").caused_by(e)
+        }
         other => Error::corrupt("its age header is damaged").caused_by(other),
     })
 }

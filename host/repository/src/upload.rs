@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, sleep_until};
 
 use crate::document;
 use crate::error::Result;
@@ -22,6 +24,8 @@ pub(crate) struct Uploader {
     pub(crate) catalog: age::x25519::Recipient,
     pub(crate) failure: Failure,
     pub(crate) bytes_stored: Arc<AtomicU64>,
+    /// How long a stored pack may be without an index.
+    pub(crate) index_within: Duration,
 }
 
 impl Uploader {
@@ -38,30 +42,35 @@ impl Uploader {
     }
 
     async fn pump(&self, packs: &async_channel::Receiver<SealedPack>) -> Result<Vec<PackEntry>> {
-        let (mut all, mut unindexed) = (Vec::new(), Vec::new());
+        let mut stored = Stored::new();
+        let pumped = self.all(packs, &mut stored).await;
+        // What is stored is of use to the next run, whatever became of this one.
+        let indexed = self.put_index(&mut stored).await;
+        pumped.and(indexed)?;
+        Ok(stored.indexed)
+    }
+
+    /// Stores packs until no more come. An index in between bounds what a run that dies has stored in vain.
+    async fn all(&self, packs: &async_channel::Receiver<SealedPack>, stored: &mut Stored) -> Result<()> {
         let mut in_flight = FuturesUnordered::new();
         loop {
             tokio::select! {
                 biased;
-                Some(stored) = in_flight.next(), if !in_flight.is_empty() => unindexed.push(stored?),
+                Some(done) = in_flight.next(), if !in_flight.is_empty() => stored.add(done?, self.index_within),
+                () = sleep_until(stored.due), if !stored.unindexed.is_empty() => self.put_index(stored).await?,
                 pack = packs.recv(), if in_flight.len() < UPLOADS_IN_FLIGHT => match pack {
                     Ok(pack) => in_flight.push(self.put(pack)),
                     Err(_) => break,
                 },
             }
-            if unindexed.len() >= PACKS_PER_INDEX {
-                self.put_index(&unindexed).await?;
-                all.append(&mut unindexed);
+            if stored.unindexed.len() >= PACKS_PER_INDEX {
+                self.put_index(stored).await?;
             }
         }
-        while let Some(stored) = in_flight.next().await {
-            unindexed.push(stored?);
+        while let Some(done) = in_flight.next().await {
+            stored.add(done?, self.index_within);
         }
-        if !unindexed.is_empty() {
-            self.put_index(&unindexed).await?;
-            all.append(&mut unindexed);
-        }
-        Ok(all)
+        Ok(())
     }
 
     async fn put(&self, pack: SealedPack) -> Result<PackEntry> {
@@ -71,10 +80,92 @@ impl Uploader {
         Ok(entry)
     }
 
-    async fn put_index(&self, packs: &[PackEntry]) -> Result<()> {
-        let sealed = document::seal(&Place::Index, &to_body(packs), &self.keyring, &self.catalog)?;
+    async fn put_index(&self, stored: &mut Stored) -> Result<()> {
+        if stored.unindexed.is_empty() {
+            return Ok(());
+        }
+        let sealed = document::seal(&Place::Index, &to_body(&stored.unindexed), &self.keyring, &self.catalog)?;
         self.store.put(&Place::Index.object(&sealed.id()), &sealed).await?;
         self.bytes_stored.fetch_add(sealed.bytes().len() as u64, Ordering::Relaxed);
+        stored.indexed.append(&mut stored.unindexed);
         Ok(())
+    }
+}
+
+/// Packs that are in the store.
+struct Stored {
+    indexed: Vec<PackEntry>,
+    unindexed: Vec<PackEntry>,
+    /// When those without an index must get one.
+    due: Instant,
+}
+
+impl Stored {
+    fn new() -> Self {
+        Stored { indexed: Vec::new(), unindexed: Vec::new(), due: Instant::now() }
+    }
+
+    fn add(&mut self, pack: PackEntry, within: Duration) {
+        if self.unindexed.is_empty() {
+            self.due = Instant::now() + within;
+        }
+        self.unindexed.push(pack);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::format::name::PackKind;
+    use crate::keys::Secret;
+    use crate::seal::Sealed;
+
+    fn uploader(store: &Store, index_within: Duration) -> Uploader {
+        Uploader {
+            store: store.clone(),
+            keyring: Arc::new(Secret::new([7; 32]).keyring()),
+            catalog: age::x25519::Identity::generate().to_public(),
+            failure: Failure::default(),
+            bytes_stored: Arc::default(),
+            index_within,
+        }
+    }
+
+    fn pack(text: &str) -> SealedPack {
+        let sealed = Sealed::sign(text.into());
+        let entry = PackEntry {
+            pack: sealed.id(),
+            kind: PackKind::Data,
+            bytes: sealed.bytes().len() as u64,
+            frames: Vec::new(),
+        };
+        SealedPack { sealed, entry }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_may_take_days_leaves_an_index_on_the_way() {
+        let (store, (send, packs)) = (Store::memory(), async_channel::bounded(1));
+        let running = tokio::spawn(uploader(&store, Duration::from_millis(1)).run(packs));
+        send.send(pack("one")).await.unwrap();
+        while store.list("index").await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        send.send(pack("two")).await.unwrap();
+        drop(send);
+        assert_eq!(running.await.unwrap().unwrap().len(), 2);
+        assert_eq!(store.list("index").await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_before_a_failure_has_an_index() {
+        let (store, (send, packs)) = (Store::memory(), async_channel::bounded(1));
+        let (one, two) = (pack("one"), pack("two"));
+        store.put(&two.entry.kind.object(&two.entry.pack), &Sealed::sign("something else".into())).await.unwrap();
+        let running = tokio::spawn(uploader(&store, Duration::from_secs(3_600)).run(packs));
+        send.send(one).await.unwrap();
+        send.send(two).await.unwrap();
+        assert_eq!(running.await.unwrap().unwrap_err().kind(), Kind::Corrupt);
+        assert_eq!(store.list("index").await.unwrap().len(), 1);
     }
 }

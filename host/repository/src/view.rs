@@ -61,11 +61,11 @@ impl Repository {
         self.look(Counts::There, marks, None).await
     }
 
-    /// The same for whoever reads content: the lease keeps what the view shows in the store.
+    /// The same for whoever reads content: the lease keeps what the view shows in the store. It names no tombstone: of a
+    /// snapshot whose run did not know one, what is condemned may be all that there is.
     pub async fn view_to_read(&self, lease: &Lease) -> Result<View> {
-        let marks = self.read_marks().await?;
-        lease.name_tombstones(marks.tombstone_ids()).await?;
-        self.look(Counts::There, marks, None).await
+        lease.assure().await?;
+        self.view().await
     }
 
     /// The same for whoever makes a snapshot: packs that are condemned or damaged do not count, and what the view counts

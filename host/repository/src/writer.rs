@@ -16,7 +16,7 @@ use crate::format::snapshot::{Manifest, Snapshot, Stored};
 use crate::id::ObjectId;
 use crate::index::Index;
 use crate::lease::LeaseHandle;
-use crate::limits::CATALOG_READS_IN_FLIGHT;
+use crate::limits::{CATALOG_READS_IN_FLIGHT, CHUNK_BYTES_FIXED_MIN, SHORT_PIECES_PER_GIB};
 use crate::manifest;
 use crate::pending::{Finished, Pending};
 use crate::pipeline::{Counters, Ends, Job, Pipeline, Shared};
@@ -68,6 +68,7 @@ impl Writer {
             cutter: Cutter::new(cutting),
             chunk: Vec::new(),
             length: 0,
+            short_pieces: 0,
         }
     }
 
@@ -184,6 +185,7 @@ pub struct EntryWriter {
     cutter: Cutter,
     chunk: Vec<u8>,
     length: u64,
+    short_pieces: u64,
 }
 
 impl EntryWriter {
@@ -211,8 +213,10 @@ impl EntryWriter {
     /// Appends pieces of chunks that the repository has, by reference.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::error::Kind::Corrupt) if one of the chunks is not there any more.
+    /// [`Corrupt`](Kind::Corrupt) if one of the chunks is not there any more. [`Unsupported`](Kind::Unsupported) if the entry
+    /// would be in too many short pieces: nothing was appended then, and the bytes can be written instead.
     pub async fn append(&mut self, extents: &[Extent]) -> Result<()> {
+        self.short_pieces = self.short_pieces_with(extents)?;
         if let Some(job) = self.close_chunk() {
             self.shared.send(job).await?;
         }
@@ -224,6 +228,20 @@ impl EntryWriter {
             self.length += u64::from(extent.length);
         }
         Ok(())
+    }
+
+    /// An entry that is put together from what was put together before would fall into ever smaller pieces.
+    fn short_pieces_with(&self, extents: &[Extent]) -> Result<u64> {
+        let short = extents.iter().filter(|extent| extent.length < CHUNK_BYTES_FIXED_MIN).count() as u64;
+        let length = self.length + extents.iter().map(|extent| u64::from(extent.length)).sum::<u64>();
+        let (pieces, allowed) = (self.short_pieces + short, SHORT_PIECES_PER_GIB * ((length >> 30) + 1));
+        if short > 0 && pieces > allowed {
+            return Err(Error::unsupported(format!(
+                "{pieces} short pieces of older content are too many for one entry"
+            ))
+            .hinted("the plugin must read this content anew"));
+        }
+        Ok(pieces)
     }
 
     /// The word that this was all; returns the length.

@@ -182,6 +182,36 @@ async fn an_entry_is_built_from_an_older_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_does_not_fall_to_pieces() {
+    let house = house().await;
+    let old = noise(1 << 20, 1);
+    let writer = house.writer().await;
+    put(&writer, "a", &old).await;
+    house.commit(writer).await;
+
+    let view = house.view_to_write().await;
+    let (id, snapshot) = view.snapshots()[0].clone();
+    let reader = view.reader(id, snapshot);
+    let stored = reader.get("a").await.unwrap().unwrap();
+    assert!(reader.pin(&stored).await.unwrap());
+    let writer = view.writer(Resources { scratch: std::env::temp_dir(), workers: 1 }).unwrap();
+    let mut entry = writer.entry(Entry::file("b"), Cutting::ByContent);
+    let piece = reader.range(&stored, 1_000, 100).await.unwrap();
+    for _ in 0..4_096 {
+        entry.append(&piece).await.unwrap();
+    }
+    assert_eq!(entry.append(&piece).await.unwrap_err().kind(), Kind::Unsupported);
+    assert_eq!(entry.length(), 409_600, "nothing was appended");
+    // Long pieces are no burden, and the bytes themselves can be written.
+    entry.append(&reader.range(&stored, 0, 65_536).await.unwrap()).await.unwrap();
+    entry.write(&old[1_000..1_100]).await.unwrap();
+    entry.finish().await.unwrap();
+    house.commit(writer).await;
+    let expected = [old[1_000..1_100].repeat(4_096), old[..65_536].to_vec(), old[1_000..1_100].to_vec()].concat();
+    assert!(house.read("b", 0).await == expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_of_many_chunks_keeps_its_extents_in_lists() {
     let house = house().await;
     let bytes = noise(70 << 20, 3);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use dozo_job::port::Scope;
-use dozo_job::{Clock, House as JobHouse, Job, Progress, Report, Source};
+use dozo_job::{Clock, House as JobHouse, Job, Memory, Progress, Report, Seen, Source};
 use dozo_repository::{HostKey, HostUid, LeaseId, OwnerKey, Repository, Resources, Secret, Store};
 use jiff::Timestamp;
 
@@ -22,6 +22,19 @@ struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+/// What is measured is thrown away.
+pub(crate) struct NoMemory;
+
+impl Memory for NoMemory {
+    fn recall(&self) -> dozo_job::Result<Option<Vec<Seen>>> {
+        Ok(Some(Vec::new()))
+    }
+
+    fn remember(&self, _: &[Seen]) -> dozo_job::Result<()> {
+        Ok(())
     }
 }
 
@@ -56,6 +69,7 @@ impl House {
             lease: LeaseId(random()?),
             predecessor: None,
             progress: Arc::new(Progress::default()),
+            memory: &NoMemory,
         };
         let job = Job {
             name: name.into(),
@@ -75,7 +89,8 @@ impl House {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+/// Fresh random bytes.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).context("ask the system for random numbers")?;
     Ok(bytes)

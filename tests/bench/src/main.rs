@@ -7,6 +7,7 @@ mod load;
 mod native;
 mod same;
 mod walk;
+mod year;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Task {
         #[command(flatten)]
         component: Component,
     },
+    /// Play a year of runs and prunes by a clock of its own, and print what the store takes
+    Year(year::Year),
 }
 
 #[derive(Args)]
@@ -93,6 +96,7 @@ async fn perform(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Same { place } => same::same(&place).await,
+        Task::Year(year) => year::play(&year).await.map(|()| ExitCode::SUCCESS),
         Task::Load { component } => load::time(&component).await.map(|()| ExitCode::SUCCESS),
     }
 }

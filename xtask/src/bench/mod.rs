@@ -7,6 +7,7 @@ mod peers;
 mod sandbox;
 mod table;
 mod tree;
+mod year;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub(crate) enum Bench {
     Files(Options),
     /// What the sandbox costs: the filesystem plugin beside the same work without a plugin; loading a component
     Sandbox(Options),
+    /// Play a year of runs and prunes by a clock of its own: what the store takes, beside restic
+    Year(year::YearOptions),
 }
 
 /// On what, and how often.
@@ -46,6 +49,7 @@ pub(crate) fn perform(bench: Bench) -> Result<()> {
     match bench {
         Bench::Files(options) => files::files(&options),
         Bench::Sandbox(options) => sandbox::sandbox(&options),
+        Bench::Year(options) => year::year(&options),
     }
 }
 

@@ -129,8 +129,7 @@ struct Restic {
 
 impl Restic {
     fn find(place: Place) -> Result<Self> {
-        let program = unpacked(SUITE_OF_RESTIC, "restic", "restic").or_else(|why| installed("restic").ok_or(why))?;
-        let name = format!("restic {}", number(&output(Command::new(&program).arg("version"))?));
+        let (name, program) = restic()?;
         Ok(Restic { name, place, program })
     }
 
@@ -199,6 +198,7 @@ impl Dozo {
         command.args(arguments).current_dir(&self.place.home);
         // Compiled plugins stay from round to round.
         command.env("XDG_CACHE_HOME", self.place.home.with_extension("cache"));
+        command.env("XDG_STATE_HOME", self.place.home.join("state"));
         command
     }
 }
@@ -247,6 +247,13 @@ impl Tool for Dozo {
     fn restored(&self) -> PathBuf {
         self.place.restored_whole()
     }
+}
+
+/// restic, with its version.
+pub(crate) fn restic() -> Result<(String, PathBuf)> {
+    let program = unpacked(SUITE_OF_RESTIC, "restic", "restic").or_else(|why| installed("restic").ok_or(why))?;
+    let name = format!("restic {}", number(&output(Command::new(&program).arg("version"))?));
+    Ok((name, program))
 }
 
 /// A program on PATH.

@@ -1,18 +1,23 @@
 //! `dozo check`: what the store lets this host do, found out by doing it.
 
+use dozo_job::newest;
 use dozo_repository::{Examination, Permitted};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::args::Global;
+use crate::args::{CheckArgs, Global};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::rollback::{Back, exit_of};
 use crate::ui::{self, words};
 
 /// S3 refuses requests of clocks that differ by a quarter of an hour; long before that, something is wrong.
 const SKEW_MAX: SignedDuration = SignedDuration::from_mins(2);
 
-pub(crate) async fn check(global: &Global) -> anyhow::Result<Exit> {
+pub(crate) async fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
+    if args.accept_rollback {
+        return accept(&context).await;
+    }
     let store = context.store()?;
     let found = store.examine().await?;
     let skew = found.time.map(|theirs| theirs.duration_since(Timestamp::now()));
@@ -21,7 +26,40 @@ pub(crate) async fn check(global: &Global) -> anyhow::Result<Exit> {
     } else {
         print(&store.to_string(), &found, skew);
     }
-    Ok(if found.write == Permitted::Yes { Exit::Done } else { Exit::Failed })
+    let behind = look_back(&context).await?;
+    Ok(behind.worst(if found.write == Permitted::Yes { Exit::Done } else { Exit::Failed }))
+}
+
+/// Where a repository is there already: whether it was rolled back.
+async fn look_back(context: &Context) -> anyhow::Result<Exit> {
+    let repository = match context.repository().await {
+        Ok(repository) => repository,
+        // The store may be examined before anything is in it.
+        Err(error) => {
+            ui::note(format!("note: no repository was looked into: {error:#}"));
+            return Ok(Exit::Done);
+        }
+    };
+    let back = Back::begin(context, &repository);
+    Ok(exit_of(&back.alert(&repository.view().await?).await?))
+}
+
+/// What the store shows is right from now on, for this host.
+async fn accept(context: &Context) -> anyhow::Result<Exit> {
+    let repository = context.repository().await?;
+    let view = repository.view().await?;
+    let seen = newest(&view);
+    context.memory(&repository).replace(&seen)?;
+    for seen in &seen {
+        ui::line(format!(
+            "{}: the newest snapshot is number {} ({})",
+            seen.job.name,
+            seen.sequence,
+            seen.snapshot.short()
+        ));
+    }
+    ui::line(format!("accepted: what {} shows now counts, on this host", repository.url()));
+    Ok(Exit::Done)
 }
 
 fn print(url: &str, found: &Examination, skew: Option<SignedDuration>) {

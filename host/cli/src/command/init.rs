@@ -1,16 +1,18 @@
 //! `dozo init`: a repository, the keys to it, and a configuration to start from. Nothing that is there is overwritten.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use dozo_repository::{Error, HostUid, OwnerKey, Recipient, Repository, Secret, StorePlace};
+use dozo_repository::format::circle::HostAction;
+use dozo_repository::{Error, HostKey, HostUid, OwnerKey, Recipient, Repository, Secret, StorePlace};
 
 use crate::args::{Global, InitArgs};
 use crate::config::{self, Loaded, Secrecy};
-use crate::context::random;
+use crate::context::{Context, random};
 use crate::exit::Exit;
+use crate::keyfile::{write_key, write_new};
 use crate::ui;
+use crate::ui::ask::Operator;
 
 const OWNER_KEY: &str = "owner.key";
 
@@ -22,12 +24,14 @@ pub(crate) async fn init(global: &Global, args: &InitArgs) -> anyhow::Result<Exi
     if let Some(text) = text {
         write_config(&file, &text)?;
     }
-    let made = make(&file, recipients).await;
+    let operator = Operator { file: None, new_file: args.new_passphrase_file.clone() };
+    let made = make(&file, recipients, Arc::new(operator)).await;
     if made.is_err() && written {
         // What was made for a repository that there is not would only be in the way.
         let _ = std::fs::remove_file(&file);
     }
     let made = made?;
+    join(global, &file, &made).await?;
     if global.json {
         ui::json(&serde_json::json!({
             "schema": "dozo/init/1", "repository": made.repository, "url": made.url, "config": file,
@@ -46,7 +50,16 @@ struct Made {
     owner_key: PathBuf,
 }
 
-async fn make(file: &Path, mut recipients: Vec<Recipient>) -> anyhow::Result<Made> {
+/// Leaves the record that this host is one of the repository's.
+async fn join(global: &Global, file: &Path, made: &Made) -> anyhow::Result<()> {
+    let context = Context::load(&Global { config: Some(file.to_path_buf()), ..*global })?;
+    let repository = context.repository().await?;
+    let stamp = context.stamp(&repository);
+    let joined = repository.put_host_record(HostAction::Joined, stamp.host.clone(), &stamp).await;
+    Ok(joined.map_err(|e| e.context(format!("the repository {} is made, but not all of its records", made.url)))?)
+}
+
+async fn make(file: &Path, mut recipients: Vec<Recipient>, operator: Arc<Operator>) -> anyhow::Result<Made> {
     let loaded = Loaded::read(Some(file))?;
     let tables = loaded.repository_store();
     let place = loaded.store_config(&tables, Secrecy::Pretend)?.place;
@@ -71,8 +84,8 @@ async fn make(file: &Path, mut recipients: Vec<Recipient>) -> anyhow::Result<Mad
     recipients.insert(0, recipient);
     // The keys are on disk before the repository is: one that nobody can open must never exist.
     write_key(&owner_key, &owner_text)?;
-    let created = Repository::create(&store, secret, HostUid(random()?), &recipients).await;
-    let key = created.inspect_err(|_| {
+    let created = Repository::create_asking(&store, secret, HostUid(random()?), &recipients, operator).await;
+    let key: HostKey = created.inspect_err(|_| {
         let _ = std::fs::remove_file(&owner_key);
     })?;
     write_key(&host_key, &key.to_text())?;
@@ -81,59 +94,46 @@ async fn make(file: &Path, mut recipients: Vec<Recipient>) -> anyhow::Result<Mad
 
 /// The other owners. Without one, the operator must say that one key is enough.
 fn owners(args: &InitArgs) -> anyhow::Result<Vec<Recipient>> {
-    if args.owner.is_empty() && !args.single_owner {
+    if args.owner.is_empty() && args.passphrase.is_none() && !args.single_owner {
         return Err(Error::invalid("a repository with one owner key is lost with that key")
             .hinted(
                 "give a second owner's recipient with `--owner age1…` (`age-keygen` makes one), or say `--single-owner`",
             )
             .into());
     }
-    let parse = |text: &String| {
-        text.parse::<Recipient>()
-            .map_err(|why| Error::invalid(format!("`--owner {text}` is not an age recipient: {why}")).into())
-    };
-    args.owner.iter().map(parse).collect()
+    let named = args.owner.iter().map(|text| Recipient::parse(text));
+    let passphrase = args.passphrase.iter().map(|label| Recipient::passphrase(label));
+    Ok(named.chain(passphrase).collect::<Result<_, _>>()?)
 }
 
 /// A configuration to start from, unless there is one.
 fn new_config(file: &Path, args: &InitArgs) -> anyhow::Result<Option<String>> {
+    starting_config(file, args.url.as_deref(), "`dozo init file:///absolute/directory`, or `s3://BUCKET/PREFIX`")
+}
+
+/// The same for whoever has a URL, or needs one.
+pub(super) fn starting_config(file: &Path, url: Option<&str>, example: &str) -> anyhow::Result<Option<String>> {
     if file.exists() {
-        if args.url.is_some() {
+        if url.is_some() {
             return Err(Error::invalid(format!("there is a configuration {} already", file.display()))
                 .hinted("leave out the URL to use the one in it, or name another file with `--config`")
                 .into());
         }
         return Ok(None);
     }
-    let Some(url) = &args.url else {
-        return Err(Error::invalid("where shall the repository be?")
-            .hinted("`dozo init file:///absolute/directory`, or `s3://BUCKET/PREFIX`")
-            .into());
+    let Some(url) = url else {
+        return Err(Error::invalid("where shall the repository be?").hinted(example).into());
     };
     let s3 = if url.starts_with("s3://") { TEMPLATE_S3 } else { "" };
-    Ok(Some(TEMPLATE.replace("{url}", &toml::Value::from(url.as_str()).to_string()).replace("{s3}", s3)))
+    Ok(Some(TEMPLATE.replace("{url}", &toml::Value::from(url).to_string()).replace("{s3}", s3)))
 }
 
-fn write_config(file: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn write_config(file: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(parent) = file.parent() {
         std::fs::create_dir_all(parent)
             .map_err(|e| Error::io(format!("make the directory {}", parent.display()), e))?;
     }
     write_new(file, text, 0o644)
-}
-
-fn write_key(file: &Path, text: &str) -> anyhow::Result<()> {
-    write_new(file, text, 0o600)
-}
-
-/// Writes a file that must not be there yet, durably.
-fn write_new(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let write = || {
-        let mut new = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(file)?;
-        new.write_all(text.as_bytes())?;
-        new.sync_all()
-    };
-    Ok(write().map_err(|e| Error::io(format!("write {}", file.display()), e))?)
 }
 
 fn print(file: &Path, made: &Made) {
@@ -150,7 +150,7 @@ fn print(file: &Path, made: &Made) {
     ui::line(
         "Without it nothing can be restored, by anyone. With it and the repository, `age`, `zstd` and `jq` are enough",
     );
-    ui::line("(docs/recover.sh).");
+    ui::line("(docs/recover.sh). `dozo key kit` prints a page for the safe that says how.");
 }
 
 const TEMPLATE: &str = r#"# dozo configuration. `dozo config check` tells what is wrong with it, `dozo config schema` what may stand here.

@@ -5,6 +5,8 @@ pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod hold;
 pub(crate) mod init;
+pub(crate) mod join;
+pub(crate) mod key;
 pub(crate) mod ls;
 pub(crate) mod mirror;
 pub(crate) mod plugin;

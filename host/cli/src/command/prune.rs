@@ -10,6 +10,7 @@ use crate::args::{Global, PruneArgs};
 use crate::config::Role;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::rollback::Back;
 use crate::ui::{self, words};
 
 pub(crate) async fn prune(global: &Global, args: &PruneArgs) -> anyhow::Result<Exit> {
@@ -42,13 +43,19 @@ async fn work(
         true => Some(context.read_keys(repository, &args.identity).await?),
         false => None,
     };
+    let back = Back::begin(context, repository);
     let view = repository.view().await?;
-    let tidy = tidy::plan(pruner, &view, &policy(context, repository, args)?).await?;
+    match args.yes {
+        // What is not shown seems to need nothing.
+        true => back.refuse(&view).await?,
+        false => _ = back.alert(&view).await?,
+    }
+    let tidy = tidy::plan(pruner, &view, policy(context, repository, args)?).await?;
     for alert in &tidy.judgement.alerts {
         ui::note(format!("alert: {alert}"));
     }
     for record in &tidy.unread {
-        ui::note(format!("damaged: {record}: a hold may be missed, so no snapshot is deleted"));
+        ui::note(format!("damaged: {record}: a hold or a host's removal may be missed, so no snapshot is deleted"));
     }
     if !global.json {
         show(&tidy, &view, args);
@@ -92,6 +99,7 @@ fn policy(context: &Context, repository: &Repository, args: &PruneArgs) -> anyho
     Ok(Policy {
         jobs,
         others: context.loaded.retention_of_others()?,
+        // Those of the records are added to them.
         removed: BTreeMap::new(),
         floods: if args.flood_explained { Floods::Explained } else { Floods::Halt },
     })
@@ -152,6 +160,10 @@ fn print(pruned: &Pruned, compacted: Option<&Compacted>) {
         let (old, new) = (words::bytes(compacted.bytes), words::bytes(compacted.bytes_new));
         let packs = words::counted(compacted.packs, "pack", "packs");
         ui::line(format!("compacted: {packs} ({old}) into {} ({new})", words::count(compacted.packs_new)));
+        if compacted.packs_cold > 0 {
+            let cold = words::counted(compacted.packs_cold, "pack lies", "packs lie");
+            ui::line(format!("  {cold} in cold storage and left alone: reading costs more there than dead bytes"));
+        }
     }
 }
 

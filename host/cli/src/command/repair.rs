@@ -6,6 +6,7 @@ use crate::args::{FromArgs, Global, RepairArgs};
 use crate::config::Role;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::rollback::Back;
 use crate::ui::{self, words};
 
 /// One round may bring back what the next needs to see more: an index, then the packs, then what they hold.
@@ -15,6 +16,10 @@ pub(crate) async fn repair(global: &Global, args: &RepairArgs) -> anyhow::Result
     let context = Context::load(global)?;
     let at = FromArgs { from: args.at.clone() };
     let repository = context.repository_at(&at).await?;
+    if args.at.is_none() {
+        let back = Back::begin(&context, &repository);
+        back.tell(&repository.view().await?).await?;
+    }
     let help = help(&context, args, &repository).await?;
     let repairer = Repairer::begin(&repository, context.lease_request(Purpose::Prune)?, help).await?;
     let done = rounds(&context, global, args, &repairer).await;

@@ -4,13 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dozo_job::port::{Conflict, Moment, RestoreRequest};
-use dozo_job::{Error, Progress, RestoreJob, RestoreReport, Selection};
+use dozo_job::{Error, Progress, RestoreJob, RestoreReport, Selection, packs_to_restore};
+use dozo_repository::format::snapshot::Snapshot;
+use dozo_repository::{ObjectId, View};
 
 use crate::args::{ConflictArg, Global, RestoreArgs};
 use crate::command::verify::released;
 use crate::config::{ResolvedConfig, Secrecy};
 use crate::context::{Context, PluginShelf, SystemClock, find_snapshot};
 use crate::exit::Exit;
+use crate::rollback::Back;
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Result<Exit> {
@@ -18,13 +21,19 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let selection = Selection::new(&args.paths)?;
     let repository = context.repository_at(&args.from).await?;
     let keys = context.read_keys(&repository, &args.identity).await?;
+    let back = Back::begin(&context, &repository);
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;
+    back.tell(&view).await?;
     let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
     let mut plugins = context.plugins()?;
     let name = snapshot.job.name.clone();
     let (plugin, resolved) = plugin_of(&context, &mut plugins, &name, &snapshot.plugin.name).await?;
 
+    if let Err(error) = readable(&context, args, &view, &selection, (id, &snapshot)).await {
+        released(lease).await;
+        return Err(error);
+    }
     let conflict = conflict(args.conflict);
     prepare_target(&args.to, conflict)?;
     let permit = context.restore_permit(&name, resolved.as_ref(), &args.to, conflict)?;
@@ -48,6 +57,21 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
         print(&report, &args.to)
     }
     Ok(if report.entries_differing > 0 { Exit::Partial } else { Exit::Done })
+}
+
+/// Returns when all that is restored can be read.
+async fn readable(
+    context: &Context,
+    args: &RestoreArgs,
+    view: &View,
+    selection: &Selection,
+    (id, snapshot): (ObjectId, &Arc<Snapshot>),
+) -> anyhow::Result<()> {
+    if !view.may_lie_cold() {
+        return Ok(());
+    }
+    let packs = packs_to_restore(&view.reader(id, snapshot.clone()), selection).await?;
+    context.thaw(view, &packs, (&args.thaw, &args.from)).await
 }
 
 /// The plugin that made the snapshot, and the job's configuration if this host has it: a restore on another machine

@@ -59,6 +59,7 @@ async fn run_job(
         probes: Vec::new(),
         tags: table.tags.iter().chain(&args.tag).cloned().collect(),
     };
+    let memory = context.memory(repository);
     let at_work = context.at_work(repository, name)?;
     let progress = Arc::new(Progress::default());
     let house = House {
@@ -70,6 +71,7 @@ async fn run_job(
         lease: at_work.lease,
         predecessor: at_work.predecessor,
         progress: progress.clone(),
+        memory: &memory,
     };
     let _shown = progress::Shown::begin(name.to_string(), progress::of_run(&progress));
     Ok(dozo_job::run(&job, &plugin.source(prepared.permit), &house).await)

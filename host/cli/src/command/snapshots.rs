@@ -6,11 +6,15 @@ use dozo_repository::{Error, ObjectId, View};
 use crate::args::{Global, SnapshotsArgs};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::rollback::Back;
 use crate::ui::{self, words};
 
 pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
-    let view = context.repository_at(&args.from).await?.view().await?;
+    let repository = context.repository_at(&args.from).await?;
+    let back = Back::begin(&context, &repository);
+    let view = repository.view().await?;
+    back.tell(&view).await?;
     let chosen = view.snapshots().iter().filter(|(_, s)| args.job.as_ref().is_none_or(|job| s.job.name == *job));
     let chosen: Vec<_> = chosen.map(|(id, snapshot)| (id, snapshot.as_ref())).collect();
     if let Some(job) =

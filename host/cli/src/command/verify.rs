@@ -5,13 +5,15 @@ use std::sync::Arc;
 use dozo_job::Clock;
 use dozo_repository::format::snapshot::Named;
 use dozo_repository::{
-    Depth, Error, Findings, ObjectId, Problem, ReadLease, Sample, Scope, VerifyCounters, View, verify_scope,
+    Depth, Error, Findings, ObjectId, Problem, ReadLease, Sample, Scope, VerifyCounters, View, packs_to_read,
+    verify_scope,
 };
 use jiff::Timestamp;
 
 use crate::args::{Global, VerifyArgs};
 use crate::context::{Context, SystemClock, find_snapshot, snapshots_of};
 use crate::exit::Exit;
+use crate::rollback::{Back, exit_of};
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result<Exit> {
@@ -22,8 +24,16 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
         Some(_) => Some(context.read_keys(&repository, &args.identity).await?),
         None => None,
     };
+    let back = Back::begin(&context, &repository);
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;
+    let behind = match &args.from.from {
+        None => exit_of(&back.alert(&view).await?),
+        Some(_) => {
+            back.tell(&view).await?;
+            Exit::Done
+        }
+    };
     let depth = match (sample, &keys) {
         (Some(sample), Some(keys)) => Depth::Data(sample, keys),
         _ if args.scrub => Depth::Scrub(Sample::All),
@@ -31,12 +41,20 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
     };
     let chosen = chosen(&view, &args.snapshots)?;
     let scope = if args.snapshots.is_empty() { Scope::All } else { Scope::Snapshots(&chosen) };
+    let readable = async {
+        let packs = packs_to_read(&view, depth, scope).await?;
+        context.thaw(&view, &packs, (&args.thaw, &args.from)).await
+    };
+    if let Err(error) = readable.await {
+        released(lease).await;
+        return Err(error);
+    }
     let started = SystemClock.now();
     let counters = Arc::new(VerifyCounters::default());
     let shown = progress::Shown::begin("verify".into(), progress::of_verification(&counters));
     let findings = verify_scope(&view, depth, scope, &counters).await;
     drop(shown);
-    if let (Ok(findings), Scope::All) = (&findings, scope)
+    if let Ok(findings) = &findings
         && let Err(error) = leave(&context, &view, findings, started).await
     {
         ui::note(format!("note: what was found could not be recorded: {}", error.chain()));
@@ -48,7 +66,7 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
     } else {
         print(&findings, args)
     }
-    Ok(if findings.is_clean() { Exit::Done } else { Exit::Damaged })
+    Ok(behind.worst(if findings.is_clean() { Exit::Done } else { Exit::Damaged }))
 }
 
 /// Damage, so that the next run stores again what the source still has; and the record that it was looked.

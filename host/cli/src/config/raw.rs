@@ -22,6 +22,9 @@ pub(crate) struct Config {
     /// Private directory for compiled plugins, for what was read of indexes, and for temporary files. Default: `dozo` in
     /// the user's cache directory, `/var/cache/dozo` for root.
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Where this host remembers the newest snapshot of each job, by which it finds out that a store was rolled back. Worth
+    /// keeping. Default: `/var/lib/dozo` for root, `~/.local/state/dozo` for others.
+    pub(crate) state_dir: Option<PathBuf>,
     /// What counts for every job that does not say otherwise.
     #[serde(default)]
     pub(crate) defaults: DefaultsTable,

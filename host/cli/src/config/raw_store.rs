@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::thaw::TierArg;
+
 /// Amazon S3, or what speaks as it does. Credentials that do not stand here come from the profile, the environment
 /// (`AWS_ACCESS_KEY_ID` …), `~/.aws/credentials`, or the machine's role, in this order.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -25,6 +27,8 @@ pub(crate) struct S3Table {
     pub(crate) allow_http: bool,
     /// The storage class of data packs, such as `"STANDARD_IA"`. Catalogs stay in the bucket's own.
     pub(crate) storage_class: Option<String>,
+    /// On which terms `--thaw` has the store bring back what lies in cold storage. Nothing is asked for without it.
+    pub(crate) thaw: Option<ThawTable>,
     /// Encryption by the server, beside ours.
     pub(crate) sse: Option<Sse>,
     /// The key of the key management service, for `sse = "aws:kms"`. Default: the account's.
@@ -39,6 +43,19 @@ pub(crate) struct S3Table {
     pub(crate) profile: Option<String>,
     /// Another credentials file than `~/.aws/credentials`.
     pub(crate) credentials_file: Option<PathBuf>,
+}
+
+/// How what lies in cold storage is brought back.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ThawTable {
+    /// How fast, and at what price: `"bulk"`, `"standard"` (the default) or `"expedited"`.
+    pub(crate) tier: Option<TierArg>,
+    /// How many days what was brought back can be read. Default: 7.
+    pub(crate) days: Option<u16>,
+    /// How long to wait for it, such as `"72h"` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) wait: Option<jiff::SignedDuration>,
 }
 
 /// Encryption by the server.

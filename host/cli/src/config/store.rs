@@ -154,6 +154,10 @@ impl Reading<'_> {
             (Some(Sse::Kms), key) => Some(S3Encryption::Kms(key.clone())),
             (_, Some(_)) => return Err(self.fault(&["s3", "kms_key"], "this is for `sse = \"aws:kms\"`").into()),
         };
+        let thaw = table.thaw.clone().unwrap_or_default();
+        if thaw.days == Some(0) || thaw.wait.is_some_and(|wait| !wait.is_positive()) {
+            return Err(self.fault(&["s3", "thaw"], "`days` and `wait` must be more than nothing").into());
+        }
         let found = self.s3_credentials(table)?;
         let place = S3Place {
             bucket: self.bucket(url, table.storage_class.as_ref())?,

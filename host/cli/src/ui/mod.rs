@@ -1,5 +1,6 @@
 //! The terminal: data to standard output, all else to standard error, understandable without colour.
 
+pub(crate) mod ask;
 pub(crate) mod errors;
 pub(crate) mod progress;
 pub(crate) mod words;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dozo_job::Progress;
-use dozo_repository::{MirrorCounters, VerifyCounters};
+use dozo_repository::{MirrorCounters, ThawCounters, VerifyCounters};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::words;
@@ -91,6 +91,16 @@ pub(crate) fn of_verification(counters: &Arc<VerifyCounters>) -> impl Fn() -> St
         let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
         let (packs, bytes) = (words::count(load(&counters.packs)), words::bytes(load(&counters.bytes)));
         format!("{packs} packs read ({bytes}), {} entries checked", words::count(load(&counters.entries)))
+    }
+}
+
+/// A thaw's progress in words.
+pub(crate) fn of_thaw(counters: &Arc<ThawCounters>) -> impl Fn() -> String + Send + 'static {
+    let counters = counters.clone();
+    move || {
+        let load = |n: &std::sync::atomic::AtomicU64| words::count(n.load(Ordering::Relaxed));
+        let (packs, asked, there) = (load(&counters.packs), load(&counters.asked), load(&counters.there));
+        format!("{asked} of {packs} packs asked for, {there} there")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use async_trait::async_trait;
-use dozo_repository::{Error, Result, path};
+use dozo_repository::{Error, Kind, Result, path};
 
 use super::SharedIntake;
 use crate::limits::READ_BYTES;
@@ -68,7 +68,11 @@ impl port::EntryWriter for RunEntryWriter {
         };
         let extents = reader.range(&stored, offset, length).await?;
         let intake = self.intake.clone();
-        self.writer()?.append(&extents).await.map_err(|e| intake.0.broke(e))
+        self.writer()?.append(&extents).await.map_err(|e| match e.kind() {
+            // Nothing was appended: the plugin can still write the bytes.
+            Kind::Unsupported => e,
+            _ => intake.0.broke(e),
+        })
     }
 
     async fn finish(mut self: Box<Self>, bytes: u64) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Bytes to structs and back, as docs/FORMAT.md says. Pure: no store, no keys, no clock, nothing asynchronous.
 //! Stored structs live here and nowhere else; the rest of the crate uses the types of [`crate::entry`].
 
+pub mod circle;
 pub mod damage;
 pub mod index;
 pub mod key;

@@ -88,6 +88,10 @@ pub enum RecordKind {
     Hold,
     /// What was deleted.
     Prune,
+    /// Owners and epochs.
+    Key,
+    /// Hosts.
+    Host,
 }
 
 impl RecordKind {
@@ -98,12 +102,14 @@ impl RecordKind {
             RecordKind::Verification => "verification",
             RecordKind::Hold => "hold",
             RecordKind::Prune => "prune",
+            RecordKind::Key => "key",
+            RecordKind::Host => "host",
         }
     }
 
     fn parse(word: &str) -> Option<Self> {
-        let kinds = [RecordKind::Run, RecordKind::Verification, RecordKind::Hold, RecordKind::Prune];
-        kinds.into_iter().find(|kind| kind.word() == word)
+        use RecordKind::{Hold, Host, Key, Prune, Run, Verification};
+        [Run, Verification, Hold, Prune, Key, Host].into_iter().find(|kind| kind.word() == word)
     }
 }
 
@@ -247,7 +253,11 @@ mod tests {
             Place::Damage,
             Place::Snapshot { host: HostUid([1; 8]), job: JobUid([2; 16]), started },
             Place::Record { kind: RecordKind::Run, started },
+            Place::Record { kind: RecordKind::Verification, started },
+            Place::Record { kind: RecordKind::Hold, started },
             Place::Record { kind: RecordKind::Prune, started },
+            Place::Record { kind: RecordKind::Key, started },
+            Place::Record { kind: RecordKind::Host, started },
             Place::Lease { lease: LeaseId([3; 16]), number: 17 },
         ] {
             let name = place.object(&id);
@@ -274,6 +284,18 @@ mod tests {
             for bad in [elsewhere.as_str(), &name[1..], &format!("{name}#1"), &name.to_uppercase(), "packs/"] {
                 assert!(parse_pack(bad).is_err(), "{bad}");
             }
+        }
+    }
+
+    #[test]
+    fn names_of_keys_come_back() {
+        let id = ObjectId::of(b"x");
+        let owner = "00112233445566ff";
+        let name = Place::Key { epoch: 12, owner: owner.into() }.object(&id);
+        assert_eq!(parse_key(&name).unwrap(), (12, owner.to_string()));
+        for bad in ["keys/0-00112233445566ff.age", "keys/01-00112233445566ff.age", "keys/1-0011.age", "keys/1", "x", ""]
+        {
+            assert!(parse_key(bad).is_err() && parse_document(bad).is_err(), "{bad}");
         }
     }
 

@@ -22,6 +22,7 @@ pub trait Record: Sized {
     fn to_body(&self) -> Vec<u8>;
 }
 
+/// How a record is told apart from others, read and written.
 macro_rules! record {
     ($name:ident, $kind:expr, $time:ident, $schema:expr, $noun:expr) => {
         impl $name {
@@ -56,6 +57,8 @@ macro_rules! record {
         }
     };
 }
+
+pub(super) use record;
 
 /// One run, whatever became of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

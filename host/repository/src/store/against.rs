@@ -23,10 +23,9 @@ fn server(answer: impl Fn(usize, &Got) -> String + Send + 'static) -> (Store, Re
             let mut stream = stream.unwrap();
             let request = read(&stream);
             let text = answer(number, &request);
+            // Told before it is answered, so that whoever has the answer finds it told. Nobody may want to know.
+            let _ = sent.send(request);
             let _ = stream.write_all(text.as_bytes());
-            if sent.send(request).is_err() {
-                return;
-            }
         }
     });
     (Store::open(&config(endpoint)).unwrap(), got)
@@ -159,6 +158,76 @@ async fn cold_packs_are_told_from_damaged_ones() {
     let error = store.get("packs/x", 100).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.hint().unwrap().contains("cold storage"));
+}
+
+/// A server with one object that lies as its headers say.
+fn lying(readable: bool, headers: &'static str) -> (Store, Receiver<Got>) {
+    server(move |_, got| match got.head.split(' ').next() {
+        Some("post") => answer("202 Accepted", "", ""),
+        Some("get") if !readable => refusal("403 Forbidden", "InvalidObjectState", ""),
+        Some("get") => answer("206 Partial Content", &format!("{OBJECT}{headers}content-range: bytes 0-0/9\r\n"), "0"),
+        _ => answer("200 OK", &format!("{OBJECT}{headers}"), ""),
+    })
+}
+
+#[tokio::test]
+async fn how_an_object_lies_is_found_out_by_reading_a_byte() {
+    let cold = Warmth::Cold(Class::Archive);
+    for (readable, headers, wanted) in [
+        (true, "", Warmth::Warm),
+        (false, "x-amz-storage-class: DEEP_ARCHIVE\r\n", cold),
+        // A store that does not tell of its classes.
+        (false, "", cold),
+        (false, "x-amz-storage-class: INTELLIGENT_TIERING\r\n", Warmth::Cold(Class::Tiered)),
+        (false, "x-amz-restore: ongoing-request=\"true\"\r\n", Warmth::OnItsWay),
+        (true, "x-amz-storage-class: GLACIER_IR\r\n", Warmth::Warm),
+        (true, RESTORED, Warmth::Warm),
+        (true, EXPIRING, Warmth::Expires),
+    ] {
+        assert_eq!(lying(readable, headers).0.warmth("packs/x").await.unwrap(), wanted, "{headers}");
+    }
+    let (store, _got) = server(|_, _| refusal("403 Forbidden", "AccessDenied", ""));
+    assert_eq!(store.warmth("packs/x").await.unwrap_err().kind(), Kind::Denied, "no is not cold");
+}
+
+const RESTORED: &str = "date: Mon, 23 Nov 2026 02:00:09 GMT\r\n\
+                        x-amz-restore: ongoing-request=\"false\", expiry-date=\"Sun, 29 Nov 2026 00:00:00 GMT\"\r\n";
+const EXPIRING: &str = "date: Mon, 23 Nov 2026 02:00:09 GMT\r\n\
+                        x-amz-restore: ongoing-request=\"false\", expiry-date=\"Tue, 24 Nov 2026 00:00:00 GMT\"\r\n";
+
+#[tokio::test]
+async fn a_thaw_is_asked_for_as_the_reference_says() {
+    let (store, got) = lying(false, "");
+    let order = |class| ThawOrder { days: 7, tier: ThawTier::Bulk, class };
+    store.ask_for("packs/12/x", &order(Class::Archive)).await.unwrap();
+    let Got { head, body } = got.recv().unwrap();
+    assert!(head.starts_with("post /b/p/packs/12/x?restore http/1.1"), "{head}");
+    assert!(head.contains("authorization: aws4-hmac-sha256 credential=akidexample/"), "{head}");
+    assert!(!head.contains("x-amz-signature="), "the address that was taken for it is not sent: {head}");
+    assert_eq!(
+        String::from_utf8(body).unwrap(),
+        "<RestoreRequest xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Days>7</Days><GlacierJobParameters>\
+         <Tier>Bulk</Tier></GlacierJobParameters></RestoreRequest>"
+    );
+    store.ask_for("packs/12/x", &order(Class::Tiered)).await.unwrap();
+    assert!(!String::from_utf8(got.recv().unwrap().body).unwrap().contains("Days"), "it comes back itself");
+
+    let (store, got) = server(|_, _| refusal("409 Conflict", "RestoreAlreadyInProgress", ""));
+    store.ask_for("packs/12/x", &order(Class::Archive)).await.unwrap();
+    assert_eq!(got.try_iter().count(), 1);
+    for (status, code, kind) in [
+        ("403 Forbidden", "AccessDenied", Kind::Denied),
+        ("409 Conflict", "OperationInProgress", Kind::Unavailable),
+        ("503 Service Unavailable", "GlacierExpeditedRetrievalNotAvailable", Kind::Unavailable),
+    ] {
+        let (store, got) = server(move |_, _| refusal(status, code, ""));
+        let error = store.ask_for("packs/12/x", &order(Class::Archive)).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{}", error.chain());
+        assert!(error.chain().contains(code) && !error.chain().contains("AKIDEXAMPLE"), "{}", error.chain());
+        assert_eq!(got.try_iter().count(), 1, "{code} is final");
+    }
+    let error = Store::memory().ask_for("packs/12/x", &order(Class::Archive)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
 }
 
 #[tokio::test]

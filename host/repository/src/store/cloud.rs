@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, Checksum};
 use object_store::azure::{MicrosoftAzureBuilder, split_sas};
+use object_store::client::HttpConnector as _;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
@@ -13,11 +14,18 @@ use super::config::{
     Addressing, AzureCredentials, AzurePlace, GcsPlace, S3Credentials, S3Encryption, S3Place, Transport,
 };
 use super::http::{Connector, options};
+use super::thawer::Thawer;
 use crate::limits::{RETRIES_MAX, RETRY_PAUSE_MILLISECONDS, RETRY_PAUSE_SECONDS_MAX, RETRY_SECONDS_MAX};
 
 type Built = object_store::Result<Arc<dyn ObjectStore>>;
 
-pub(super) fn s3(place: &S3Place, connector: Connector, transport: Transport) -> Built {
+/// The service, and what asks it for a thaw.
+pub(super) fn s3(
+    place: &S3Place,
+    connector: Connector,
+    transport: Transport,
+) -> object_store::Result<(Arc<dyn ObjectStore>, Thawer)> {
+    let http = connector.connect(&options(transport))?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&place.bucket.name)
         .with_virtual_hosted_style_request(place.addressing == Addressing::Host)
@@ -57,7 +65,9 @@ pub(super) fn s3(place: &S3Place, connector: Connector, transport: Transport) ->
         }
         S3Credentials::Instance => builder,
     };
-    Ok(Arc::new(builder.build()?))
+    let s3 = builder.build()?;
+    let thawer = Thawer { s3: s3.clone(), http, region: place.region.clone(), prefix: place.bucket.prefix.clone() };
+    Ok((Arc::new(s3), thawer))
 }
 
 pub(super) fn gcs(place: &GcsPlace, connector: Connector, transport: Transport) -> Built {

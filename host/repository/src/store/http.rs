@@ -189,6 +189,7 @@ impl Service {
             Verdict::Pass => {
                 let text = refusal.to_string();
                 parts.headers.remove(http::header::CONTENT_LENGTH);
+                parts.extensions.insert(refusal);
                 Ok(HttpResponse::from_parts(parts, text.into()))
             }
         }

@@ -1,11 +1,13 @@
 //! The one user of `object_store`: create-only puts of sealed bytes, whole reads, listings, deletes. Knows names, lengths
-//! and times, no formats and no keys. Objects are never overwritten; those who delete are prune, compact and repair.
+//! and times, no formats and no keys. Objects are never overwritten; those who delete are prune, compact, repair, and
+//! whoever removes an owner.
 
 #[cfg(test)]
 mod against;
 mod body;
 mod causes;
 mod cloud;
+mod cold;
 mod config;
 mod create;
 mod http;
@@ -15,6 +17,7 @@ mod pace;
 mod probe;
 mod refusal;
 mod said;
+mod thawer;
 mod tls;
 mod translate;
 
@@ -29,19 +32,23 @@ use jiff::Timestamp;
 use object_store::path::Path as Name;
 use object_store::{Attribute, Attributes, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::name::PackKind;
 use crate::id::ObjectId;
 use crate::limits::READS_IN_FLIGHT;
 use crate::pipeline::blocking;
 use crate::seal::Sealed;
+use cold::Cold;
 use translate::translate;
 
+pub use cold::ThawTier;
+pub(crate) use cold::{Class, ThawOrder, Warmth};
 pub use config::{
     Addressing, AzureCredentials, AzurePlace, Bucket, GcsPlace, Hidden, Network, Proxy, S3Credentials, S3Encryption,
     S3Place, StoreConfig, StorePlace, Traffic, Transport,
 };
 pub use probe::{Examination, Permitted};
+pub(crate) use translate::lies_cold;
 
 /// Where the objects of one repository lie.
 #[derive(Clone)]
@@ -54,6 +61,8 @@ pub struct Store {
     looks_first: Arc<AtomicBool>,
     /// Of a local store, whose deletes are durable only when their directory is.
     directory: Option<Arc<Path>>,
+    /// What of it may lie in cold storage.
+    cold: Cold,
 }
 
 /// An object as a listing shows it.
@@ -70,7 +79,14 @@ pub(crate) struct Object {
 impl Store {
     /// Any object store; `url` names it in messages and holds no secret.
     pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
-        Store { inner, url: url.into(), pack_class: None, looks_first: Arc::default(), directory: None }
+        Store {
+            inner,
+            url: url.into(),
+            pack_class: None,
+            looks_first: Arc::default(),
+            directory: None,
+            cold: Cold::Never,
+        }
     }
 
     /// Puts a new object. One of that name which is already there is the same object, or an error.
@@ -90,8 +106,13 @@ impl Store {
         if !ambiguous {
             return Err(failed);
         }
-        let there = self.get(name, sealed.bytes().len() as u64).await;
-        if there.is_ok_and(|bytes| ObjectId::of(&bytes) == sealed.id()) { Ok(()) } else { Err(failed) }
+        let settled = match self.get(name, sealed.bytes().len() as u64).await {
+            Ok(there) => ObjectId::of(&there) == sealed.id(),
+            // It went straight into cold storage: the server has compared its digest, and no other has this name.
+            Err(e) if lies_cold(&e) => self.length(name).await.ok().flatten() == Some(sealed.bytes().len() as u64),
+            Err(_) => false,
+        };
+        if settled { Ok(()) } else { Err(failed) }
     }
 
     /// What the store shall know of an object: data packs may lie colder than the rest.
@@ -139,6 +160,27 @@ impl Store {
             return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
         }
         Ok(body)
+    }
+
+    /// The first bytes of an object that has at least so many and at most `max`, or none if it is not there.
+    pub(crate) async fn get_start(&self, name: &str, bytes: u64, max: u64) -> Result<Option<Bytes>> {
+        let body = match self.inner.get_range(&Name::from(name), 0..bytes).await {
+            Ok(body) => body,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) => match translate(format!("read {name} from {self}"), e) {
+                // There are stores that answer with the whole.
+                error if error.kind() == Kind::Unavailable && !lies_cold(&error) => {
+                    let Some(whole) = self.get_if_there(name, max).await? else { return Ok(None) };
+                    whole.slice(..whole.len().min(bytes as usize))
+                }
+                error => return Err(error),
+            },
+        };
+        if body.len() as u64 != bytes {
+            let got = body.len();
+            return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
+        }
+        Ok(Some(body))
     }
 
     /// The length of an object, or none if it is not there.

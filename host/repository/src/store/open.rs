@@ -11,6 +11,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path as Name;
 use object_store::prefix::PrefixStore;
 
+use super::cold::Cold;
 use super::config::{Bucket, StoreConfig, StorePlace};
 use super::http::Connector;
 use super::translate::translate;
@@ -28,7 +29,7 @@ impl Store {
         let transport = config.network.transport;
         let connector = || Connector::new(&config.network, traffic, config.place.hidden());
         let failed = |e| translate(format!("open the store {}", config.url), e).with_kind(Kind::Invalid);
-        let (inner, bucket) = match &config.place {
+        let (inner, cold, bucket) = match &config.place {
             StorePlace::Directory(directory) => {
                 let unlimited = traffic.upload_bytes_per_second.or(traffic.download_bytes_per_second).is_none();
                 if !unlimited {
@@ -37,12 +38,20 @@ impl Store {
                 let store = Store::local(directory)?;
                 return Ok(Store { inner: limited(store.inner.clone(), requests), ..store });
             }
-            StorePlace::S3(place) => (cloud::s3(place, connector()?, transport), &place.bucket),
-            StorePlace::Gcs(place) => (cloud::gcs(place, connector()?, transport), &place.bucket),
-            StorePlace::Azure(place) => (cloud::azure(place, connector()?, transport), &place.bucket),
+            StorePlace::S3(place) => {
+                let (inner, thawer) = cloud::s3(place, connector()?, transport).map_err(failed)?;
+                (inner, Cold::Thaws(Arc::new(thawer)), &place.bucket)
+            }
+            // What lies in an archive there is read like anything else.
+            StorePlace::Gcs(place) => {
+                (cloud::gcs(place, connector()?, transport).map_err(failed)?, Cold::Never, &place.bucket)
+            }
+            StorePlace::Azure(place) => {
+                (cloud::azure(place, connector()?, transport).map_err(failed)?, Cold::Stays, &place.bucket)
+            }
         };
-        let store = Store::over(limited(below(inner.map_err(failed)?, bucket), requests), &config.url);
-        Ok(Store { pack_class: bucket.pack_class.as_deref().map(Into::into), ..store })
+        let store = Store::over(limited(below(inner, bucket), requests), &config.url);
+        Ok(Store { pack_class: bucket.pack_class.as_deref().map(Into::into), cold, ..store })
     }
 
     /// A directory of this machine, which must be there: a file system that is not mounted is an error, never an empty

@@ -45,6 +45,11 @@ impl Refusal {
         Refusal { status, code: code.and_then(clean), message: message.and_then(clean) }
     }
 
+    /// Whether the object is there and cannot be read, because it lies in cold storage.
+    pub(super) fn is_of_cold(&self) -> bool {
+        matches!(self.code.as_deref(), Some("InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated"))
+    }
+
     /// What becomes of the request.
     pub(super) fn verdict(&self) -> Verdict {
         match (self.status, self.code.as_deref()) {
@@ -52,6 +57,7 @@ impl Refusal {
             (StatusCode::NOT_FOUND, Some("NoSuchBucket" | "ContainerNotFound")) => Verdict::Final,
             // Two created the same name in the same moment: the second try finds out.
             (StatusCode::CONFLICT, Some("ConditionalRequestConflict" | "OperationAborted")) => Verdict::Again,
+            (StatusCode::CONFLICT, Some("BlobArchived" | "BlobBeingRehydrated")) => Verdict::Final,
             (StatusCode::NOT_IMPLEMENTED | StatusCode::INSUFFICIENT_STORAGE, _) => Verdict::Final,
             (
                 StatusCode::NOT_FOUND

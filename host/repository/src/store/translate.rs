@@ -33,6 +33,21 @@ pub(super) fn translate(what: String, error: object_store::Error) -> Error {
     }
 }
 
+const IN_COLD_STORAGE: &str =
+    "it lies in cold storage: `--thaw` of restore, cat and verify has the store bring back what they need";
+
+/// Whether what failed is that an object cannot be read because it lies in cold storage.
+pub(crate) fn lies_cold(error: &Error) -> bool {
+    let mut cause = Some(error as &dyn StdError);
+    while let Some(error) = cause {
+        if let Some(innermost) = error.downcast_ref::<Innermost>() {
+            return innermost.cold;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 const UNREACHABLE: &str = "is the address of the store right, and does it run?";
 
 fn hinted(error: Error, hint: Option<String>) -> Error {
@@ -55,7 +70,7 @@ fn plain(error: &object_store::Error) -> Kind {
 
 /// What is known about a cause in the chain: its kind, and what to do.
 fn explain(error: &object_store::Error) -> Option<(Kind, Option<String>)> {
-    let text = Innermost::of(error).0;
+    let text = Innermost::of(error).text;
     // The addresses at which machines are asked for their role.
     let asked_machine = |text: &str| text.contains("169.254.") || text.contains("metadata.google.internal");
     if causes(error).any(|cause| asked_machine(&cause.to_string())) {
@@ -110,8 +125,9 @@ fn of_refusal(refusal: &Refusal) -> (Kind, Option<String>) {
             | "IllegalLocationConstraintException",
             _,
         ) => (Kind::Invalid, "the bucket is in another region: set `region`"),
-        ("InvalidObjectState" | "BlobArchived", _) => {
-            (Kind::Unavailable, "it lies in cold storage: have the store bring it back first, then try again")
+        _ if refusal.is_of_cold() => (Kind::Unavailable, IN_COLD_STORAGE),
+        ("GlacierExpeditedRetrievalNotAvailable", _) => {
+            (Kind::Unavailable, "the store has no room for expedited thaws now: `--thaw=standard`, or try again later")
         }
         (_, StatusCode::INSUFFICIENT_STORAGE) | ("QuotaExceeded" | "XMinioStorageFull", _) => {
             (Kind::Unavailable, "free space there and run again")
@@ -158,7 +174,10 @@ fn of_tls(error: &Tls) -> (Kind, Option<String>) {
 
 /// The innermost cause alone: those around it repeat it, and name addresses.
 #[derive(Debug)]
-struct Innermost(String);
+struct Innermost {
+    text: String,
+    cold: bool,
+}
 
 impl Innermost {
     fn of(error: &object_store::Error) -> Self {
@@ -171,13 +190,14 @@ impl Innermost {
         let text = chain.last().map(ToString::to_string).unwrap_or_default();
         // What a server answered stands behind what `object_store` says about it.
         let said = text.rsplit_once("the server answered ").map(|(_, said)| format!("the server answered {said}"));
-        Innermost(said.unwrap_or(text))
+        let cold = chain.last().and_then(|last| last.downcast_ref::<Refusal>()).is_some_and(Refusal::is_of_cold);
+        Innermost { text: said.unwrap_or(text), cold }
     }
 }
 
 impl fmt::Display for Innermost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -210,6 +230,7 @@ mod tests {
             (301, "PermanentRedirect", Kind::Invalid, "region"),
             (400, "AuthorizationHeaderMalformed", Kind::Invalid, "region"),
             (403, "InvalidObjectState", Kind::Unavailable, "cold storage"),
+            (409, "BlobArchived", Kind::Unavailable, "cold storage"),
             (507, "", Kind::Unavailable, "free space"),
             (501, "NotImplemented", Kind::Unsupported, "console"),
         ] {
@@ -217,6 +238,7 @@ mod tests {
             assert_eq!(error.kind(), kind, "{status} {code}");
             assert!(error.hint().is_some_and(|text| text.contains(hint)), "{status} {code}: {:?}", error.hint());
             assert!(error.chain().starts_with(&format!("read x: the server answered {status}")), "{}", error.chain());
+            assert_eq!(lies_cold(&error.context("restore y")), hint == "cold storage", "{status} {code}");
         }
     }
 }

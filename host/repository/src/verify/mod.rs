@@ -14,10 +14,11 @@ use crate::format::name::{PackKind, parse_document, parse_pack};
 use crate::format::record::VerifiedDepth;
 use crate::id::ObjectId;
 use crate::keys::ReadKeys;
+use crate::thaw::PacksToRead;
 use crate::view::{Problem, View};
 
 pub(crate) use documents::{current_keys, problems as unreadable_documents};
-pub(crate) use packs::UNDECODABLE;
+pub(crate) use packs::{UNDECODABLE, read_pack};
 pub(crate) use walk::{Needs, PacksNeeded, Walk};
 
 /// How deep to look.
@@ -188,6 +189,20 @@ pub async fn verify_scope(
         findings.problems.extend(document_problems(view).await?);
     }
     Ok(findings)
+}
+
+/// The packs of content that a verification reads; none are told where none can lie in cold storage.
+pub async fn packs_to_read(view: &View, depth: Depth<'_>, scope: Scope<'_>) -> Result<PacksToRead> {
+    if !view.may_lie_cold() || depth.sample().is_none() {
+        return Ok(PacksToRead::default());
+    }
+    let only = match scope {
+        Scope::All => None,
+        Scope::Snapshots(_) => Some(needs_of(view, &chosen(view, scope)?).await?),
+    };
+    let (chosen, _) = packs::chosen(view, depth, only.as_ref());
+    let numbers = chosen.into_iter().map(|(_, number)| number).filter(|number| view.holds_content(*number));
+    Ok(PacksToRead(numbers.collect()))
 }
 
 type Chosen = Vec<(ObjectId, std::sync::Arc<crate::format::snapshot::Snapshot>)>;

@@ -45,10 +45,7 @@ pub(super) async fn read(
     counters: &VerifyCounters,
     findings: &mut Findings,
 ) -> Result<Vec<(u32, BadPack)>> {
-    let of_interest = |number: u32| only.is_none_or(|needs| needs.reaches(number));
-    let takes = |pack: &IndexedPack| depth.sample().is_some_and(|sample| sample.takes(&pack.id));
-    let packs = view.index().packs().iter().zip(0..).filter(|(_, number)| of_interest(*number));
-    let (chosen, unread): (Vec<_>, Vec<_>) = packs.partition(|(pack, _)| takes(pack));
+    let (chosen, unread) = chosen(view, depth, only);
     let known: HashMap<ObjectId, &str> = view.damage().map(|(_, id, why)| (id, why)).collect();
     let mut bad: Vec<(u32, BadPack)> = unread
         .into_iter()
@@ -61,6 +58,16 @@ pub(super) async fn read(
         bad.extend(read_batch(view, batch, depth.keys(), counters, findings).await?);
     }
     Ok(bad)
+}
+
+type Numbered<'a> = Vec<(&'a IndexedPack, u32)>;
+
+/// Packs that are read, and those that are only looked for.
+pub(super) fn chosen<'a>(view: &'a View, depth: Depth<'_>, only: Option<&Needs>) -> (Numbered<'a>, Numbered<'a>) {
+    let of_interest = |number: u32| only.is_none_or(|needs| needs.reaches(number));
+    let takes = |pack: &IndexedPack| depth.sample().is_some_and(|sample| sample.takes(&pack.id));
+    let packs = view.index().packs().iter().zip(0..).filter(|(_, number)| of_interest(*number));
+    packs.partition(|(pack, _)| takes(pack))
 }
 
 /// So many packs as the index tells of at once.
@@ -117,7 +124,13 @@ async fn read_twice(view: &View, pack: &IndexedPack, chunks: Arc<Chunks>, keys: 
     }
 }
 
-async fn read_pack(view: &View, pack: &IndexedPack, chunks: Arc<Chunks>, keys: Option<&ReadKeys>) -> Result<()> {
+/// Reads a pack and checks its digest; with keys also that every one of these chunks decrypts, decodes and has its id.
+pub(crate) async fn read_pack(
+    view: &View,
+    pack: &IndexedPack,
+    chunks: Arc<Chunks>,
+    keys: Option<&ReadKeys>,
+) -> Result<()> {
     let repository = view.repository();
     let sealed = repository.store().get(&pack.kind.object(&pack.id), PACK_BYTES_MAX).await?;
     let (id, kind) = (pack.id, pack.kind);

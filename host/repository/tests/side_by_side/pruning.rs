@@ -91,6 +91,40 @@ async fn a_pack_that_a_run_took_for_granted_is_spared() {
     stage.check().await;
 }
 
+/// What a tombstone condemns is read by whoever knows it, too: of a snapshot whose run did not know it. Neither that this snapshot
+/// is deleted meanwhile nor that its chunks are stored again takes the packs from the reader.
+#[tokio::test]
+async fn a_reader_who_knows_a_tombstone_reads_what_it_condemns() {
+    let stage = three().await;
+    let repository = stage.plain().await;
+    let run = repository.lease(stage.request(Purpose::Run, Some("other"))).await.unwrap();
+    let view = repository.view_to_write(&run).await.unwrap();
+    let old = files(&[(1, 1), (2, 2)]);
+    let writer = stage.write(&view, "other", &old).await.unwrap();
+    stage.prune(&repository, 1, quick()).await.unwrap();
+    let snapshot = stage.commit(&view, writer, "other", &old).await.unwrap();
+    run.release().await.unwrap();
+
+    let keys = stage.unlocked();
+    for again in [files(&[(9, 9)]), old.clone()] {
+        let stage = stage.fork();
+        let repository = stage.plain().await;
+        let reading = repository.read_lease(stage.request(Purpose::Read, None)).await;
+        let view = reading.view().await.unwrap();
+        stage.run(&repository, "other", &again).await.unwrap();
+        for _ in 0..4 {
+            stage.prune(&repository, 1, quick()).await.unwrap();
+            stage.world.advance(2 * HOUR);
+            assert_eq!(restore(&view, snapshot, keys).await.unwrap(), old);
+        }
+        assert_eq!(repository.view().await.unwrap().snapshots().len(), 2, "the snapshot itself is gone");
+        reading.release().await.unwrap();
+        stage.settle(1).await;
+        assert!(restore(&view, snapshot, keys).await.is_err(), "once the reader is done, its packs go");
+        stage.check().await;
+    }
+}
+
 /// As long as a snapshot is there, its packs are, even if it goes in the same prune.
 #[tokio::test]
 async fn a_pack_outlives_its_last_snapshot() {
@@ -215,7 +249,7 @@ async fn a_host_that_may_not_delete_changes_nothing() {
     let error = pruner.execute(plan).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Denied);
     assert!(error.hint().unwrap().contains("role = \"maintain\""));
-    assert!(stage.world.names("tombstones").await.is_empty() && stage.world.names("records").await.is_empty());
+    assert!(stage.world.names("tombstones").await.is_empty() && stage.world.names("records/prune").await.is_empty());
     assert_eq!(stage.world.names("snapshots").await.len(), 3);
 }
 

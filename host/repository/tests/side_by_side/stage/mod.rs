@@ -33,6 +33,7 @@ pub(crate) struct Stage {
     /// Labels of runs that said that they were a success, and were not deleted since.
     promised: Arc<Mutex<HashSet<String>>>,
     next: Arc<AtomicU64>,
+    unlocked: Arc<ReadKeys>,
     /// What hosts remember of indexes. Every second opening is one of a host that remembers nothing.
     memory: tempfile::TempDir,
     openings: AtomicU64,
@@ -72,10 +73,14 @@ impl Stage {
         let secret = Secret::new(secret);
         let (recipient, owner_key) = OwnerKey::generate(secret.repository());
         let key = Repository::create(&store, secret, HostUid([1; 8]), &[recipient]).await.unwrap();
+        let host_key = key.to_text().to_string();
+        let owner = OwnerKey::parse(&owner_key).unwrap();
+        let unlocked = Repository::open(store, key).await.unwrap().unlock(&owner).await.unwrap();
         Stage {
             world,
-            host_key: key.to_text().to_string(),
+            host_key,
             owner_key: owner_key.to_string(),
+            unlocked: Arc::new(unlocked),
             told: Arc::default(),
             promised: Arc::default(),
             next: Arc::new(AtomicU64::new(1)),
@@ -90,6 +95,7 @@ impl Stage {
             world: self.world.fork(),
             host_key: self.host_key.clone(),
             owner_key: self.owner_key.clone(),
+            unlocked: self.unlocked.clone(),
             told: Arc::new(Mutex::new(self.told.lock().unwrap().clone())),
             promised: Arc::new(Mutex::new(self.promised.lock().unwrap().clone())),
             next: Arc::new(AtomicU64::new(self.next.load(Ordering::Relaxed))),
@@ -104,6 +110,7 @@ impl Stage {
             world,
             host_key: self.host_key.clone(),
             owner_key: self.owner_key.clone(),
+            unlocked: self.unlocked.clone(),
             told: self.told.clone(),
             promised: self.promised.clone(),
             next: self.next.clone(),
@@ -129,6 +136,11 @@ impl Stage {
 
     pub(crate) async fn keys(&self) -> ReadKeys {
         self.plain().await.unlock(&OwnerKey::parse(&self.owner_key).unwrap()).await.unwrap()
+    }
+
+    /// The same, unlocked once and for all: here they never change.
+    pub(crate) fn unlocked(&self) -> &ReadKeys {
+        &self.unlocked
     }
 
     pub(crate) fn request(&self, purpose: Purpose, job: Option<&str>) -> LeaseRequest {
@@ -256,9 +268,8 @@ impl Stage {
     }
 
     pub(crate) async fn compact(&self, repository: &Repository, rules: PruneRules) -> Result<Compacted> {
-        let keys = self.keys().await;
         let pruner = Pruner::begin(repository, self.request(Purpose::Prune, None), rules).await?;
-        let done = pruner.compact(&keys, CompactRules::default()).await;
+        let done = pruner.compact(self.unlocked(), CompactRules::default()).await;
         pruner.end().await.and(done)
     }
 
@@ -278,38 +289,53 @@ impl Stage {
     }
 
     pub(crate) async fn findings(&self) -> Findings {
-        let view = self.plain().await.view().await.unwrap();
-        let keys = self.keys().await;
-        verify(&view, Depth::Data(Sample::All, &keys), &VerifyCounters::default()).await.unwrap()
+        self.findings_in(&self.view().await).await
+    }
+
+    async fn findings_in(&self, view: &View) -> Findings {
+        verify(view, Depth::Data(Sample::All, self.unlocked()), &VerifyCounters::default()).await.unwrap()
+    }
+
+    async fn view(&self) -> View {
+        self.plain().await.view().await.unwrap()
     }
 
     /// Every snapshot that is there is whole and holds what was put into it, and none that was promised is missing.
     pub(crate) async fn check(&self) {
-        let findings = self.findings().await;
+        let view = self.view().await;
+        let findings = self.findings_in(&view).await;
         assert!(findings.is_clean(), "{findings:#?}");
-        let missing = self.check_readable(true).await;
-        assert!(missing.is_empty(), "promised and not there: {missing:?}");
+        self.check_readable(&view, Which::All).await;
     }
 
-    /// The same of promised snapshots alone; a run that said it failed may have left what cannot be read.
+    /// Every promised snapshot is there and holds what was put into it; a run that said it failed may have left what cannot
+    /// be read.
     pub(crate) async fn check_promised(&self) {
-        let missing = self.check_readable(false).await;
-        assert!(missing.is_empty(), "promised and not there: {missing:?}");
+        self.check_readable(&self.view().await, Which::Promised).await;
+    }
+
+    /// Every snapshot that is there holds what was put into it, and none that was promised is missing.
+    pub(crate) async fn check_all(&self) {
+        self.check_readable(&self.view().await, Which::All).await;
     }
 
     /// Every snapshot that is there holds what was put into it.
     pub(crate) async fn check_shown(&self) {
-        self.check_readable(true).await;
+        self.read_back(&self.view().await, Which::All).await;
     }
 
-    async fn check_readable(&self, all: bool) -> HashSet<String> {
-        let view = self.plain().await.view().await.unwrap();
-        let keys = self.keys().await;
+    async fn check_readable(&self, view: &View, which: Which) {
+        let missing = self.read_back(view, which).await;
+        assert!(missing.is_empty(), "promised and not there: {missing:?}");
+    }
+
+    /// Restores snapshots. What was promised and is not there comes back.
+    async fn read_back(&self, view: &View, which: Which) -> HashSet<String> {
         let mut missing = self.promised.lock().unwrap().clone();
         for (id, snapshot) in view.snapshots() {
             let promised = missing.remove(&snapshot.tags[0]);
-            if promised || all {
-                let found = restore(&view, *id, &keys).await.unwrap();
+            if promised || which == Which::All {
+                let found = restore(view, *id, self.unlocked()).await.unwrap();
                 let told = self.told.lock().unwrap()[&snapshot.tags[0]].clone();
                 assert!(found == told, "{} holds other files than were put into it", snapshot.tags[0]);
             }
@@ -325,6 +351,13 @@ impl Stage {
     pub(crate) fn promised(&self) -> usize {
         self.promised.lock().unwrap().len()
     }
+}
+
+/// Which snapshots are read back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Promised,
+    All,
 }
 
 /// All files of a snapshot.

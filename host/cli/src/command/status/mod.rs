@@ -1,18 +1,23 @@
 //! `dozo status`: each job's last good snapshot, and how the repository is.
 
+mod copies;
+mod owners;
+
 use std::collections::BTreeMap;
 
 use dozo_job::retention::Fact;
 use dozo_job::{Clock, tidy};
 use dozo_repository::format::snapshot::Status;
-use dozo_repository::{Repository, Usage, View};
+use dozo_repository::{ObjectId, Repository, Usage, View};
 use jiff::Timestamp;
 
 use crate::args::{Global, StatusArgs};
 use crate::command::snapshots::problems;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
+use crate::rollback::{Back, exit_of};
 use crate::ui::{self, words};
+use copies::Copies;
 
 /// What there is of one job.
 #[derive(serde::Serialize)]
@@ -26,37 +31,78 @@ struct JobStatus {
     last: Option<Timestamp>,
     last_verified: Option<Timestamp>,
     bytes: u64,
+    /// Stores on which the newest complete snapshot is whole, if it was asked.
+    copies: Option<u32>,
+    #[serde(skip)]
+    newest: Option<ObjectId>,
 }
 
 pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let repository = context.repository().await?;
+    let back = Back::begin(&context, &repository);
     let view = repository.view().await?;
-    let (facts, unread) = tidy::facts(&view).await?;
-    let jobs = jobs(&context, &repository, &view, &facts);
-    let usage = if args.space { Some(view.usage().await?) } else { None };
-    let damaged = view.damage().count();
+    let rolled_back = back.alert(&view).await?;
+    let (facts, mut unread) = tidy::facts(&view).await?;
+    let mut jobs = jobs(&context, &repository, &view, &facts);
+    let (owners, strange) = repository.owners().await?;
+    unread.extend(strange.iter().map(|problem| format!("{}: {}", problem.object, problem.why.chain())));
+    let copies = if args.copies { Some(Copies::count(&context, &view).await?) } else { None };
+    if let Some(copies) = &copies {
+        jobs.iter_mut().for_each(|job| job.copies = job.newest.map(|newest| copies.of(&newest)));
+    }
+    let whole = Whole {
+        usage: if args.space { Some(view.usage().await?) } else { None },
+        damaged: view.damage().count() as u64,
+        // Where nothing was backed up yet, no key is worth a try.
+        alert: owners::alert(&owners, SystemClock.now()).filter(|_| !view.snapshots().is_empty()),
+        unread,
+    };
     if global.json {
         jobs.iter().try_for_each(ui::json)?;
         ui::json(&serde_json::json!({
-            "schema": "dozo/status/1", "url": repository.url(), "snapshots": view.snapshots().len(), "damaged_packs": damaged,
-            "unread": unread, "usage": usage,
+            "schema": "dozo/status/1", "url": repository.url(), "snapshots": view.snapshots().len(),
+            "damaged_packs": whole.damaged, "unread": whole.unread, "usage": whole.usage,
+            "owner_key_tried": owners::last_tried(&owners), "alert": whole.alert,
+            "stores": copies.as_ref().map(|copies| copies.stores), "rolled_back": rolled_back,
         }))?;
     } else {
         print(&jobs, SystemClock.now());
-        unread.iter().for_each(|record| ui::note(format!("damaged: {record}")));
-        if damaged > 0 {
-            let packs = words::counted(damaged as u64, "pack is", "packs are");
+        whole.print();
+    }
+    let copies = copies.map_or(Exit::Done, |copies| copies.exit);
+    Ok(problems(&view).worst(whole.exit()).worst(exit_of(&rolled_back)).worst(copies))
+}
+
+/// What is to be said of the repository as a whole.
+struct Whole {
+    usage: Option<Usage>,
+    damaged: u64,
+    alert: Option<String>,
+    unread: Vec<String>,
+}
+
+impl Whole {
+    fn print(&self) {
+        self.unread.iter().for_each(|record| ui::note(format!("damaged: {record}")));
+        if self.damaged > 0 {
+            let packs = words::counted(self.damaged, "pack is", "packs are");
             ui::line(format!(
                 "{packs} recorded as damaged: runs store again what the source still has, `dozo repair` clears up"
             ));
         }
-        if let Some(usage) = &usage {
+        if let Some(alert) = &self.alert {
+            ui::line(format!("alert: {alert}"));
+        }
+        if let Some(usage) = &self.usage {
             print_usage(usage);
         }
     }
-    let exit = problems(&view);
-    Ok(if unread.is_empty() { exit } else { exit.worst(Exit::Damaged) })
+
+    fn exit(&self) -> Exit {
+        let tried = if self.alert.is_some() { Exit::Partial } else { Exit::Done };
+        if self.unread.is_empty() { tried } else { tried.worst(Exit::Damaged) }
+    }
 }
 
 /// A row for each job that has snapshots or is configured here, in order of names.
@@ -72,12 +118,14 @@ fn jobs(context: &Context, repository: &Repository, view: &View, facts: &[Fact])
         last: None,
         last_verified: None,
         bytes: 0,
+        copies: None,
+        newest: None,
     };
     for name in context.loaded.config.job.keys() {
         rows.insert((name.clone(), repository.job_uid(name)), row(name, &context.host()));
     }
     // Oldest first, as the view has them: the last word is the newest.
-    for ((_, snapshot), fact) in view.snapshots().iter().zip(facts) {
+    for ((id, snapshot), fact) in view.snapshots().iter().zip(facts) {
         let key = (fact.job.name.clone(), fact.job.uid);
         let row = rows.entry(key).or_insert_with(|| row(&fact.job.name, &fact.host.name));
         row.snapshots += 1;
@@ -86,6 +134,7 @@ fn jobs(context: &Context, repository: &Repository, view: &View, facts: &[Fact])
         if fact.status == Status::Complete {
             row.last_complete = Some(fact.started);
             row.bytes = snapshot.manifest.totals.bytes;
+            row.newest = Some(*id);
         }
         if fact.verified {
             row.last_verified = Some(fact.started);
@@ -108,9 +157,11 @@ fn print(jobs: &[JobStatus], now: Timestamp) {
         let age = job.last_complete.map_or(String::new(), |last| words::duration(now.duration_since(last)));
         let partial = if job.last > job.last_complete { "  newer ones are partial" } else { "" };
         let held = if job.held > 0 { format!("  {} held", job.held) } else { String::new() };
+        let copies =
+            job.copies.map_or(String::new(), |copies| format!("  {}", words::counted(copies.into(), "copy", "copies")));
         ui::line(
             format!(
-                "{:20}  {:12}  {:>9}  {:>10}  {:19}  {age:>10}  {:19}{partial}{held}",
+                "{:20}  {:12}  {:>9}  {:>10}  {:19}  {age:>10}  {:19}{copies}{partial}{held}",
                 job.job,
                 job.host,
                 words::count(job.snapshots),
