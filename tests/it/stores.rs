@@ -106,7 +106,9 @@ fn locked(server: &Server, house: &House) {
     keys(house, ADMIN);
     let text = std::fs::read_to_string(house.path("dozo.toml")).unwrap();
     std::fs::write(house.path("locked.toml"), text.replace("s3://backups", "s3://locked")).unwrap();
-    let found = house.dozo(&["check", "--config", "locked.toml"]).expect(0);
+    // The store is examined, and the repository that the key is for is not there.
+    let found = house.dozo(&["check", "--config", "locked.toml"]).expect(2);
+    assert!(found.err.contains("there is no repository in s3://locked"), "{}", found.err);
     assert!(found.out.contains("lock: governance until 20"), "{}", found.out);
     assert!(found.out.contains("can be brought back"), "{}", found.out);
 }

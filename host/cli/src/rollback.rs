@@ -25,9 +25,7 @@ impl Back {
     /// For whoever asks how the repository is: a store that was rolled back is an alert. One that was not is remembered.
     pub(crate) async fn alert(self, view: &View) -> anyhow::Result<Vec<Lost>> {
         let (memory, found) = (self.memory, look_back(view, self.recalled).await?);
-        if let Some(note) = &found.note {
-            ui::note(format!("note: {note}"));
-        }
+        note(&found);
         if found.lost.is_empty() {
             if let Err(error) = memory.remember(&newest(view)) {
                 ui::note(format!("note: what was seen could not be remembered: {}", error.chain()));
@@ -49,7 +47,15 @@ impl Back {
 
     /// For whoever deletes.
     pub(crate) async fn refuse(self, view: &View) -> anyhow::Result<()> {
-        Ok(look_back(view, self.recalled).await?.refuse(view)?)
+        let found = look_back(view, self.recalled).await?;
+        note(&found);
+        Ok(found.refuse(view)?)
+    }
+}
+
+fn note(found: &LookBack) {
+    if let Some(note) = &found.note {
+        ui::note(format!("note: {note}"));
     }
 }
 

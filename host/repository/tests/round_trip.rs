@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dozo_repository::format::snapshot::{Named, PluginStamp, Scope, Snapshot, Status};
 use dozo_repository::{
     Cutting, Depth, Entry, HostKey, HostUid, Kind, LeaseId, LeaseRequest, ObjectId, OwnerKey, Purpose, ReadKeys,
-    Repository, Resources, Sample, Secret, SnapshotReader, Store, VerifyCounters, View, Writer, verify,
+    Repository, Resources, Sample, Secret, SnapshotReader, Store, StoredEntry, VerifyCounters, View, Writer, verify,
 };
 
 struct House {
@@ -89,6 +89,17 @@ impl House {
         self.repository.unlock(&self.owner).await.unwrap()
     }
 
+    /// A writer, and an entry of the first snapshot that it can refer to.
+    async fn writer_beside(&self, path: &str) -> (SnapshotReader, StoredEntry, Writer) {
+        let view = self.view_to_write().await;
+        let (id, snapshot) = view.snapshots()[0].clone();
+        let reader = view.reader(id, snapshot);
+        let stored = reader.get(path).await.unwrap().unwrap();
+        assert!(reader.pin(&stored).await.unwrap());
+        let writer = view.writer(Resources { scratch: std::env::temp_dir(), workers: 1 }).unwrap();
+        (reader, stored, writer)
+    }
+
     async fn newest(&self) -> (View, SnapshotReader) {
         let view = self.view().await;
         let (id, snapshot) = view.snapshots().last().unwrap().clone();
@@ -163,12 +174,7 @@ async fn an_entry_is_built_from_an_older_one() {
     put(&writer, "a", &old).await;
     house.commit(writer).await;
 
-    let view = house.view_to_write().await;
-    let (id, snapshot) = view.snapshots()[0].clone();
-    let reader = view.reader(id, snapshot);
-    let stored = reader.get("a").await.unwrap().unwrap();
-    assert!(reader.pin(&stored).await.unwrap());
-    let writer = view.writer(Resources { scratch: std::env::temp_dir(), workers: 1 }).unwrap();
+    let (reader, stored, writer) = house.writer_beside("a").await;
     let mut entry = writer.entry(Entry::file("b"), Cutting::ByContent);
     entry.write(b"new beginning, ").await.unwrap();
     entry.append(&reader.range(&stored, 5_000_000, 3_000_000).await.unwrap()).await.unwrap();
@@ -189,12 +195,7 @@ async fn an_entry_does_not_fall_to_pieces() {
     put(&writer, "a", &old).await;
     house.commit(writer).await;
 
-    let view = house.view_to_write().await;
-    let (id, snapshot) = view.snapshots()[0].clone();
-    let reader = view.reader(id, snapshot);
-    let stored = reader.get("a").await.unwrap().unwrap();
-    assert!(reader.pin(&stored).await.unwrap());
-    let writer = view.writer(Resources { scratch: std::env::temp_dir(), workers: 1 }).unwrap();
+    let (reader, stored, writer) = house.writer_beside("a").await;
     let mut entry = writer.entry(Entry::file("b"), Cutting::ByContent);
     let piece = reader.range(&stored, 1_000, 100).await.unwrap();
     for _ in 0..4_096 {

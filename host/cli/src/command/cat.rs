@@ -36,7 +36,12 @@ pub(crate) async fn cat(global: &Global, args: &CatArgs) -> anyhow::Result<Exit>
     }
     let mut packs = PacksToRead::default();
     reader.packs_of(&stored, &mut packs).await?;
-    context.thaw(&view, &packs, (&args.thaw, &args.from)).await?;
+    if let Err(error) = context.thaw(&view, &packs, (&args.thaw, &args.from)).await {
+        if let Some(lease) = lease {
+            released(lease).await;
+        }
+        return Err(error);
+    }
     let mut content = reader.content(&stored, 0, &view.data_chunks(&keys))?;
     let copied = tokio::task::spawn_blocking(move || {
         let mut out = std::io::stdout().lock();

@@ -30,16 +30,14 @@ pub(crate) async fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<E
     Ok(behind.worst(if found.write == Permitted::Yes { Exit::Done } else { Exit::Failed }))
 }
 
-/// Where a repository is there already: whether it was rolled back.
+/// Whether the repository that this host's key is for is there, and was not rolled back.
 async fn look_back(context: &Context) -> anyhow::Result<Exit> {
-    let repository = match context.repository().await {
-        Ok(repository) => repository,
-        // The store may be examined before anything is in it.
-        Err(error) => {
-            ui::note(format!("note: no repository was looked into: {error:#}"));
-            return Ok(Exit::Done);
-        }
-    };
+    if !context.key_file().exists() {
+        // A store may be examined before anything is in it.
+        ui::note("note: this host has no key yet, so no repository was looked into");
+        return Ok(Exit::Done);
+    }
+    let repository = context.repository().await?;
     let back = Back::begin(context, &repository);
     Ok(exit_of(&back.alert(&repository.view().await?).await?))
 }

@@ -30,13 +30,14 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let name = snapshot.job.name.clone();
     let (plugin, resolved) = plugin_of(&context, &mut plugins, &name, &snapshot.plugin.name).await?;
 
+    let conflict = conflict(args.conflict);
+    prepare_target(&args.to, conflict)?;
+    let permit = context.restore_permit(&name, resolved.as_ref(), &args.to, conflict)?;
+    // What could be wrong with the target is known before anybody waits for hours.
     if let Err(error) = readable(&context, args, &view, &selection, (id, &snapshot)).await {
         released(lease).await;
         return Err(error);
     }
-    let conflict = conflict(args.conflict);
-    prepare_target(&args.to, conflict)?;
-    let permit = context.restore_permit(&name, resolved.as_ref(), &args.to, conflict)?;
     let request = RestoreRequest {
         config: resolved.map_or_else(String::new, |resolved| resolved.json),
         paths: args.paths.clone(),

@@ -186,6 +186,15 @@ async fn how_an_object_lies_is_found_out_by_reading_a_byte() {
     ] {
         assert_eq!(lying(readable, headers).0.warmth("packs/x").await.unwrap(), wanted, "{headers}");
     }
+    // rclone answers with the whole object: from then on only what it says of it is asked.
+    for (said, wanted) in [("", Warmth::Warm), ("x-amz-storage-class: GLACIER\r\n", cold)] {
+        let (store, got) = server(move |_, _| answer("200 OK", &format!("{OBJECT}{said}"), ""));
+        for _ in 0..2 {
+            assert_eq!(store.warmth("packs/x").await.unwrap(), wanted, "{said}");
+        }
+        let methods: Vec<String> = got.try_iter().map(|got| got.head[..4].to_string()).collect();
+        assert_eq!(methods, ["get ", "head", "head"]);
+    }
     let (store, _got) = server(|_, _| refusal("403 Forbidden", "AccessDenied", ""));
     assert_eq!(store.warmth("packs/x").await.unwrap_err().kind(), Kind::Denied, "no is not cold");
 }

@@ -3,16 +3,19 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use object_store::path::Path as Name;
 use object_store::{GetOptions, ObjectStore};
 
 use super::Store;
+use super::causes::causes;
+use super::refusal::Refusal;
 use super::said::{Copy, Said};
 use super::thawer::Thawer;
 use super::translate::{lies_cold, translate};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// A copy that is there for less than this is asked for again, which makes it stay: reading takes its time.
 const COPY_LEFT_MIN: SignedDuration = SignedDuration::from_hours(24);
@@ -91,30 +94,33 @@ impl Store {
     /// Whether an object can be read now, found out by reading a byte of it: life-cycle rules move objects, and not every
     /// store tells of its classes.
     pub(crate) async fn warmth(&self, name: &str) -> Result<Warmth> {
-        let failed = |e| translate(format!("read {name} from {self}"), e);
+        if self.whole_only.load(Ordering::Relaxed) {
+            return Ok(warmth_of(&self.said_of(name).await?));
+        }
         let options = GetOptions { range: Some((0..1).into()), ..GetOptions::default() };
-        match self.inner.get_opts(&Name::from(name), options).await {
-            Ok(there) => Ok(warmth_of(there.extensions.get())),
-            Err(e) => match failed(e) {
-                error if lies_cold(&error) => self.coldness(name).await,
-                // A store that knows no ranges keeps nothing cold; whatever else it is, the read itself will say.
-                error if error.kind() == Kind::Unavailable => Ok(Warmth::Warm),
-                error => Err(error),
-            },
+        let error = match self.inner.get_opts(&Name::from(name), options).await {
+            Ok(there) => return Ok(warmth_of(&there.extensions.get().cloned().unwrap_or_default())),
+            Err(e) => e,
+        };
+        let refused = causes(&error).any(<dyn std::error::Error>::is::<Refusal>);
+        let error = translate(format!("read {name} from {self}"), error);
+        match (lies_cold(&error), refused) {
+            (true, _) => Ok(coldness_of(&self.said_of(name).await?)),
+            (false, true) => Err(error),
+            // It may know no parts of objects: then what it says of the object must do.
+            (false, false) => {
+                let said = self.said_of(name).await?;
+                self.whole_only.store(true, Ordering::Relaxed);
+                Ok(warmth_of(&said))
+            }
         }
     }
 
-    /// How an object lies that cannot be read.
-    async fn coldness(&self, name: &str) -> Result<Warmth> {
+    async fn said_of(&self, name: &str) -> Result<Said> {
         let options = GetOptions { head: true, ..GetOptions::default() };
         let head = self.inner.get_opts(&Name::from(name), options).await;
         let head = head.map_err(|e| translate(format!("look for {name} in {self}"), e))?;
-        let said = head.extensions.get::<Said>().cloned().unwrap_or_default();
-        Ok(match (said.copy, said.class.as_deref()) {
-            (Some(Copy::OnItsWay), _) => Warmth::OnItsWay,
-            (_, Some("INTELLIGENT_TIERING")) => Warmth::Cold(Class::Tiered),
-            _ => Warmth::Cold(Class::Archive),
-        })
+        Ok(head.extensions.get().cloned().unwrap_or_default())
     }
 
     /// Asks for an object in cold storage; one that was asked for before is done.
@@ -132,13 +138,24 @@ impl Store {
     }
 }
 
-fn warmth_of(said: Option<&Said>) -> Warmth {
-    let expires = |until: Timestamp, now: Timestamp| until.duration_since(now) < COPY_LEFT_MIN;
-    match said {
-        Some(Said { copy: Some(Copy::There(Some(until))), date: Some(now), .. }) if expires(*until, *now) => {
-            Warmth::Expires
-        }
+/// How an object lies that could be read, or of which nothing else is known than what is said of it.
+fn warmth_of(said: &Said) -> Warmth {
+    match (said.copy, said.class.as_deref()) {
+        (Some(Copy::There(Some(until))), _) => match said.date {
+            Some(now) if until.duration_since(now) < COPY_LEFT_MIN => Warmth::Expires,
+            _ => Warmth::Warm,
+        },
+        (Some(Copy::OnItsWay), _) | (None, Some("GLACIER" | "DEEP_ARCHIVE")) => coldness_of(said),
         _ => Warmth::Warm,
+    }
+}
+
+/// How an object lies that cannot be read.
+fn coldness_of(said: &Said) -> Warmth {
+    match (said.copy, said.class.as_deref()) {
+        (Some(Copy::OnItsWay), _) => Warmth::OnItsWay,
+        (_, Some("INTELLIGENT_TIERING")) => Warmth::Cold(Class::Tiered),
+        _ => Warmth::Cold(Class::Archive),
     }
 }
 

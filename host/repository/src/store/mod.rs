@@ -63,6 +63,8 @@ pub struct Store {
     directory: Option<Arc<Path>>,
     /// What of it may lie in cold storage.
     cold: Cold,
+    /// Whether the store answers with whole objects where a part is asked for.
+    whole_only: Arc<AtomicBool>,
 }
 
 /// An object as a listing shows it.
@@ -86,6 +88,7 @@ impl Store {
             looks_first: Arc::default(),
             directory: None,
             cold: Cold::Never,
+            whole_only: Arc::default(),
         }
     }
 

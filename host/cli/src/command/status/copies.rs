@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use dozo_repository::{ObjectId, View, copies};
 
-use crate::args::FromArgs;
+use crate::args::{FromArgs, Global};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui;
@@ -20,7 +20,7 @@ pub(super) struct Copies {
 
 impl Copies {
     /// Looks at every mirror. One that cannot be reached holds no copy that counts, and is told.
-    pub(super) async fn count(context: &Context, view: &View) -> anyhow::Result<Self> {
+    pub(super) async fn count(global: &Global, context: &Context, view: &View) -> anyhow::Result<Self> {
         let (mut mirrors, mut exit) = (Vec::new(), Exit::Done);
         for table in context.loaded.mirrors(&[])? {
             let from = FromArgs { from: Some(table.name.clone()) };
@@ -29,7 +29,8 @@ impl Copies {
                 Ok(view) => mirrors.push(view),
                 Err(error) => {
                     let error: anyhow::Error = error;
-                    ui::note(format!("the mirror {} counts for nothing: {error:#}", table.name));
+                    let error = error.context(format!("the mirror {} counts for nothing", table.name));
+                    ui::errors::tell(global, &error);
                     exit = exit.worst(Exit::of(&error));
                 }
             }

@@ -47,7 +47,7 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
     let mut jobs = jobs(&context, &repository, &view, &facts);
     let (owners, strange) = repository.owners().await?;
     unread.extend(strange.iter().map(|problem| format!("{}: {}", problem.object, problem.why.chain())));
-    let copies = if args.copies { Some(Copies::count(&context, &view).await?) } else { None };
+    let copies = if args.copies { Some(Copies::count(global, &context, &view).await?) } else { None };
     if let Some(copies) = &copies {
         jobs.iter_mut().for_each(|job| job.copies = job.newest.map(|newest| copies.of(&newest)));
     }
