@@ -37,9 +37,7 @@ pub(crate) struct Built {
 pub(crate) fn all(profile: Profile) -> Result<Built> {
     ensure_target()?;
     say("building the host");
-    let mut arguments = vec!["build", "--package", "dozo"];
-    arguments.extend((profile == Profile::Release).then_some("--release"));
-    run(&mut cargo(&arguments))?;
+    binary("dozo", profile)?;
     let directory = target().join(profile.directory());
     let plugins = directory.join("plugins");
     std::fs::create_dir_all(&plugins)?;
@@ -64,11 +62,16 @@ pub(crate) fn guests() -> Result<()> {
 /// Builds the measuring program beside the host; returns its path.
 pub(crate) fn bench(profile: Profile) -> Result<PathBuf> {
     say("building the measuring program");
-    // Together with the host, so that both share every crate that they depend on.
-    let mut arguments = vec!["build", "--package", "dozo", "--package", "dozo-bench"];
-    arguments.extend((profile == Profile::Release).then_some("--release"));
-    run(&mut cargo(&arguments))?;
+    binary("dozo-bench", profile)?;
     Ok(target().join(profile.directory()).join("dozo-bench"))
+}
+
+/// Builds one program as a part of the whole workspace: by itself it would get other features of the crates that all depend
+/// on, and the tests would compile wasmtime once more.
+fn binary(name: &str, profile: Profile) -> Result<()> {
+    let mut arguments = vec!["build", "--workspace", "--bin", name];
+    arguments.extend((profile == Profile::Release).then_some("--release"));
+    run(&mut cargo(&arguments))
 }
 
 /// Where cargo puts things.
