@@ -2,7 +2,8 @@
 
 use std::marker::PhantomData;
 
-use crate::bindings::dozo::plugin::source_types::{Description, Request, RestoreRequest};
+use crate::bindings::dozo::plugin::source_types::{Request, RestoreRequest};
+use crate::bindings::dozo::plugin::types::Description;
 use crate::bindings::exports::dozo::plugin::source::Guest;
 use crate::{Backup, Error, Needs, Probe, Restore, Result, ScratchServer, Source};
 

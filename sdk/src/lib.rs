@@ -66,8 +66,8 @@ pub mod bindings {
 pub use backup::{Backup, EntryBuilder, Probe};
 pub use bindings::dozo::plugin::contents::Content;
 pub use bindings::dozo::plugin::snapshot::{ContentEntry, SmallEntry};
-pub use bindings::dozo::plugin::source_types::{Conflict, Moment, Needs, Scope, ScratchServer};
-pub use bindings::dozo::plugin::types::{Chunking, Entry, Error, Kind, Posix, Timestamp};
+pub use bindings::dozo::plugin::source_types::{Conflict, Moment, Scope, ScratchServer};
+pub use bindings::dozo::plugin::types::{Chunking, Entry, Error, Kind, Needs, Posix, Timestamp};
 pub use escape::escape;
 #[doc(hidden)]
 pub use glue::Glue;

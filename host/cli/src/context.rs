@@ -172,7 +172,7 @@ impl Context {
         let directories = job.grant.read.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let permit = Permit {
             job: name.to_string(),
-            grants: Grants { directories },
+            grants: Grants { directories, ..Grants::default() },
             limits: self.limits(name, job)?,
             secrets: resolved.secrets,
         };
@@ -193,7 +193,7 @@ impl Context {
             None => Limits::default(),
         };
         let secrets = resolved.map(|resolved| resolved.secrets.clone()).unwrap_or_default();
-        Ok(Permit { job: name.to_string(), grants: Grants { directories: vec![target] }, limits, secrets })
+        Ok(Permit { job: name.to_string(), grants: Grants { directories: vec![target], ..Grants::default() }, limits, secrets })
     }
 
     /// Compares what the plugin says it needs with what was granted; names the line that is missing.

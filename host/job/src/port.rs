@@ -136,6 +136,49 @@ pub trait Source: Send + Sync {
     async fn probe(&self, config: &str, question: &str) -> Result<String>;
 }
 
+/// What happened, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What kind of thing.
+    pub kind: EventKind,
+    /// The job's name.
+    pub job: String,
+    /// The host's name.
+    pub host: String,
+    /// One line.
+    pub summary: String,
+    /// The whole [`Report`](crate::Report) as JSON.
+    pub report: String,
+}
+
+/// The kinds of events, as `on = [...]` of a notifier has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A run made a complete snapshot.
+    Success,
+    /// A run made a partial one.
+    Partial,
+    /// A run made none.
+    Failure,
+    /// A run made a complete one after one that did not.
+    Recovered,
+}
+
+/// Tells people what happened, with its grants and limits fixed.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// Which plugin, to the byte.
+    fn stamp(&self) -> &PluginStamp;
+    /// Reachable, credentials right? Tells nobody anything.
+    async fn check(&self, config: &str) -> Result<Vec<(String, String)>>;
+    /// Tells it, once.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Kind::Unavailable) if it may work later.
+    async fn notify(&self, config: &str, event: Event) -> Result<()>;
+}
+
 /// Where a backup goes: the snapshot in the making.
 ///
 /// Whatever was begun must be finished or omitted; the run fails otherwise, whatever the source returns.

@@ -155,12 +155,12 @@ pub(crate) fn restore_to_wit(request: port::RestoreRequest) -> source_types::Res
     }
 }
 
-pub(crate) fn description_from_wit(description: source_types::Description) -> port::Description {
-    let source_types::Description { name, version, summary, config_schema } = description;
+pub(crate) fn description_from_wit(description: types::Description) -> port::Description {
+    let types::Description { name, version, summary, config_schema } = description;
     port::Description { name, version, summary, config_schema }
 }
 
-pub(crate) fn needs_from_wit(needs: source_types::Needs) -> port::Needs {
-    let source_types::Needs { network, read, write, programs } = needs;
+pub(crate) fn needs_from_wit(needs: types::Needs) -> port::Needs {
+    let types::Needs { network, read, write, programs } = needs;
     port::Needs { network, read, write, programs }
 }

@@ -7,8 +7,8 @@ use dozo_job::{Error, Result};
 use wasmtime::Store;
 use wasmtime::component::{Accessor, Instance, InstancePre};
 
-use crate::bindings::dozo::plugin::source_types::{Description, Needs, Request, RestoreRequest};
-use crate::bindings::dozo::plugin::types::Error as Told;
+use crate::bindings::dozo::plugin::source_types::{Request, RestoreRequest};
+use crate::bindings::dozo::plugin::types::{Description, Error as Told, Needs};
 use crate::bindings::exports::dozo::plugin::{source, source_sync};
 use crate::plugin::Answer;
 use crate::state::State;

@@ -12,6 +12,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::bindings::dozo::plugin::types;
 use crate::convert;
 use crate::limits::{HANDLES, Limits};
+use crate::network::Network;
+use crate::program::Programs;
 use crate::redact::Secrets;
 use crate::stderr::Tail;
 use crate::tree::Directory;
@@ -21,6 +23,10 @@ use crate::tree::Directory;
 pub struct Grants {
     /// Directories, in the order in which the plugin sees them.
     pub directories: Vec<Directory>,
+    /// Where it may connect to.
+    pub network: Network,
+    /// What it may start.
+    pub programs: Programs,
 }
 
 /// What this call is about; the interfaces that it does not concern answer that they are unsupported here.

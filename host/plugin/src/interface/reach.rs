@@ -38,7 +38,7 @@ impl program::HostChild for State {
         match *self.table.get(&child)? {}
     }
 
-    fn output(&mut self, child: Resource<Never>) -> Result<Resource<ContentHandle>> {
+    fn output(&mut self, child: Resource<Never>) -> Result<Result<Resource<ContentHandle>, Told>> {
         match *self.table.get(&child)? {}
     }
 
@@ -80,7 +80,7 @@ impl net::HostConnection for State {
         match *self.table.get(&connection)? {}
     }
 
-    fn receive(&mut self, connection: Resource<Never>, _: u64) -> Result<Resource<ContentHandle>> {
+    fn receive(&mut self, connection: Resource<Never>, _: u64) -> Result<Result<Resource<ContentHandle>, Told>> {
         match *self.table.get(&connection)? {}
     }
 

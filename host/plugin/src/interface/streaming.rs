@@ -24,7 +24,7 @@ use crate::bindings::dozo::plugin::http::{Request, Response};
 use crate::bindings::dozo::plugin::streaming;
 use crate::bindings::dozo::plugin::types::{Entry, Error as Told};
 use crate::convert::entry_from_wit;
-use crate::handles::{ContentHandle, WriterHandle};
+use crate::handles::{ContentHandle, Never, WriterHandle};
 use crate::interface::snapshot::{Spent, busy};
 use crate::interface::{Host, blocking, tree};
 use crate::limits::{STREAM_PIECE_BYTES, STREAM_PIECES};
@@ -91,6 +91,27 @@ impl streaming::HostWithStore<State> for Host {
 
     async fn fetch(accessor: &Accessor<State, Self>, request: Request) -> Result<Result<Response, Told>> {
         accessor.with(|mut store| crate::bindings::dozo::plugin::http::Host::send(store.get(), request))
+    }
+
+    async fn read(
+        accessor: &Accessor<State, Self>,
+        from: Resource<ContentHandle>,
+        max: u32,
+    ) -> Result<Result<Vec<u8>, Told>> {
+        let _ = (accessor, from, max);
+        Ok(Err(Told::Unsupported("not there yet".into())))
+    }
+
+    async fn receive(
+        accessor: &Accessor<State, Self>,
+        from: Resource<Never>,
+        _max: u32,
+    ) -> Result<Result<Vec<u8>, Told>> {
+        accessor.with(|mut store| match *store.get().table.get(&from)? {})
+    }
+
+    async fn send(accessor: &Accessor<State, Self>, to: Resource<Never>, _: Vec<u8>) -> Result<Result<(), Told>> {
+        accessor.with(|mut store| match *store.get().table.get(&to)? {})
     }
 
     fn stream(

@@ -1,6 +1,7 @@
 //! A plugin that never says who it is: asked to describe itself, it computes for ever.
 
-use dozo_sdk::bindings::dozo::plugin::source_types::{Description, Request, RestoreRequest};
+use dozo_sdk::bindings::dozo::plugin::source_types::{Request, RestoreRequest};
+use dozo_sdk::bindings::dozo::plugin::types::Description;
 use dozo_sdk::bindings::exports::dozo::plugin::source::Guest;
 use dozo_sdk::{Error, Needs, Result, ScratchServer};
 

@@ -7,8 +7,8 @@ mod bindings {
 }
 
 use bindings::dozo::plugin::snapshot::{self, Writer};
-use bindings::dozo::plugin::source_types::{Description, Needs, Request, RestoreRequest, ScratchServer};
-use bindings::dozo::plugin::types::{Chunking, Entry, Error, Kind};
+use bindings::dozo::plugin::source_types::{Request, RestoreRequest, ScratchServer};
+use bindings::dozo::plugin::types::{Chunking, Description, Entry, Error, Kind, Needs};
 use bindings::exports::dozo::plugin::source_sync::Guest;
 
 struct Plain;
