@@ -11,6 +11,7 @@ mod documents;
 mod exit;
 mod keyfile;
 mod memory;
+mod plugins;
 mod rollback;
 mod thaw;
 mod ui;

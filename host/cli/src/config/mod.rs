@@ -1,9 +1,11 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
 mod aws;
+mod grants;
 mod mirrors;
 mod place;
 mod raw;
+mod raw_grant;
 mod raw_store;
 mod retention;
 mod secrets;
@@ -14,8 +16,9 @@ use std::path::{Path, PathBuf};
 
 use dozo_job::Kind;
 
+pub(crate) use grants::{Granted, Need, NeedKind};
 pub(crate) use mirrors::mirror_store;
-pub(crate) use place::ConfigError;
+pub(crate) use place::{ConfigError, did_you_mean};
 pub(crate) use raw::{Config, JobTable, Role};
 pub(crate) use secrets::Secrecy;
 pub(crate) use validate::ResolvedConfig;

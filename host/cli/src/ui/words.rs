@@ -42,6 +42,11 @@ pub(crate) fn time(time: Timestamp) -> String {
     time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// Text that somebody else wrote, without what a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +61,6 @@ mod tests {
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(duration(SignedDuration::from_millis(850)), "850 ms");
         assert_eq!(duration(SignedDuration::from_secs(3900)), "1 h 5 min");
+        assert_eq!(plain("# a\u{1b}[2J"), "# a\u{fffd}[2J");
     }
 }
