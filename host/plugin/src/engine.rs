@@ -43,7 +43,7 @@ impl Plugins {
     /// Loads a component, reads its API track from its exports, and asks it who it is.
     ///
     /// # Errors
-    /// [`Invalid`](dozo_job::Kind::Invalid) if it is not a component, not a source, or of an unknown track.
+    /// [`Invalid`](dozo_job::Kind::Invalid) if it is not a component, no plugin, or of an unknown track.
     pub async fn load(&self, file: &Path) -> Result<Plugin> {
         let shown = file.display();
         self.load_unnamed(file).await.map_err(|e| e.context(format!("load the plugin {shown}")))

@@ -73,8 +73,9 @@ async fn run_job(
         progress: progress.clone(),
         memory: &memory,
     };
+    let source = plugin.source(prepared.permit)?;
     let _shown = progress::Shown::begin(name.to_string(), progress::of_run(&progress));
-    Ok(dozo_job::run(&job, &plugin.source(prepared.permit), &house).await)
+    Ok(dozo_job::run(&job, &source, &house).await)
 }
 
 fn exit_of(report: &Report) -> Exit {
