@@ -193,7 +193,12 @@ impl Context {
             None => Limits::default(),
         };
         let secrets = resolved.map(|resolved| resolved.secrets.clone()).unwrap_or_default();
-        Ok(Permit { job: name.to_string(), grants: Grants { directories: vec![target], ..Grants::default() }, limits, secrets })
+        Ok(Permit {
+            job: name.to_string(),
+            grants: Grants { directories: vec![target], ..Grants::default() },
+            limits,
+            secrets,
+        })
     }
 
     /// Compares what the plugin says it needs with what was granted; names the line that is missing.
