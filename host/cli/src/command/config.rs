@@ -30,6 +30,7 @@ async fn check(global: &Global) -> anyhow::Result<Exit> {
         let resolved = context.loaded.resolve(name, job, &plugin.description().config_schema, Secrecy::Pretend)?;
         context.check_grants(name, job, &plugin, &resolved).await?;
     }
+    context.check_notifiers(&mut plugins).await?;
     let kept = kept(&context)?;
     let (file, jobs) = (context.loaded.file.display(), context.loaded.config.job.len());
     if global.json {

@@ -9,6 +9,7 @@ pub(crate) mod join;
 pub(crate) mod key;
 pub(crate) mod ls;
 pub(crate) mod mirror;
+pub(crate) mod notify;
 pub(crate) mod plugin;
 pub(crate) mod prune;
 pub(crate) mod repair;

@@ -11,18 +11,42 @@ use crate::args::{Global, RunArgs};
 use crate::config::JobTable;
 use crate::context::{Context, PluginShelf, SystemClock};
 use crate::exit::Exit;
+use crate::notifiers::Notifiers;
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let jobs = context.loaded.jobs(&args.jobs)?;
-    let repository = context.repository().await?;
     let mut plugins = context.plugins()?;
+    let mut notifiers = Notifiers::prepare(global, &context, &mut plugins, jobs.len()).await;
+    let exit = match context.repository().await {
+        Ok(repository) => {
+            let place = (&context, &repository, &mut plugins);
+            run_jobs(global, place, (&jobs, args), &mut notifiers).await?
+        }
+        // None of them runs, and whoever waits for one hears of it.
+        Err(error) => {
+            ui::errors::tell(global, &error);
+            jobs.iter().for_each(|(name, _)| notifiers.no_run(name, &error));
+            Exit::of(&error)
+        }
+    };
+    notifiers.finish(global).await?;
+    Ok(exit)
+}
+
+async fn run_jobs(
+    global: &Global,
+    (context, repository, plugins): (&Context, &Repository, &mut PluginShelf),
+    (jobs, args): (&[(&str, &JobTable)], &RunArgs),
+    notifiers: &mut Notifiers,
+) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
-    for (name, job) in jobs {
-        let report = run_job(&context, &repository, &mut plugins, (name, job), args).await;
+    for (name, job) in jobs.iter().copied() {
+        let report = run_job(context, repository, plugins, (name, job), args).await;
         exit = exit.worst(match report {
             Ok(report) => {
+                notifiers.run(&report);
                 if global.json {
                     ui::json(&report)?;
                 } else {
@@ -34,6 +58,7 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit>
             }
             // The next job may be well, and the worst exit code is kept.
             Err(error) => {
+                notifiers.no_run(name, &error);
                 let error = error.context(format!("the job `{name}` did not run"));
                 ui::errors::tell(global, &error);
                 Exit::of(&error)
@@ -133,10 +158,5 @@ fn print_omitted(report: &Report) {
 
 fn print_failure(report: &Report, failure: &Failure, took: &str) {
     ui::note(format!("error: the job `{}` failed after {took}: {}", report.job, failure.message));
-    for cause in &failure.causes {
-        ui::note(format!("caused by: {}", cause.replace('\n', "\n    ")));
-    }
-    if let Some(hint) = &failure.hint {
-        ui::note(format!("hint: {hint}"));
-    }
+    ui::errors::print_rest(failure);
 }

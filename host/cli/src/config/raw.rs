@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::place::{self, ConfigError};
+use super::raw_notify::NotifyTable;
 use super::raw_store::{AzureTable, GcsTable, S3Table};
 use super::retention::RetentionTable;
 
@@ -34,6 +35,9 @@ pub(crate) struct Config {
     /// What is backed up, by name.
     #[serde(default)]
     pub(crate) job: BTreeMap<String, JobTable>,
+    /// Who is told what became of it, by name.
+    #[serde(default)]
+    pub(crate) notify: BTreeMap<String, NotifyTable>,
 }
 
 /// A repository and the keys to it.

@@ -58,6 +58,23 @@ pub struct Told {
 impl Told {
     /// The schema of this version.
     pub const SCHEMA: &str = "dozo/told/1";
+
+    fn of(listener: &str, event: &Event) -> Self {
+        Told {
+            schema: Told::SCHEMA,
+            notifier: listener.to_string(),
+            job: (event.kind != EventKind::Test).then(|| event.job.clone()),
+            kind: event.kind.word(),
+            attempts: 0,
+            error: None,
+        }
+    }
+
+    /// What is left to say when nobody waits for it any more.
+    pub fn given_up(listener: &str, event: &Event) -> Self {
+        let error = Error::unavailable(format!("not told within {} s after the last job", TELLING_MAX.as_secs()));
+        Told { error: Some(Failure::from(&error)), ..Told::of(listener, event) }
+    }
 }
 
 /// Tells it: again where it may work later, and not for ever.
@@ -69,14 +86,7 @@ async fn tell_within(listener: &Listener, event: &Event, pauses: &[Duration], ma
     let mut attempts = 0;
     let told = tokio::time::timeout(max, try_to_tell(listener, event, pauses, &mut attempts)).await;
     let told = told.unwrap_or_else(|_| Err(Error::unavailable(format!("it took longer than {} s", max.as_secs()))));
-    Told {
-        schema: Told::SCHEMA,
-        notifier: listener.name.clone(),
-        job: (event.kind != EventKind::Test).then(|| event.job.clone()),
-        kind: event.kind.word(),
-        attempts,
-        error: told.err().map(|error| Failure::from(&error)),
-    }
+    Told { attempts, error: told.err().map(|error| Failure::from(&error)), ..Told::of(&listener.name, event) }
 }
 
 async fn try_to_tell(listener: &Listener, event: &Event, pauses: &[Duration], attempts: &mut u32) -> Result<()> {
