@@ -15,6 +15,7 @@ mod documents;
 mod filesystem;
 mod hostile;
 mod outages;
+mod plugins;
 mod recover;
 mod rollback;
 mod rules;

@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Mirror(MirrorArgs),
     /// Put right what is damaged, from mirrors and from the packs themselves
     Repair(RepairArgs),
-    /// Find out what the store lets this host do
+    /// Find out what the store lets this host do, and whether jobs would find what they need
     Check(CheckArgs),
     /// Make this machine a host of a repository that is there
     Join(JoinArgs),
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Try whether people are told
     #[command(subcommand)]
     Notify(NotifyCommand),
-    /// Look at plugins
+    /// Look at plugins, and say which may run
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Look at the configuration
@@ -279,8 +279,11 @@ pub(crate) struct HoldArgs {
 /// `dozo check`
 #[derive(Args)]
 pub(crate) struct CheckArgs {
+    /// Jobs to look at [default: all]
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
     /// The store was put back to an older state on purpose: take what it shows for right from now on
-    #[arg(long)]
+    #[arg(long, conflicts_with = "jobs")]
     pub(crate) accept_rollback: bool,
 }
 
@@ -450,16 +453,20 @@ pub(crate) struct NotifyTestArgs {
 /// `dozo plugin`
 #[derive(Subcommand)]
 pub(crate) enum PluginCommand {
-    /// List the plugins that are there
+    /// List the plugins that are there: where they come from, and whether they may run
     List,
-    /// Tell what a plugin is, what it needs, and how it is configured
+    /// Tell what a plugin is, how it is configured, and what it needs with this configuration
     Info(PluginInfoArgs),
+    /// Look at a component and let it run: put its digest into dozo.lock
+    Add(PluginInfoArgs),
+    /// Put the digests of all components that the configuration names into dozo.lock, as they are now
+    Lock,
 }
 
-/// `dozo plugin info`
+/// `dozo plugin info`, `dozo plugin add`
 #[derive(Args)]
 pub(crate) struct PluginInfoArgs {
-    /// A plugin's name, or the path of a component
+    /// A plugin's name, or the path (with `/`) of a component
     #[arg(value_name = "PLUGIN")]
     pub(crate) plugin: String,
 }

@@ -13,6 +13,7 @@ mod keyfile;
 mod memory;
 mod notifiers;
 mod outcomes;
+mod plugins;
 mod rollback;
 mod thaw;
 mod ui;

@@ -164,10 +164,12 @@ pub(crate) fn restore_to_wit(request: port::RestoreRequest) -> source_types::Res
 
 pub(crate) fn description_from_wit(description: types::Description) -> port::Description {
     let types::Description { name, version, summary, config_schema } = description;
-    port::Description { name, version, summary, config_schema }
+    port::Description { name, version, summary: printable(summary), config_schema }
 }
 
 pub(crate) fn needs_from_wit(needs: types::Needs) -> port::Needs {
     let types::Needs { network, read, write, programs } = needs;
-    port::Needs { network, read, write, programs }
+    // They stand in messages and in lines that an operator copies.
+    let clean = |list: Vec<String>| list.into_iter().map(printable).collect();
+    port::Needs { network: clean(network), read: clean(read), write: clean(write), programs: clean(programs) }
 }

@@ -6,6 +6,7 @@
 
 mod bindings;
 mod cache;
+mod component;
 mod convert;
 mod engine;
 mod exports;
@@ -23,6 +24,7 @@ mod stderr;
 mod tree;
 mod watchdog;
 
+pub use component::ComponentBytes;
 pub use engine::Plugins;
 pub use limits::Limits;
 pub use network::{Network, NetworkGrant};

@@ -11,8 +11,9 @@ use dozo_repository::{ObjectId, View};
 use crate::args::{ConflictArg, Global, RestoreArgs};
 use crate::command::verify::released;
 use crate::config::{ResolvedConfig, Secrecy};
-use crate::context::{Context, PluginShelf, SystemClock, find_snapshot};
+use crate::context::{Context, SystemClock, find_snapshot};
 use crate::exit::Exit;
+use crate::plugins::PluginShelf;
 use crate::rollback::Back;
 use crate::ui::{self, progress, words};
 

@@ -9,9 +9,10 @@ use dozo_repository::format::record::Outcome;
 
 use crate::args::{Global, RunArgs};
 use crate::config::JobTable;
-use crate::context::{Context, PluginShelf, SystemClock};
+use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
 use crate::notifiers::Notifiers;
+use crate::plugins::PluginShelf;
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {

@@ -1,9 +1,11 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
 mod aws;
+mod grants;
 mod mirrors;
 mod place;
 mod raw;
+mod raw_grant;
 mod raw_notify;
 mod raw_store;
 mod retention;
@@ -15,8 +17,9 @@ use std::path::{Path, PathBuf};
 
 use dozo_job::Kind;
 
+pub(crate) use grants::{Granted, Need, NeedKind};
 pub(crate) use mirrors::mirror_store;
-pub(crate) use place::ConfigError;
+pub(crate) use place::{ConfigError, did_you_mean};
 pub(crate) use raw::{Config, JobTable, Role};
 pub(crate) use raw_notify::NotifyTable;
 pub(crate) use secrets::Secrecy;

@@ -1,12 +1,13 @@
 //! The configuration as it is written. Every key is documented here, and nowhere else; `dozo config schema` prints it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::place::{self, ConfigError};
+use super::raw_grant::{GrantTable, LimitsTable};
 use super::raw_notify::NotifyTable;
 use super::raw_store::{AzureTable, GcsTable, S3Table};
 use super::retention::RetentionTable;
@@ -18,7 +19,8 @@ use super::retention::RetentionTable;
 pub(crate) struct Config {
     /// Where snapshots go.
     pub(crate) repository: RepositoryTable,
-    /// Directory of plugins, `NAME.wasm`. Default: `plugins` beside the program.
+    /// Directory of plugins, `NAME.wasm`, beside those that are bundled in the program. What lies there is run only if
+    /// `dozo.lock` has its digest. Default: none.
     pub(crate) plugin_dir: Option<PathBuf>,
     /// Private directory for compiled plugins, for what was read of indexes, and for temporary files. Default: `dozo` in
     /// the user's cache directory, `/var/cache/dozo` for root.
@@ -138,7 +140,7 @@ pub(crate) enum Role {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JobTable {
-    /// A plugin's name, or a path (with `/`) to a component.
+    /// The name of a plugin that is bundled or in `plugin_dir`, or a path (with `/`) to a component.
     pub(crate) plugin: String,
     /// Words that every snapshot of this job carries.
     #[serde(default)]
@@ -159,36 +161,18 @@ pub(crate) struct JobTable {
     pub(crate) limits: LimitsTable,
 }
 
-/// What a plugin may reach.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GrantTable {
-    /// Directories that it may list and read, absolute.
-    #[serde(default)]
-    pub(crate) read: Vec<PathBuf>,
-}
-
-/// What a plugin may use.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LimitsTable {
-    /// Memory, such as `"256MiB"` (the default).
-    #[schemars(with = "Option<String>")]
-    pub(crate) memory: Option<bytesize::ByteSize>,
-    /// How long a run or a restore may take, such as `"12h"`. Default: 7 days.
-    #[schemars(with = "Option<String>")]
-    pub(crate) wall: Option<jiff::SignedDuration>,
-    /// How long it may go without asking anything of the host, such as `"5m"` (the default).
-    #[schemars(with = "Option<String>")]
-    pub(crate) stall: Option<jiff::SignedDuration>,
-}
-
 /// Parses the text of a configuration.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     toml::from_str(text).map_err(|error| place::from_toml(file, text, &error))
 }
 
 impl Config {
+    /// The plugins that it names, each once, in order.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = &str> {
+        let names: BTreeSet<&str> = self.job.values().map(|job| job.plugin.as_str()).collect();
+        names.into_iter()
+    }
+
     /// The schema that editors and `dozo config schema` use.
     pub(crate) fn schema() -> serde_json::Value {
         schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>().to_value()
