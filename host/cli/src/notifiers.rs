@@ -7,14 +7,15 @@ use std::sync::Arc;
 use dozo_job::notify::{Listener, Told, event_of_no_run, event_of_run, tell};
 use dozo_job::port::{Event, Notifier as _};
 use dozo_job::{Clock, Error, Report, limits};
-use dozo_plugin::{Grants, Permit, Plugin, PluginKind, WasmNotifier};
+use dozo_plugin::{Grants, Permit, Plugin, PluginKind};
 use dozo_repository::format::record::Outcome;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::args::Global;
+use crate::command::sources::addresses;
 use crate::config::{Granted, NotifyTable, ResolvedConfig, Secrecy};
-use crate::context::{Context, SystemClock};
+use crate::context::{Context, Prepared, SystemClock};
 use crate::exit::Exit;
 use crate::outcomes::Outcomes;
 use crate::plugins::PluginShelf;
@@ -127,35 +128,30 @@ impl Context {
         table: &NotifyTable,
         plugins: &mut PluginShelf,
     ) -> anyhow::Result<Listener> {
-        let (notifier, config) = self.notifier(name, table, plugins).await?;
+        let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
+        let Prepared { config, permit } = self.prepare_notifier(name, table, &plugin).await?;
         Ok(Listener {
             name: name.to_string(),
             on: table.on.iter().map(|on| (*on).into()).collect(),
             jobs: table.jobs.clone(),
             config,
-            notifier: Box::new(notifier),
+            notifier: Box::new(plugin.notifier(permit)?),
         })
     }
 
-    /// The plugin with its permit, and its configuration.
-    async fn notifier(
-        &self,
-        name: &str,
-        table: &NotifyTable,
-        plugins: &mut PluginShelf,
-    ) -> anyhow::Result<(WasmNotifier, String)> {
+    /// A notifier's configuration, checked against its plugin, and what it is permitted.
+    async fn prepare_notifier(&self, name: &str, table: &NotifyTable, plugin: &Plugin) -> anyhow::Result<Prepared> {
         let owner = ["notify", name];
-        let plugin = plugins.get(&table.plugin).await?.as_kind(PluginKind::Notifier)?;
         let schema = &plugin.description().config_schema;
         let resolved = self.loaded.resolve_at(owner, &table.config, schema, Secrecy::Fetch)?;
-        let Granted { network, programs, .. } = self.notifier_grants(name, table, &plugin, &resolved).await?;
+        let Granted { network, programs, .. } = self.notifier_grants(name, table, plugin, &resolved).await?;
         let permit = Permit {
             job: name.to_string(),
             grants: Grants { directories: Vec::new(), network, programs },
             limits: self.loaded.limits(&owner, &table.limits)?,
             secrets: resolved.secrets,
         };
-        Ok((plugin.notifier(permit)?, resolved.json))
+        Ok(Prepared { config: resolved.json, permit })
     }
 
     /// What a notifier is granted, if that is all that it needs.
@@ -168,9 +164,8 @@ impl Context {
     ) -> anyhow::Result<Granted<'a>> {
         let owner = ["notify", name];
         let granted = self.loaded.granted(&owner, &table.grant)?;
-        let needs = plugin.needs(&resolved.json, resolved.secrets.clone()).await;
-        let needs = needs.map_err(|error| self.loaded.fault(&["notify", name, "config"], error.chain()))?;
-        self.loaded.refuse_missing(&owner, &table.grant, &granted.needs(&needs))?;
+        let needs = self.needs(owner, &granted, plugin, resolved).await?;
+        self.loaded.refuse_missing(&owner, &table.grant, &needs)?;
         Ok(granted)
     }
 
@@ -178,10 +173,7 @@ impl Context {
     pub(crate) async fn check_notifiers(&self, plugins: &mut PluginShelf) -> anyhow::Result<()> {
         for (name, table) in &self.loaded.config.notify {
             let owner = ["notify", name.as_str()];
-            let plugin = plugins.get(&table.plugin).await?.as_kind(PluginKind::Notifier).map_err(|error| {
-                let fault = self.loaded.fault(&["notify", name, "plugin"], error.chain());
-                fault.hinted(error.hint().unwrap_or_default())
-            })?;
+            let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
             let schema = &plugin.description().config_schema;
             let resolved = self.loaded.resolve_at(owner, &table.config, schema, Secrecy::Pretend)?;
             self.notifier_grants(name, table, &plugin, &resolved).await?;
@@ -189,35 +181,44 @@ impl Context {
         }
         Ok(())
     }
+}
 
-    /// Asks each notifier whether it could tell, and prints what it says.
-    pub(crate) async fn ask_notifiers(&self, global: &Global, plugins: &mut PluginShelf) -> anyhow::Result<Exit> {
-        let mut exit = Exit::Done;
-        for (name, table) in &self.loaded.config.notify {
-            let asked = async {
-                let (notifier, config) = self.notifier(name, table, plugins).await?;
-                Ok(notifier.check(&config).await?)
-            };
-            match asked.await {
-                Ok(facts) => print_facts(global, name, &facts)?,
-                Err(error) => {
-                    let error: anyhow::Error = error;
-                    let error = error.context(format!("the notifier `{name}` could tell nobody"));
-                    ui::errors::tell(global, &error);
-                    exit = exit.worst(Exit::of(&error));
-                }
+/// Asks each notifier whether it could tell, and prints what it says.
+pub(crate) async fn check(global: &Global, context: &Context) -> anyhow::Result<Exit> {
+    let mut plugins = context.plugins()?;
+    let mut exit = Exit::Done;
+    for (name, table) in &context.loaded.config.notify {
+        match look(context, &mut plugins, name, table).await {
+            Ok(facts) => print_facts(global, name, &facts)?,
+            Err(error) => {
+                let error = error.context(format!("the notifier `{name}` would tell nobody"));
+                ui::errors::tell(global, &error);
+                exit = exit.worst(Exit::of(&error));
             }
         }
-        Ok(exit)
     }
+    Ok(exit)
+}
+
+/// What the plugin says of whom it tells.
+async fn look(
+    context: &Context,
+    plugins: &mut PluginShelf,
+    name: &str,
+    table: &NotifyTable,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
+    let prepared = context.prepare_notifier(name, table, &plugin).await?;
+    addresses(context, (&["notify", name], &table.grant), &plugin, &prepared).await?;
+    Ok(plugin.notifier(prepared.permit)?.check(&prepared.config).await?)
 }
 
 fn print_facts(global: &Global, name: &str, facts: &[(String, String)]) -> anyhow::Result<()> {
     if global.json {
         let facts: BTreeMap<_, _> = facts.iter().cloned().collect();
-        return ui::json(&serde_json::json!({ "schema": "dozo/notifier-check/1", "notifier": name, "facts": facts }));
+        return ui::json(&serde_json::json!({ "schema": "dozo/check-notifier/1", "notifier": name, "facts": facts }));
     }
-    ui::line(format!("notifier {name}: well"));
+    ui::line(format!("{name}: ready to tell"));
     facts.iter().for_each(|(fact, value)| ui::line(format!("  {fact}: {value}")));
     Ok(())
 }

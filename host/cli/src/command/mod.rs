@@ -16,6 +16,6 @@ pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod snapshots;
-mod sources;
+pub(crate) mod sources;
 pub(crate) mod status;
 pub(crate) mod verify;

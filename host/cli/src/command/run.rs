@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dozo_job::port::Scope;
 use dozo_job::{Failure, House, Job, Progress, Report};
+use dozo_plugin::PluginKind;
 use dozo_repository::Repository;
 use dozo_repository::format::record::Outcome;
 
@@ -76,7 +77,7 @@ async fn run_job(
     (name, table): (&str, &JobTable),
     args: &RunArgs,
 ) -> anyhow::Result<Report> {
-    let plugin = plugins.get(&table.plugin).await?;
+    let plugin = plugins.get_as(&table.plugin, PluginKind::Source).await?;
     let prepared = context.prepare(name, table, &plugin).await?;
     let job = Job {
         name: name.to_string(),

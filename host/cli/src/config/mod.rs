@@ -21,6 +21,7 @@ pub(crate) use grants::{Granted, Need, NeedKind};
 pub(crate) use mirrors::mirror_store;
 pub(crate) use place::{ConfigError, did_you_mean};
 pub(crate) use raw::{Config, JobTable, Role};
+pub(crate) use raw_grant::GrantTable;
 pub(crate) use raw_notify::NotifyTable;
 pub(crate) use secrets::Secrecy;
 pub(crate) use validate::ResolvedConfig;

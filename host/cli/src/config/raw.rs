@@ -169,7 +169,8 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
 impl Config {
     /// The plugins that it names, each once, in order.
     pub(crate) fn plugins(&self) -> impl Iterator<Item = &str> {
-        let names: BTreeSet<&str> = self.job.values().map(|job| job.plugin.as_str()).collect();
+        let jobs = self.job.values().map(|job| job.plugin.as_str());
+        let names: BTreeSet<&str> = jobs.chain(self.notify.values().map(|notify| notify.plugin.as_str())).collect();
         names.into_iter()
     }
 
