@@ -14,6 +14,7 @@ mod crash;
 mod documents;
 mod filesystem;
 mod hostile;
+mod notify;
 mod outages;
 mod plugins;
 mod recover;

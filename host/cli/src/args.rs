@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Look after keys: owners, hosts, epochs, and the recovery kit
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Try whether people are told
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Look at plugins, and say which may run
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -430,6 +433,21 @@ pub(crate) struct KeyKitArgs {
     /// Write the page into a new file, and recover.sh beside it
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// `dozo notify`
+#[derive(Subcommand)]
+pub(crate) enum NotifyCommand {
+    /// Tell everybody that this is a test, and show whether it could be told
+    Test(NotifyTestArgs),
+}
+
+/// `dozo notify test`
+#[derive(Args)]
+pub(crate) struct NotifyTestArgs {
+    /// Notifiers, as `[notify.NAME]` has them [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) notifiers: Vec<String>,
 }
 
 /// `dozo plugin`

@@ -212,22 +212,22 @@ impl Context {
         resolved: &ResolvedConfig,
     ) -> anyhow::Result<Granted<'a>> {
         let granted = self.loaded.granted(&["job", name], &job.grant)?;
-        let needs = self.needs(name, &granted, plugin, resolved).await?;
+        let needs = self.needs(["job", name], &granted, plugin, resolved).await?;
         self.loaded.refuse_missing(&["job", name], &job.grant, &needs)?;
         Ok(granted)
     }
 
-    /// Everything that a job's plugin needs, and whether it is granted.
+    /// Everything that the plugin of a job or a notifier needs, and whether it is granted.
     pub(crate) async fn needs(
         &self,
-        name: &str,
+        [table, name]: [&str; 2],
         granted: &Granted<'_>,
         plugin: &Plugin,
         resolved: &ResolvedConfig,
     ) -> anyhow::Result<Vec<Need>> {
         let needs = plugin.needs(&resolved.json, resolved.secrets.clone()).await.map_err(|error| {
             let message = error.chain();
-            self.loaded.fault(&["job", name, "config"], message)
+            self.loaded.fault(&[table, name, "config"], message)
         })?;
         Ok(granted.needs(&needs))
     }

@@ -4,6 +4,7 @@ use dozo_job::port::{self, Entry, EntryKind, Posix, Time};
 use dozo_job::{Error, Kind};
 
 use crate::bindings::dozo::plugin::{source_types, types};
+use crate::bindings::exports::dozo::plugin::notifier;
 use crate::limits::MESSAGE_BYTES;
 use crate::redact::Secrets;
 
@@ -58,6 +59,12 @@ pub(crate) fn printable(mut message: String) -> String {
             message.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect();
     }
     message
+}
+
+/// What happened, as a notifier gets it.
+pub(crate) fn event_to_wit(event: port::Event) -> notifier::Event {
+    let port::Event { kind, job, host, summary, report } = event;
+    notifier::Event { kind: kind.word().into(), job, host, summary, report }
 }
 
 pub(crate) fn entry_from_wit(entry: types::Entry) -> Entry {

@@ -1,7 +1,7 @@
-//! WebAssembly components as sources: the only crate that knows wasmtime. Implements the ports of `dozo-job`; knows no
+//! WebAssembly components as sources and notifiers: the only crate that knows wasmtime. Implements the ports of `dozo-job`; knows no
 //! repository, no configuration file, no terminal.
 //!
-//! [`Plugins`] loads a [`Plugin`]; with a [`Permit`] it is a source. A call is a store of its own in a task of its own,
+//! [`Plugins`] loads a [`Plugin`]; with a [`Permit`] it is a source, or a notifier. A call is a store of its own in a task of its own,
 //! watched from outside, and dropped with all its handles as soon as it ends, however it ends.
 
 mod bindings;
@@ -14,6 +14,7 @@ mod handles;
 mod interface;
 mod limits;
 mod network;
+mod notifier;
 mod plugin;
 mod program;
 mod redact;
@@ -27,7 +28,8 @@ pub use component::ComponentBytes;
 pub use engine::Plugins;
 pub use limits::Limits;
 pub use network::{Network, NetworkGrant};
-pub use plugin::{Permit, Plugin};
+pub use notifier::WasmNotifier;
+pub use plugin::{Permit, Plugin, PluginKind};
 pub use program::{ProgramGrant, Programs};
 pub use redact::Secrets;
 pub use source::WasmSource;

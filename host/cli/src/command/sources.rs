@@ -2,10 +2,10 @@
 //! there what it expects. Reads nothing that would be backed up, and changes nothing.
 
 use dozo_job::port::Source;
-use dozo_plugin::Plugin;
+use dozo_plugin::{Plugin, PluginKind};
 
 use crate::args::Global;
-use crate::config::{JobTable, Need, NeedKind};
+use crate::config::{GrantTable, JobTable, Need, NeedKind};
 use crate::context::{Context, Prepared};
 use crate::exit::Exit;
 use crate::plugins::PluginShelf;
@@ -40,16 +40,16 @@ async fn look(
     name: &str,
     job: &JobTable,
 ) -> anyhow::Result<Vec<(String, String)>> {
-    let plugin = plugins.get(&job.plugin).await?;
+    let plugin = plugins.get_as(&job.plugin, PluginKind::Source).await?;
     let prepared = context.prepare(name, job, &plugin).await?;
-    addresses(context, (name, job), &plugin, &prepared).await?;
-    Ok(plugin.source(prepared.permit).check(&prepared.config).await?)
+    addresses(context, (&["job", name], &job.grant), &plugin, &prepared).await?;
+    Ok(plugin.source(prepared.permit)?.check(&prepared.config).await?)
 }
 
 /// Names are granted as they are written; whether what they lead to is granted too is known when they are resolved.
-async fn addresses(
+pub(crate) async fn addresses(
     context: &Context,
-    (name, job): (&str, &JobTable),
+    (owner, grant): (&[&str], &GrantTable),
     plugin: &Plugin,
     prepared: &Prepared,
 ) -> anyhow::Result<()> {
@@ -61,7 +61,7 @@ async fn addresses(
             missing.push(Need { grant: NeedKind::Network, what, granted: false });
         }
     }
-    Ok(context.loaded.refuse_missing(&["job", name], &job.grant, &missing)?)
+    Ok(context.loaded.refuse_missing(owner, grant, &missing)?)
 }
 
 fn tell(global: &Global, name: &str, facts: &[(String, String)]) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::place::{self, ConfigError};
 use super::raw_grant::{GrantTable, LimitsTable};
+use super::raw_notify::NotifyTable;
 use super::raw_store::{AzureTable, GcsTable, S3Table};
 use super::retention::RetentionTable;
 
@@ -36,6 +37,9 @@ pub(crate) struct Config {
     /// What is backed up, by name.
     #[serde(default)]
     pub(crate) job: BTreeMap<String, JobTable>,
+    /// Who is told what became of it, by name.
+    #[serde(default)]
+    pub(crate) notify: BTreeMap<String, NotifyTable>,
 }
 
 /// A repository and the keys to it.
@@ -165,7 +169,8 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
 impl Config {
     /// The plugins that it names, each once, in order.
     pub(crate) fn plugins(&self) -> impl Iterator<Item = &str> {
-        let names: BTreeSet<&str> = self.job.values().map(|job| job.plugin.as_str()).collect();
+        let jobs = self.job.values().map(|job| job.plugin.as_str());
+        let names: BTreeSet<&str> = jobs.chain(self.notify.values().map(|notify| notify.plugin.as_str())).collect();
         names.into_iter()
     }
 

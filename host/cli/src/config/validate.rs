@@ -1,4 +1,4 @@
-//! A job's table against the schema that its plugin publishes.
+//! A job's or a notifier's table against the schema that its plugin publishes.
 
 use std::path::Path;
 
@@ -27,23 +27,34 @@ impl Loaded {
         schema: &str,
         secrecy: Secrecy,
     ) -> Result<ResolvedConfig, ConfigError> {
+        self.resolve_at(["job", name], &job.config, schema, secrecy)
+    }
+
+    /// The same for the `config` of any table that names a plugin: `[job.NAME]`, `[notify.NAME]`.
+    pub(crate) fn resolve_at(
+        &self,
+        [table, name]: [&str; 2],
+        config: &toml::Table,
+        schema: &str,
+        secrecy: Secrecy,
+    ) -> Result<ResolvedConfig, ConfigError> {
         let at = |keys: &[String]| -> Vec<String> {
-            ["job", name, "config"].into_iter().map(str::to_string).chain(keys.iter().cloned()).collect()
+            [table, name, "config"].into_iter().map(str::to_string).chain(keys.iter().cloned()).collect()
         };
         let fault = |keys: &[String], message: String| {
             let keys = at(keys);
             self.fault(&keys.iter().map(String::as_str).collect::<Vec<_>>(), message)
         };
         let schema: Value = serde_json::from_str(schema)
-            .map_err(|e| fault(&[], format!("the schema of the plugin `{}` is not JSON: {e}", job.plugin)))?;
-        let mut config = serde_json::to_value(&job.config)
+            .map_err(|e| fault(&[], format!("the schema of its plugin is not JSON: {e}")))?;
+        let mut config = serde_json::to_value(config)
             .map_err(|e| fault(&[], format!("this table cannot be handed to the plugin: {e}")))?;
         let directory = self.file.parent().unwrap_or(Path::new(""));
         let found = secrets::resolve(&mut config, &schema, directory, secrecy)
             .map_err(|wrong| fault(&wrong.keys, wrong.message).hinted(wrong.hint))?;
         let secrets = Secrets::new(found);
         let validator = jsonschema::validator_for(&schema)
-            .map_err(|e| fault(&[], format!("the schema of the plugin `{}` is not a JSON Schema: {e}", job.plugin)))?;
+            .map_err(|e| fault(&[], format!("the schema of its plugin is not a JSON Schema: {e}")))?;
         if let Some(error) = validator.iter_errors(&config).next() {
             let mut keys: Vec<String> = error.instance_path().iter().map(|part| part.to_string()).collect();
             let (message, hint) = describe(&error, &schema, &mut keys);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use dozo_job::Error;
 use dozo_job::port::ObjectId;
-use dozo_plugin::{ComponentBytes, Plugin, Plugins};
+use dozo_plugin::{ComponentBytes, Plugin, PluginKind, Plugins};
 
 use crate::config::{Loaded, did_you_mean};
 use crate::context::cache_dir;
@@ -103,6 +103,11 @@ impl PluginShelf {
         let bytes = shelved.read()?;
         self.admit(&shelved, bytes.digest())?;
         self.load(&shelved, bytes).await
+    }
+
+    /// The same, if it is of this kind.
+    pub(crate) async fn get_as(&mut self, name: &str, kind: PluginKind) -> anyhow::Result<Plugin> {
+        Ok(self.get(name).await?.as_kind(kind)?)
     }
 
     /// The same without asking the lock: for whoever only looks, with nothing granted.

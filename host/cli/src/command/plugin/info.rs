@@ -1,6 +1,6 @@
 //! `dozo plugin info`: who a plugin is, how it is configured, and what it needs with this configuration.
 
-use dozo_plugin::{Limits, Plugin};
+use dozo_plugin::{Limits, Plugin, PluginKind};
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -12,9 +12,10 @@ use crate::exit::Exit;
 use crate::plugins::{PluginShelf, Shelved, Standing};
 use crate::ui::{self, words};
 
-/// What one job asks of a plugin.
+/// What one job or notifier asks of a plugin.
 pub(super) struct Asked {
-    job: String,
+    /// `job.NAME` or `notify.NAME`.
+    table: String,
     needs: Vec<Need>,
     limits: Limits,
     /// The lines that are missing in its table.
@@ -38,17 +39,26 @@ pub(super) async fn info(
     let (stamp, about) = (plugin.stamp(), plugin.description());
     let schema: Value = serde_json::from_str(&about.config_schema)?;
     if global.json {
-        let jobs: serde_json::Map<String, Value> = asked.iter().map(|asked| (asked.job.clone(), json(asked))).collect();
+        let of = |table: &str| -> serde_json::Map<String, Value> {
+            let named =
+                asked.iter().filter_map(|asked| Some((asked.table.strip_prefix(table)?.to_string(), json(asked))));
+            named.collect()
+        };
+        let kinds: Vec<&str> = plugin.kinds().into_iter().map(PluginKind::word).collect();
         let standing = plugins.standing(&shelved, stamp.digest);
         ui::json(&serde_json::json!({
             "schema": "dozo/plugin-info/1", "name": stamp.name, "version": stamp.version, "digest": stamp.digest,
             "summary": about.summary, "origin": shelved.origin.word(), "path": shelved.origin.file(),
-            "may_run": matches!(standing, None | Some(Standing::Locked)), "config_schema": schema, "jobs": jobs,
+            "may_run": matches!(standing, None | Some(Standing::Locked)), "config_schema": schema, "kinds": kinds,
+            "jobs": of("job."), "notifiers": of("notify."),
         }))?;
         return Ok(Exit::Done);
     }
     print_head(&plugins, &shelved, &plugin);
-    ui::line("\n[job.NAME.config]");
+    ui::line(match plugin.kind() {
+        PluginKind::Source => "\n[job.NAME.config]",
+        PluginKind::Notifier => "\n[notify.NAME.config]",
+    });
     print_schema(&schema);
     asked.iter().for_each(print_asked);
     Ok(Exit::Done)
@@ -62,27 +72,33 @@ pub(super) fn print_head(plugins: &PluginShelf, shelved: &Shelved, plugin: &Plug
     ui::line(format!("from {}", provenance(plugins, shelved, stamp.digest)));
 }
 
-/// What the jobs of this plugin need. Fetches no secret.
+/// What the jobs and notifiers of this plugin need. Fetches no secret.
 pub(super) async fn asked(context: Option<&Context>, shelved: &Shelved, plugin: &Plugin) -> anyhow::Result<Vec<Asked>> {
     let Some(context) = context else { return Ok(Vec::new()) };
-    let loaded = &context.loaded;
+    let config = &context.loaded.config;
+    let jobs = config.job.iter().filter(|(_, job)| job.plugin == shelved.name);
+    let jobs = jobs.map(|(name, job)| (PluginKind::Source, ["job", name], &job.config, &job.grant, &job.limits));
+    let notifiers = config.notify.iter().filter(|(_, notify)| notify.plugin == shelved.name);
+    let notifiers = notifiers
+        .map(|(name, it)| (PluginKind::Notifier, ["notify", name.as_str()], &it.config, &it.grant, &it.limits));
     let mut all = Vec::new();
-    for (name, job) in loaded.config.job.iter().filter(|(_, job)| job.plugin == shelved.name) {
-        let owner = ["job", name];
-        let resolved = loaded.resolve(name, job, &plugin.description().config_schema, Secrecy::Pretend)?;
-        let granted = loaded.granted(&owner, &job.grant)?;
-        let needs = context.needs(name, &granted, plugin, &resolved).await?;
+    for (kind, owner, config, grant, limits) in jobs.chain(notifiers) {
+        let plugin = plugin.as_kind(kind)?;
+        let schema = &plugin.description().config_schema;
+        let resolved = context.loaded.resolve_at(owner, config, schema, Secrecy::Pretend)?;
+        let granted = context.loaded.granted(&owner, grant)?;
+        let needs = context.needs(owner, &granted, &plugin, &resolved).await?;
         let missing: Vec<&Need> = needs.iter().filter(|need| !need.granted).collect();
-        let lines = (!missing.is_empty()).then(|| loaded.lines_to_write(&owner, &job.grant, &missing));
-        let limits = loaded.limits(&owner, &job.limits)?;
-        all.push(Asked { job: name.clone(), needs, limits, lines });
+        let lines = (!missing.is_empty()).then(|| context.loaded.lines_to_write(&owner, grant, &missing));
+        let limits = context.loaded.limits(&owner, limits)?;
+        all.push(Asked { table: owner.join("."), needs, limits, lines });
     }
     Ok(all)
 }
 
-/// What a job needs, whether it is granted, and what bounds it.
+/// What a job or notifier needs, whether it is granted, and what bounds it.
 pub(super) fn print_asked(asked: &Asked) {
-    ui::line(format!("\n[job.{}] needs", asked.job));
+    ui::line(format!("\n[{}] needs", asked.table));
     if asked.needs.is_empty() {
         ui::line("  nothing of this machine");
     }

@@ -1,7 +1,7 @@
 //! `dozo plugin add` and `lock`: an operator's word that a component may run. Files stay where they are: whoever put one
 //! there, by hand or by a package, replaces it there, and the lock then says that it changed.
 
-use dozo_plugin::Plugin;
+use dozo_plugin::{Plugin, PluginKind};
 
 use super::info::{asked, print_asked, print_head};
 use crate::args::Global;
@@ -38,7 +38,11 @@ pub(super) async fn add(
     ui::line(format!("{}, in {file}", change.words()));
     let asked = asked(context, &shelved, &plugin).await?;
     if asked.is_empty() {
-        ui::line(format!("a job runs it with: plugin = {}", toml::Value::from(shelved.name.as_str())));
+        let table = match plugin.kind() {
+            PluginKind::Source => "a job runs it with",
+            PluginKind::Notifier => "a notifier names it with",
+        };
+        ui::line(format!("{table}: plugin = {}", toml::Value::from(shelved.name.as_str())));
     }
     asked.iter().for_each(print_asked);
     Ok(Exit::Done)
