@@ -168,8 +168,9 @@ pub(crate) struct RestoreArgs {
     /// Paths or globs [default: everything]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<String>,
-    /// The directory to restore into; this grants writing there, and nowhere else
-    #[arg(long, value_name = "DIR")]
+    /// The directory to restore into; this grants writing there, and nowhere else. Or the name of one of the job's targets,
+    /// `[job.JOB.target.NAME]`; `./NAME` is a directory
+    #[arg(long, value_name = "DIR | TARGET")]
     pub(crate) to: PathBuf,
     /// What to do with what is there already
     #[arg(long, value_enum, default_value_t = ConflictArg::Refuse)]

@@ -184,24 +184,6 @@ impl Context {
         Ok(Prepared { config: resolved.json, permit })
     }
 
-    /// What a restore is permitted: to write where the operator said, and nothing else.
-    pub(crate) fn restore_permit(
-        &self,
-        name: &str,
-        resolved: Option<&ResolvedConfig>,
-        to: &Path,
-        conflict: Conflict,
-    ) -> anyhow::Result<Permit> {
-        let target = Directory::open(to, Access::Write(conflict))?;
-        let limits = match self.loaded.config.job.get(name) {
-            Some(job) => self.loaded.limits(&["job", name], &job.limits)?,
-            None => Limits::default(),
-        };
-        let secrets = resolved.map(|resolved| resolved.secrets.clone()).unwrap_or_default();
-        let grants = Grants { directories: vec![target], ..Grants::default() };
-        Ok(Permit { job: name.to_string(), grants, limits, secrets })
-    }
-
     /// Compares what the plugin says it needs with what is granted; names everything that is missing, and the line to write.
     /// Returns what is granted.
     pub(crate) async fn check_grants<'a>(
@@ -212,22 +194,22 @@ impl Context {
         resolved: &ResolvedConfig,
     ) -> anyhow::Result<Granted<'a>> {
         let granted = self.loaded.granted(&["job", name], &job.grant)?;
-        let needs = self.needs(["job", name], &granted, plugin, resolved).await?;
+        let needs = self.needs(&["job", name], &granted, plugin, resolved).await?;
         self.loaded.refuse_missing(&["job", name], &job.grant, &needs)?;
         Ok(granted)
     }
 
-    /// Everything that the plugin of a job or a notifier needs, and whether it is granted.
+    /// Everything that the plugin of a job, a target or a notifier needs, and whether it is granted.
     pub(crate) async fn needs(
         &self,
-        [table, name]: [&str; 2],
+        owner: &[&str],
         granted: &Granted<'_>,
         plugin: &Plugin,
         resolved: &ResolvedConfig,
     ) -> anyhow::Result<Vec<Need>> {
         let needs = plugin.needs(&resolved.json, resolved.secrets.clone()).await.map_err(|error| {
             let message = error.chain();
-            self.loaded.fault(&[table, name, "config"], message)
+            self.loaded.fault(&[owner, &["config"]].concat(), message)
         })?;
         Ok(granted.needs(&needs))
     }

@@ -15,6 +15,7 @@ mod notifiers;
 mod outcomes;
 mod plugins;
 mod rollback;
+mod target;
 mod thaw;
 mod ui;
 

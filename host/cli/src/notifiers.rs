@@ -143,7 +143,7 @@ impl Context {
     async fn prepare_notifier(&self, name: &str, table: &NotifyTable, plugin: &Plugin) -> anyhow::Result<Prepared> {
         let owner = ["notify", name];
         let schema = &plugin.description().config_schema;
-        let resolved = self.loaded.resolve_at(owner, &table.config, schema, Secrecy::Fetch)?;
+        let resolved = self.loaded.resolve_at(&owner, &table.config, schema, Secrecy::Fetch)?;
         let Granted { network, programs, .. } = self.notifier_grants(name, table, plugin, &resolved).await?;
         let permit = Permit {
             job: name.to_string(),
@@ -164,7 +164,7 @@ impl Context {
     ) -> anyhow::Result<Granted<'a>> {
         let owner = ["notify", name];
         let granted = self.loaded.granted(&owner, &table.grant)?;
-        let needs = self.needs(owner, &granted, plugin, resolved).await?;
+        let needs = self.needs(&owner, &granted, plugin, resolved).await?;
         self.loaded.refuse_missing(&owner, &table.grant, &needs)?;
         Ok(granted)
     }
@@ -175,7 +175,7 @@ impl Context {
             let owner = ["notify", name.as_str()];
             let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
             let schema = &plugin.description().config_schema;
-            let resolved = self.loaded.resolve_at(owner, &table.config, schema, Secrecy::Pretend)?;
+            let resolved = self.loaded.resolve_at(&owner, &table.config, schema, Secrecy::Pretend)?;
             self.notifier_grants(name, table, &plugin, &resolved).await?;
             self.loaded.limits(&owner, &table.limits)?;
         }

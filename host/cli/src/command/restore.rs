@@ -1,20 +1,19 @@
-//! `dozo restore`: a snapshot, or some of it, into a directory.
+//! `dozo restore`: a snapshot, or some of it, into a directory or a target of the configuration.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use dozo_job::port::{Conflict, Moment, RestoreRequest};
 use dozo_job::{Error, Progress, RestoreJob, RestoreReport, Selection, packs_to_restore};
+use dozo_plugin::{Plugin, PluginKind};
 use dozo_repository::format::snapshot::Snapshot;
 use dozo_repository::{ObjectId, View};
 
 use crate::args::{ConflictArg, Global, RestoreArgs};
 use crate::command::verify::released;
-use crate::config::{ResolvedConfig, Secrecy};
-use crate::context::{Context, SystemClock, find_snapshot};
+use crate::context::{Context, Prepared, SystemClock, find_snapshot};
 use crate::exit::Exit;
-use crate::plugins::PluginShelf;
 use crate::rollback::Back;
+use crate::target::Target;
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Result<Exit> {
@@ -27,20 +26,23 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let view = lease.view().await?;
     back.tell(&view).await?;
     let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
-    let mut plugins = context.plugins()?;
     let name = snapshot.job.name.clone();
-    let (plugin, resolved) = plugin_of(&context, &mut plugins, &name, &snapshot.plugin.name).await?;
-
-    let conflict = conflict(args.conflict);
-    prepare_target(&args.to, conflict)?;
-    let source = plugin.source(context.restore_permit(&name, resolved.as_ref(), &args.to, conflict)?)?;
+    let (target, conflict) = (Target::of(&context.loaded, &name, &args.to), conflict(args.conflict));
     // What could be wrong with the target is known before anybody waits for hours.
-    if let Err(error) = readable(&context, args, &view, &selection, (id, &snapshot)).await {
-        released(lease).await;
-        return Err(error);
-    }
+    let ready = match prepare(&context, &target, &snapshot, conflict).await {
+        Ok(ready) => readable(&context, args, &view, &selection, (id, &snapshot)).await.map(|()| ready),
+        Err(error) => Err(error),
+    };
+    let (plugin, prepared) = match ready {
+        Ok(ready) => ready,
+        Err(error) => {
+            released(lease).await;
+            return Err(error);
+        }
+    };
+    let source = plugin.source(prepared.permit)?;
     let request = RestoreRequest {
-        config: resolved.map_or_else(String::new, |resolved| resolved.json),
+        config: prepared.config,
         paths: args.paths.clone(),
         at: Moment::Latest,
         conflict,
@@ -52,11 +54,11 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let report = dozo_job::restore(job, &view, &source, &SystemClock, progress).await;
     drop(shown);
     released(lease).await;
-    let report = report.map_err(|e| e.context(format!("the restore into {} is not complete", args.to.display())))?;
+    let report = report.map_err(|e| e.context(format!("the restore into {target} is not complete")))?;
     if global.json {
         ui::json(&report)?
     } else {
-        print(&report, &args.to)
+        print(&report, &target)
     }
     Ok(if report.entries_differing > 0 { Exit::Partial } else { Exit::Done })
 }
@@ -76,28 +78,23 @@ async fn readable(
     context.thaw(view, &packs, (&args.thaw, &args.from)).await
 }
 
-/// The plugin that made the snapshot, and the job's configuration if this host has it: a restore on another machine
-/// needs none where a directory is the target.
-async fn plugin_of(
+/// The plugin that made the snapshot, what it gets and what it may do there.
+async fn prepare(
     context: &Context,
-    plugins: &mut PluginShelf,
-    job: &str,
-    plugin: &str,
-) -> anyhow::Result<(dozo_plugin::Plugin, Option<ResolvedConfig>)> {
-    let configured = context.loaded.config.job.get(job);
-    let loaded = plugins.get(configured.map_or(plugin, |job| job.plugin.as_str())).await?;
-    if loaded.stamp().name != plugin {
-        let configured = &loaded.stamp().name;
-        return Err(
-            Error::invalid(format!("the snapshot was made by the plugin `{plugin}`, not by `{configured}`")).into()
-        );
+    target: &Target<'_>,
+    snapshot: &Snapshot,
+    conflict: Conflict,
+) -> anyhow::Result<(Plugin, Prepared)> {
+    let (made_by, configured) = (&snapshot.plugin.name, context.loaded.config.job.get(&snapshot.job.name));
+    let named = configured.map_or(made_by, |job| &job.plugin);
+    let plugin = context.plugins()?.get_as(named, PluginKind::Source).await?;
+    if plugin.stamp().name != *made_by {
+        let configured = &plugin.stamp().name;
+        let why = format!("the snapshot was made by the plugin `{made_by}`, not by `{configured}`");
+        return Err(Error::invalid(why).into());
     }
-    let schema = &loaded.description().config_schema;
-    let resolved = match configured {
-        Some(table) => Some(context.loaded.resolve(job, table, schema, Secrecy::Fetch)?),
-        None => None,
-    };
-    Ok((loaded, resolved))
+    let prepared = target.prepare(context, &plugin, conflict).await?;
+    Ok((plugin, prepared))
 }
 
 fn conflict(arg: ConflictArg) -> Conflict {
@@ -108,24 +105,11 @@ fn conflict(arg: ConflictArg) -> Conflict {
     }
 }
 
-/// Makes the target; one that holds something is refused unless the operator said what to do with it.
-fn prepare_target(to: &Path, conflict: Conflict) -> anyhow::Result<()> {
-    let shown = to.display();
-    std::fs::create_dir_all(to).map_err(|e| Error::io(format!("make the directory {shown}"), e))?;
-    let mut inside = std::fs::read_dir(to).map_err(|e| Error::io(format!("look into {shown}"), e))?;
-    if conflict == Conflict::Refuse && inside.next().is_some() {
-        return Err(Error::invalid(format!("{shown} is not empty"))
-            .hinted("`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place")
-            .into());
-    }
-    Ok(())
-}
-
-fn print(report: &RestoreReport, to: &Path) {
+fn print(report: &RestoreReport, to: &Target<'_>) {
     let took = words::duration(report.ended.duration_since(report.started));
     let (entries, bytes) = (words::counted(report.entries, "entry", "entries"), words::bytes(report.bytes));
     let (job, id) = (&report.job, report.snapshot.short());
-    ui::line(format!("{job}: snapshot {id} of {} restored into {} in {took}", words::time(report.taken), to.display()));
+    ui::line(format!("{job}: snapshot {id} of {} restored into {to} in {took}", words::time(report.taken)));
     ui::line(format!("  {entries}, {bytes}; every chunk was checked"));
     if report.entries_left > 0 {
         let left = words::counted(report.entries_left, "entry", "entries");

@@ -20,7 +20,7 @@ use dozo_job::Kind;
 pub(crate) use grants::{Granted, Need, NeedKind};
 pub(crate) use mirrors::mirror_store;
 pub(crate) use place::{ConfigError, did_you_mean};
-pub(crate) use raw::{Config, JobTable, Role};
+pub(crate) use raw::{Config, JobTable, Role, TargetTable};
 pub(crate) use raw_grant::GrantTable;
 pub(crate) use raw_notify::NotifyTable;
 pub(crate) use secrets::Secrecy;

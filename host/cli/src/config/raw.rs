@@ -159,6 +159,22 @@ pub(crate) struct JobTable {
     /// What the plugin may use.
     #[serde(default)]
     pub(crate) limits: LimitsTable,
+    /// Where `dozo restore --to NAME` goes, beside directories: a server, with a configuration and grants of its own.
+    #[serde(default)]
+    pub(crate) target: BTreeMap<String, TargetTable>,
+}
+
+/// What a restore may go to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TargetTable {
+    /// The plugin's own table, of the same keys as the job's.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub(crate) config: toml::Table,
+    /// What the plugin may reach while it restores. Nothing else.
+    #[serde(default)]
+    pub(crate) grant: GrantTable,
 }
 
 /// Parses the text of a configuration.

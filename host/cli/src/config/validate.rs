@@ -27,19 +27,19 @@ impl Loaded {
         schema: &str,
         secrecy: Secrecy,
     ) -> Result<ResolvedConfig, ConfigError> {
-        self.resolve_at(["job", name], &job.config, schema, secrecy)
+        self.resolve_at(&["job", name], &job.config, schema, secrecy)
     }
 
-    /// The same for the `config` of any table that names a plugin: `[job.NAME]`, `[notify.NAME]`.
+    /// The same for the `config` of any table that has one: `[job.NAME]`, `[job.NAME.target.NAME]`, `[notify.NAME]`.
     pub(crate) fn resolve_at(
         &self,
-        [table, name]: [&str; 2],
+        owner: &[&str],
         config: &toml::Table,
         schema: &str,
         secrecy: Secrecy,
     ) -> Result<ResolvedConfig, ConfigError> {
         let at = |keys: &[String]| -> Vec<String> {
-            [table, name, "config"].into_iter().map(str::to_string).chain(keys.iter().cloned()).collect()
+            owner.iter().copied().chain(["config"]).map(str::to_string).chain(keys.iter().cloned()).collect()
         };
         let fault = |keys: &[String], message: String| {
             let keys = at(keys);

@@ -85,9 +85,9 @@ pub(super) async fn asked(context: Option<&Context>, shelved: &Shelved, plugin: 
     for (kind, owner, config, grant, limits) in jobs.chain(notifiers) {
         let plugin = plugin.as_kind(kind)?;
         let schema = &plugin.description().config_schema;
-        let resolved = context.loaded.resolve_at(owner, config, schema, Secrecy::Pretend)?;
+        let resolved = context.loaded.resolve_at(&owner, config, schema, Secrecy::Pretend)?;
         let granted = context.loaded.granted(&owner, grant)?;
-        let needs = context.needs(owner, &granted, &plugin, &resolved).await?;
+        let needs = context.needs(&owner, &granted, &plugin, &resolved).await?;
         let missing: Vec<&Need> = needs.iter().filter(|need| !need.granted).collect();
         let lines = (!missing.is_empty()).then(|| context.loaded.lines_to_write(&owner, grant, &missing));
         let limits = context.loaded.limits(&owner, limits)?;
