@@ -33,10 +33,13 @@
 extern crate self as dozo_sdk;
 
 mod backup;
+mod content;
 mod error;
 mod escape;
 mod glue;
+pub mod http;
 pub mod log;
+pub mod net;
 mod restore;
 pub mod tree;
 mod writer;
@@ -72,7 +75,7 @@ pub use escape::escape;
 #[doc(hidden)]
 pub use glue::Glue;
 pub use restore::Restore;
-pub use writer::Writer;
+pub use writer::{Sink, Writer};
 
 /// The result of nearly everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -24,7 +24,7 @@ mod watchdog;
 
 pub use engine::Plugins;
 pub use limits::Limits;
-pub use network::{Network, NetworkGrant};
+pub use network::{Network, NetworkGrant, Resolve};
 pub use plugin::{Permit, Plugin};
 pub use program::{ProgramGrant, Programs};
 pub use redact::Secrets;
