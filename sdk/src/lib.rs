@@ -37,6 +37,7 @@ mod error;
 mod escape;
 mod glue;
 pub mod log;
+pub mod program;
 mod restore;
 pub mod tree;
 mod writer;

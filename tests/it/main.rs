@@ -15,6 +15,7 @@ mod documents;
 mod filesystem;
 mod hostile;
 mod outages;
+mod programs;
 mod recover;
 mod rollback;
 mod rules;

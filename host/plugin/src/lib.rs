@@ -26,7 +26,7 @@ pub use engine::Plugins;
 pub use limits::Limits;
 pub use network::{Network, NetworkGrant};
 pub use plugin::{Permit, Plugin};
-pub use program::{ProgramGrant, Programs};
+pub use program::{ProgramGrant, Programs, launched};
 pub use redact::Secrets;
 pub use source::WasmSource;
 pub use state::Grants;

@@ -11,8 +11,16 @@ pub struct Limits {
     pub wall: Duration,
     /// How long it may go without asking anything of the host: one that computes or sleeps this long is stuck.
     pub stall: Duration,
+    /// Contents, writers, files, directories and connections that it may hold at once.
+    pub handles: usize,
+    /// How often it may ask something of the host in one call.
+    pub host_calls: u64,
     /// Lines that it may log; the rest are counted.
     pub log_lines: u64,
+    /// Bytes of these lines together.
+    pub log_bytes: u64,
+    /// Bytes that one answer over HTTP may have. None: as many as come.
+    pub response_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -22,7 +30,15 @@ impl Default for Limits {
             // No lease lives longer, so no run may (docs/FORMAT.md).
             wall: Duration::from_secs(7 * 24 * 3600),
             stall: Duration::from_secs(300),
+            handles: HANDLES,
+            // Five million files at two hundred calls each, or 64 TB in pieces of 64 KiB; one that only asks gets there
+            // within minutes.
+            host_calls: 1_000_000_000,
             log_lines: 10_000,
+            // A line is a sentence: lines of a kilobyte are no log.
+            log_bytes: 10 << 20,
+            // What is too much is for the source's operator to say: an object of a bucket may have terabytes.
+            response_bytes: None,
         }
     }
 }
@@ -43,7 +59,7 @@ pub(crate) const MESSAGE_BYTES: usize = 4 << 10;
 pub(crate) const READ_BYTES: u32 = 4 << 20;
 /// Entries of one page that crosses the sandbox.
 pub(crate) const PAGE_ENTRIES: u32 = 1_024;
-/// Open contents, writers, files and directories at once.
+/// Open contents, writers, files and directories at once, if nobody says otherwise.
 pub(crate) const HANDLES: usize = 100_000;
 /// Pieces of a stream that wait for the pipeline.
 pub(crate) const STREAM_PIECES: usize = 2;
@@ -51,3 +67,19 @@ pub(crate) const STREAM_PIECES: usize = 2;
 pub(crate) const STREAM_PIECE_BYTES: usize = 256 << 10;
 /// Largest component that is loaded; compiling is bounded by this.
 pub(crate) const COMPONENT_BYTES: u64 = 256 << 20;
+/// Programs of one call that run at once: a source needs one or two, and each is a process of this machine.
+pub(crate) const PROGRAMS: usize = 16;
+/// Arguments and environment of a program together; more than four times this no Linux takes.
+pub(crate) const COMMAND_BYTES: usize = 512 << 10;
+/// One argument or variable: Linux takes no longer one.
+pub(crate) const ARGUMENT_BYTES: usize = 128 << 10;
+/// What the kernel holds of a program's input or output, where it lets us say: as much as it gives anybody.
+pub(crate) const PIPE_BYTES: usize = 1 << 20;
+/// Bytes of content that are handed to a program's input at once.
+pub(crate) const INPUT_BYTES: usize = 256 << 10;
+/// How much of one line of a program's standard error is looked at; no message is longer than a part of this.
+pub(crate) const ERROR_LINE_BYTES: usize = 64 << 10;
+/// How often somebody who waits for a program looks whether it has moved in another place.
+pub(crate) const PROGRAM_INTERVAL: Duration = Duration::from_millis(200);
+/// How long what a program left behind may take to die. One that hangs in the kernel is waited for no longer.
+pub(crate) const DYING: Duration = Duration::from_secs(3);

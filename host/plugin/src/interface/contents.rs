@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use dozo_job::Error;
+use dozo_job::port::Content;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -18,30 +19,35 @@ impl contents::Host for State {}
 impl contents::HostContent for State {
     async fn read(&mut self, handle: Resource<ContentHandle>, max: u32) -> Result<Result<Vec<u8>, Told>> {
         let _busy = self.life.enter();
-        let Some(mut content) = self.table.get_mut(&handle)?.0.take() else {
-            return Ok(Err(Told::Corrupt("this content failed before; it cannot be read on".into())));
-        };
-        let max = max.clamp(1, READ_BYTES) as usize;
-        let (content, read) = blocking(move || {
-            let mut bytes = vec![0; max];
-            let read = content.read(&mut bytes).map(|read| {
-                bytes.truncate(read);
-                bytes
-            });
-            (content, read)
-        })
-        .await?;
-        match read {
-            Ok(bytes) => {
-                self.table.get_mut(&handle)?.0 = Some(content);
-                Ok(Ok(bytes))
-            }
-            Err(error) => Ok(Err(Self::told(&Error::io("read the content", error)))),
-        }
+        let Some(content) = self.table.get_mut(&handle)?.0.take() else { return Ok(Err(unreadable())) };
+        let (content, read) = read_piece(content, max).await?;
+        self.table.get_mut(&handle)?.0 = content;
+        Ok(read)
     }
 
     fn drop(&mut self, handle: Resource<ContentHandle>) -> Result<()> {
         self.table.delete(handle)?;
         Ok(())
     }
+}
+
+/// Reads once, on a thread that may block. Gives the content back, unless it failed.
+pub(super) async fn read_piece(mut content: Content, max: u32) -> Result<(Option<Content>, Result<Vec<u8>, Told>)> {
+    let max = max.clamp(1, READ_BYTES) as usize;
+    blocking(move || {
+        let mut bytes = vec![0; max];
+        match content.read(&mut bytes) {
+            Ok(read) => {
+                bytes.truncate(read);
+                (Some(content), Ok(bytes))
+            }
+            Err(error) => (None, Err(State::told(&Error::io("read the content", error)))),
+        }
+    })
+    .await
+}
+
+/// Content that is not there: only one may read it at a time, and nobody after it failed.
+pub(super) fn unreadable() -> Told {
+    Told::Corrupt("this content is being read elsewhere, or failed before; it cannot be read on".into())
 }

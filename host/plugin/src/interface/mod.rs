@@ -3,6 +3,7 @@
 
 mod contents;
 mod log;
+mod program;
 mod reach;
 mod snapshot;
 mod stored;

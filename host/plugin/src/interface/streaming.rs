@@ -26,7 +26,7 @@ use crate::bindings::dozo::plugin::types::{Entry, Error as Told};
 use crate::convert::entry_from_wit;
 use crate::handles::{ContentHandle, Never, WriterHandle};
 use crate::interface::snapshot::{Spent, busy};
-use crate::interface::{Host, blocking, tree};
+use crate::interface::{Host, blocking, contents, tree};
 use crate::limits::{STREAM_PIECE_BYTES, STREAM_PIECES};
 use crate::state::{Life, State};
 use crate::tree::Directory;
@@ -98,8 +98,17 @@ impl streaming::HostWithStore<State> for Host {
         from: Resource<ContentHandle>,
         max: u32,
     ) -> Result<Result<Vec<u8>, Told>> {
-        let _ = (accessor, from, max);
-        Ok(Err(Told::Unsupported("not there yet".into())))
+        let (slot, _busy) = accessor.with(|mut store| -> Result<_> {
+            let state = store.get();
+            Ok((state.table.get_mut(&from)?.0.take(), state.life.enter()))
+        })?;
+        let Some(content) = slot else { return Ok(Err(contents::unreadable())) };
+        let (content, read) = contents::read_piece(content, max).await?;
+        accessor.with(|mut store| -> Result<()> {
+            store.get().table.get_mut(&from)?.0 = content;
+            Ok(())
+        })?;
+        Ok(read)
     }
 
     async fn receive(
