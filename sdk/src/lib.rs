@@ -68,6 +68,7 @@ mod glue;
 pub mod http;
 pub mod log;
 pub mod net;
+pub mod program;
 mod report;
 mod restore;
 pub mod tree;

@@ -85,7 +85,16 @@ fn memory_has_a_bound() {
 
 #[test]
 fn handles_have_a_bound() {
-    refused("eat-handles", "", &["hostile 0.1.0"]);
+    refused("eat-handles", "", &["hostile 0.1.0", "it wanted more than 100000 handles at once", "(`handles`)"]);
+}
+
+#[test]
+fn asking_has_a_bound() {
+    let house = House::new();
+    house.configure_guest("eager", "hostile", "{ act = \"ask-and-ask\" }", "limits = { host_calls = 100000 }");
+    let said = house.dozo(&["run"]);
+    assert!(said.code != 0 && house.snapshots() == 0, "{}", said.err);
+    assert!(said.err.contains("it asked the host more than 100000 times, which is its limit (`host_calls`)"), "{}", said.err);
 }
 
 #[test]
@@ -156,6 +165,33 @@ fn a_flood_of_log_lines_is_cut_off() {
 }
 
 #[test]
+fn what_is_left_out_of_the_log_is_counted() {
+    let house = House::new();
+    house.configure_guest("loud", "hostile", "{ act = \"flood-log-with-bytes\" }", "");
+    let said = house.dozo(&["run"]).expect(0);
+    // A line is cut, and counted whole: 10 MiB hold some 520 of 20 kB.
+    let lines = said.err.lines().filter(|line| line.contains("line ")).count();
+    assert!((500..530).contains(&lines), "{lines} lines");
+    assert!(said.err.len() < 4 << 20, "{} bytes", said.err.len());
+    assert!(said.err.contains("of the plugin's log lines were left out"), "{}", &said.err[said.err.len() - 1000..]);
+}
+
+#[test]
+fn secrets_are_not_stored_as_facts() {
+    let house = House::new();
+    let config = "{ act = \"secret-in-facts\", secret = { env = \"SECRET\" } }";
+    house.configure_guest("leaky", "hostile", config, "");
+    let run = house.command().args(["run", "-vv", "--json"]).env("SECRET", "hunter2hunter2").output().unwrap();
+    let said = crate::house::said(run).expect(3);
+    let snapshots = house.dozo(&["snapshots", "--json"]).expect(0);
+    for text in [&said.out, &said.err, &snapshots.out] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    assert!(said.out.contains("[secret] may not read it"), "{}", said.out);
+    assert!(snapshots.out.contains("with [secret]"), "{}", snapshots.out);
+}
+
+#[test]
 fn secrets_are_never_told() {
     for act in ["secret-in-error", "secret-in-log"] {
         let house = House::new();
@@ -188,6 +224,41 @@ fn nothing_is_read_that_was_not_granted() {
     house.configure_guest("curious", "hostile", &config, &grant);
     house.dozo(&["run"]).expect(0);
     assert!(house.path("granted/a.txt").exists() && !house.path("granted/made").exists());
+}
+
+#[test]
+fn a_race_with_symlinks_leads_nowhere() {
+    let house = House::new();
+    let (inside, outside) = (house.path("granted/inside"), house.path("outside"));
+    for (directory, file, text) in [(&inside, "file", "inside"), (&outside, "file", "outside"), (&outside, "more", "")] {
+        std::fs::create_dir_all(directory).unwrap();
+        std::fs::write(directory.join(file), text).unwrap();
+    }
+    let swap = house.path("granted/swap");
+    let grant = format!("grant = {{ read = [\"{}\"] }}", house.path("granted").display());
+    house.configure_guest("racer", "hostile", "{ act = \"race\" }", &grant);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (next, parked) = (house.path("granted/next"), house.path("granted/parked"));
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                // A directory can take no link's place, so there is none for a moment.
+                std::fs::rename(&inside, &swap).unwrap();
+                std::os::unix::fs::symlink("../outside", &next).unwrap();
+                std::fs::rename(&swap, &inside).unwrap();
+                std::fs::rename(&next, &swap).unwrap();
+                std::fs::rename(&swap, &parked).unwrap();
+                std::fs::remove_file(&parked).unwrap();
+            }
+        });
+        let said = house.dozo(&["run", "-v"]);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        said
+    });
+    assert_eq!(said.code, 0, "{}", said.err);
+    // Both happened, or nothing was tried.
+    let line = said.err.lines().find(|line| line.contains("opened ")).unwrap_or_default();
+    assert!(!line.contains("opened 0,") && !line.contains("refused 0"), "{line}");
 }
 
 #[test]
@@ -237,6 +308,76 @@ fn what_is_no_component_is_refused() {
         house.configure(&format!("[job.{file}]\nplugin = \"{}\"", path.display()));
         let said = house.dozo(&["run", file]).expect(2);
         assert!(said.err.contains(hint) && said.err.contains(&path.display().to_string()), "{}", said.err);
+    }
+}
+
+/// The hostile guest with other bytes, under another name.
+fn changed(house: &House, name: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let file = house.path(format!("{name}.wasm"));
+    std::fs::write(&file, change(std::fs::read(crate::house::guests().join("hostile.wasm")).unwrap())).unwrap();
+    house.configure(&format!("[job.{name}]\nplugin = {:?}\nconfig = {{ act = \"good\" }}", file.display().to_string()));
+}
+
+/// Every place of a text, with another of the same length.
+fn replaced(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let places: Vec<usize> =
+        (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+    assert!(!places.is_empty(), "no {from}");
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn a_component_of_another_track_is_refused_by_its_name() {
+    let house = House::new();
+    let source = |version: &str| format!("dozo:plugin/source@{version}");
+    changed(&house, "future", |bytes| replaced(bytes, &source("0.1.0"), &source("9.9.0")));
+    changed(&house, "greedy", |bytes| replaced(bytes, "dozo:plugin/snapshot@0.1.0", "dozo:plugin/snapshot@9.9.0"));
+    changed(&house, "empty", |_| b"\0asm\x0d\0\x01\0".to_vec());
+    for (job, words) in [
+        ("future", ["it exports dozo:plugin/source@9.9.0", "which is not a source of track 0.1"]),
+        ("greedy", ["it needs something that this version of dozo does not offer", "snapshot@9.9.0"]),
+        ("empty", ["not a plugin", "it exports nothing of `dozo:plugin`"]),
+    ] {
+        let said = house.dozo(&["run", job]).expect(2);
+        for word in words.iter().chain(&[&*format!("{job}.wasm")]) {
+            assert!(said.err.contains(word), "{job}: no {word:?} in\n{}", said.err);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_component_is_refused() {
+    let house = House::new();
+    let noise = |seed: u64| {
+        let mut state = seed | 1;
+        std::iter::repeat_with(move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize
+        })
+    };
+    changed(&house, "header", |bytes| bytes[..8].iter().copied().chain(noise(1).take(9_000).map(|n| n as u8)).collect());
+    for (n, part) in [9, 100, 500, 900, 999].into_iter().enumerate() {
+        changed(&house, &format!("cut{n}"), |bytes| bytes[..bytes.len() * part / 1_000].to_vec());
+    }
+    for job in ["header", "cut0", "cut1", "cut2", "cut3", "cut4"] {
+        let said = house.dozo(&["run", job]).expect(2);
+        assert!(said.err.contains(&format!("{job}.wasm")), "{}", said.err);
+        assert!(!said.err.contains("panicked"), "{}", said.err);
+    }
+    // One byte here and there: it may be refused, trap, or happen not to matter; the host goes on.
+    for seed in 0..6u64 {
+        let job = format!("flip{seed}");
+        changed(&house, &job, |mut bytes| {
+            let at = noise(seed + 77).next().unwrap_or(0) % bytes.len();
+            bytes[at] ^= 1 << (seed % 8);
+            bytes
+        });
+        let said = house.dozo(&["run", &job]);
+        assert!((0..=5).contains(&said.code) && !said.err.contains("panicked"), "{job}: {} {}", said.code, said.err);
     }
 }
 

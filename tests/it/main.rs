@@ -17,6 +17,7 @@ mod hostile;
 mod notify;
 mod outages;
 mod plugins;
+mod programs;
 mod recover;
 mod rollback;
 mod rules;

@@ -28,6 +28,10 @@ use args::{Cli, Command, Global};
 use exit::Exit;
 
 fn main() -> ExitCode {
+    // Runs of granted programs go through this binary once more. Before anything else, while there is one thread.
+    if let Some(ended) = dozo_plugin::launched(std::env::args_os()) {
+        return ended;
+    }
     // What this program writes is nobody else's to read: repositories, keys, restored files until their mode is set.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = Cli::parse();

@@ -99,8 +99,18 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// Calls from the plugin to the host.
     pub host_calls: u64,
-    /// Lines that it logged.
+    /// Lines that it logged, or wanted to.
     pub log_lines: u64,
+    /// Bytes of these lines.
+    pub log_bytes: u64,
+    /// Most handles that it held at once.
+    pub handles: u64,
+    /// Programs that it had started.
+    pub programs: u64,
+    /// Bytes that programs and the network gave.
+    pub received_bytes: u64,
+    /// Bytes that programs and the network took.
+    pub sent_bytes: u64,
 }
 
 /// What a call of a source leaves behind beside its result.

@@ -14,6 +14,3 @@ pub struct WriterHandle(pub(crate) Option<Result<Box<dyn EntryWriter>>>);
 
 /// A file that the plugin writes; none while it is written to elsewhere, and after a write failed.
 pub struct FileHandle(pub(crate) Option<NewFile>);
-
-/// What no plugin can have yet.
-pub enum Never {}

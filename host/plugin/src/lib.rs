@@ -30,7 +30,7 @@ pub use limits::Limits;
 pub use network::{Network, NetworkGrant, Resolve};
 pub use notifier::WasmNotifier;
 pub use plugin::{Permit, Plugin, PluginKind};
-pub use program::{ProgramGrant, Programs};
+pub use program::{ProgramGrant, Programs, launched};
 pub use redact::Secrets;
 pub use source::WasmSource;
 pub use state::Grants;

@@ -17,6 +17,8 @@ pub struct Limits {
     pub host_calls: u64,
     /// Lines that it may log; the rest are counted.
     pub log_lines: u64,
+    /// Bytes of these lines together.
+    pub log_bytes: u64,
     /// How long a connection may take to be made, its name's resolution included, and TLS on it after that.
     pub connect: Duration,
     /// How long nothing may move on a connection that the plugin waits for. Servers prepare snapshots for minutes; whoever
@@ -38,6 +40,8 @@ impl Default for Limits {
             // within minutes.
             host_calls: 1_000_000_000,
             log_lines: 10_000,
+            // A line is a sentence: lines of a kilobyte are no log.
+            log_bytes: 10 << 20,
             connect: Duration::from_secs(15),
             idle: Duration::from_secs(300),
             response_bytes: None,
@@ -95,3 +99,19 @@ pub(crate) const RESPONSE_HEADERS: usize = 256;
 pub(crate) const RESPONSE_HEADER_BYTES: usize = 256 << 10;
 /// Largest component that is loaded; compiling is bounded by this.
 pub(crate) const COMPONENT_BYTES: u64 = 256 << 20;
+/// Programs of one call that run at once: a source needs one or two, and each is a process of this machine.
+pub(crate) const PROGRAMS: usize = 16;
+/// Arguments and environment of a program together; more than four times this no Linux takes.
+pub(crate) const COMMAND_BYTES: usize = 512 << 10;
+/// One argument or variable: Linux takes no longer one.
+pub(crate) const ARGUMENT_BYTES: usize = 128 << 10;
+/// What the kernel holds of a program's input or output, where it lets us say: as much as it gives anybody.
+pub(crate) const PIPE_BYTES: usize = 1 << 20;
+/// Bytes of content that are handed to a program's input at once.
+pub(crate) const INPUT_BYTES: usize = 256 << 10;
+/// How much of one line of a program's standard error is looked at; no message is longer than a part of this.
+pub(crate) const ERROR_LINE_BYTES: usize = 64 << 10;
+/// How often somebody who waits for a program looks whether it has moved in another place.
+pub(crate) const PROGRAM_INTERVAL: Duration = Duration::from_millis(200);
+/// How long what a program left behind may take to die. One that hangs in the kernel is waited for no longer.
+pub(crate) const DYING: Duration = Duration::from_secs(3);

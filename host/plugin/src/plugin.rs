@@ -13,6 +13,7 @@ use crate::convert;
 use crate::exports::{Exports, Track};
 use crate::limits::{Limits, QUESTION_WALL};
 use crate::notifier::WasmNotifier;
+use crate::program::EndWithCall;
 use crate::redact::Secrets;
 use crate::source::WasmSource;
 use crate::state::{Call, Grants, Names, State};
@@ -201,7 +202,9 @@ impl Inner {
         let names = Arc::new(Names { job, plugin: self.stamp.name.clone() });
         let directories = grants.directories.clone();
         let state = State::new(call, grants, limits.clone(), secrets.clone(), names);
-        let (life, stderr) = (state.life.clone(), state.stderr.clone());
+        let (life, stderr, children) = (state.life.clone(), state.stderr.clone(), state.children.clone());
+        // However this ends: also when nobody waits for it any more.
+        let _ended = EndWithCall(children.clone());
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
@@ -212,8 +215,11 @@ impl Inner {
             let exports = track.load(&mut store, &instance)?;
             store.run_concurrent(async move |accessor| function(&*exports, accessor).await).await?
         });
-        let answer = watchdog::guard(task, &life, wall, limits.stall).await;
-        let notes = directories.iter().flat_map(crate::tree::Directory::take_notes).collect();
+        let answer = watchdog::guard(task, &life, wall, &limits).await;
+        let ended = tokio::task::spawn_blocking(move || children.end()).await;
+        let mut notes: Vec<String> = directories.iter().flat_map(crate::tree::Directory::take_notes).collect();
+        notes.extend(ended.unwrap_or_default());
+        notes.extend(life.log_note(&limits));
         let entries_left = directories.iter().map(crate::tree::Directory::entries_left).sum();
         let entries_differing = directories.iter().map(crate::tree::Directory::entries_differing).sum();
         let finished = Finished { usage: life.usage(), notes, entries_left, entries_differing };

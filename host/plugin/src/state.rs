@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dozo_job::port::{Intake, Stored, Usage};
 use dozo_job::{Error, Result};
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use wasmtime::{Result as WasmResult, format_err};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -14,7 +14,7 @@ use crate::convert;
 use crate::interface::sockets;
 use crate::limits::Limits;
 use crate::network::{Http, Network, Session};
-use crate::program::Programs;
+use crate::program::{Children, Programs};
 use crate::redact::Secrets;
 use crate::stderr::Tail;
 use crate::tree::Directory;
@@ -48,16 +48,50 @@ pub(crate) struct Life {
     pub(crate) in_host: AtomicU64,
     pub(crate) calls: AtomicU64,
     pub(crate) log_lines: AtomicU64,
+    pub(crate) log_bytes: AtomicU64,
+    /// Lines that were over the limit.
+    pub(crate) log_lines_lost: AtomicU64,
     pub(crate) memory_bytes: AtomicU64,
+    pub(crate) handles: AtomicU64,
+    pub(crate) programs: AtomicU64,
+    /// Bytes that programs and the network gave, and took.
+    pub(crate) received_bytes: AtomicU64,
+    pub(crate) sent_bytes: AtomicU64,
 }
 
 impl Life {
     pub(crate) fn usage(&self) -> Usage {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Usage {
-            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
-            host_calls: self.calls.load(Ordering::Relaxed),
-            log_lines: self.log_lines.load(Ordering::Relaxed),
+            memory_bytes: read(&self.memory_bytes),
+            host_calls: read(&self.calls),
+            log_lines: read(&self.log_lines),
+            log_bytes: read(&self.log_bytes),
+            handles: read(&self.handles),
+            programs: read(&self.programs),
+            received_bytes: read(&self.received_bytes),
+            sent_bytes: read(&self.sent_bytes),
         }
+    }
+
+    /// Whether one more line, of so many bytes, may be logged. Counts it either way.
+    pub(crate) fn may_log(&self, bytes: usize, limits: &Limits) -> bool {
+        let lines = self.log_lines.fetch_add(1, Ordering::Relaxed) + 1;
+        let bytes = self.log_bytes.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        let may = lines <= limits.log_lines && bytes <= limits.log_bytes;
+        if !may {
+            self.log_lines_lost.fetch_add(1, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// That the log is not all that was said, if so.
+    pub(crate) fn log_note(&self, limits: &Limits) -> Option<String> {
+        let lost = self.log_lines_lost.load(Ordering::Relaxed);
+        (lost > 0).then(|| {
+            let (lines, mib) = (limits.log_lines, limits.log_bytes >> 20);
+            format!("{lost} of the plugin's log lines were left out: `log_lines` is {lines}, and of {mib} MiB together")
+        })
     }
 
     /// Notes a call; the guard notes its end.
@@ -93,6 +127,7 @@ pub(crate) struct State {
     pub(crate) network: Session,
     pub(crate) http: Http,
     pub(crate) life: Arc<Life>,
+    pub(crate) children: Children,
     pub(crate) secrets: Secrets,
     pub(crate) stderr: Tail,
     /// For log lines: job and plugin.
@@ -121,7 +156,8 @@ impl State {
         wasi.stdout(stderr.clone()).stderr(stderr.clone());
         let wasi = sockets::admit(&mut wasi, network.clone()).build();
         let memory = MemoryLimit { max: limits.memory_bytes, now: 0, life: life.clone() };
-        State { table, call, grants, network, http, life, secrets, stderr, names, limits, memory, wasi }
+        let children = Children::default();
+        State { table, call, grants, network, http, life, children, secrets, stderr, names, limits, memory, wasi }
     }
 
     /// The snapshot in the making.
@@ -144,6 +180,27 @@ impl State {
     pub(crate) fn told(error: &Error) -> types::Error {
         convert::error_to_wit(error)
     }
+
+    /// The same of an error that repeats the plugin's own words.
+    pub(crate) fn told_without_secrets(&self, error: &Error) -> types::Error {
+        convert::error_to_wit(&convert::error_from_wit(convert::error_to_wit(error), &self.secrets))
+    }
+
+    /// Gives the plugin a handle, if it does not hold too many.
+    pub(crate) fn hold<T: Send + 'static>(&mut self, held: T) -> WasmResult<Resource<T>> {
+        match self.table.push(held) {
+            Ok(handle) => {
+                // What is free is used again first: so the highest number that was given out is the most at once.
+                self.life.handles.fetch_max(u64::from(handle.rep()) + 1, Ordering::Relaxed);
+                Ok(handle)
+            }
+            Err(ResourceTableError::Full) => {
+                let handles = self.limits.handles;
+                Err(format_err!("it wanted more than {handles} handles at once, which is its limit (`handles`)"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl WasiView for State {
@@ -164,7 +221,7 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
         let next = self.now + desired.saturating_sub(current) as u64;
         if next > self.max {
             let (mib, max) = (next >> 20, self.max >> 20);
-            return Err(format_err!("it asked for {mib} MiB of memory; its limit is {max} MiB"));
+            return Err(format_err!("it asked for {mib} MiB of memory; its limit is {max} MiB (`memory`)"));
         }
         self.now = next;
         self.life.memory_bytes.fetch_max(next, Ordering::Relaxed);

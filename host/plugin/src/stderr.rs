@@ -1,4 +1,4 @@
-//! The end of what a plugin wrote to its standard error: the text of a panic, a traceback.
+//! The end of what a plugin, or a program that it had started, wrote to standard error: the text of a panic, a traceback.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -21,14 +21,19 @@ impl Tail {
         let text = String::from_utf8_lossy(&bytes).trim().to_string();
         (!text.is_empty()).then_some(text)
     }
-}
 
-impl AsyncWrite for Tail {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    /// Adds bytes, and lets go of what is older than the last few kilobytes.
+    pub(crate) fn push(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend(&bytes[bytes.len().saturating_sub(STDERR_BYTES)..]);
         let surplus = kept.len().saturating_sub(STDERR_BYTES);
         kept.drain(..surplus);
+    }
+}
+
+impl AsyncWrite for Tail {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.push(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use crate::limits::{LETTING_GO, WATCH_INTERVAL};
+use crate::limits::{LETTING_GO, Limits, WATCH_INTERVAL};
 use crate::state::Life;
 
 /// Waits for the task; stops it when it takes too long, or for too long shows no sign of life.
@@ -17,7 +17,7 @@ pub(crate) async fn guard<T>(
     mut task: JoinHandle<wasmtime::Result<T>>,
     life: &Arc<Life>,
     wall: Duration,
-    stall: Duration,
+    limits: &Limits,
 ) -> Result<wasmtime::Result<T>, String> {
     let begun = Instant::now();
     let (mut signs, mut last_sign) = (0, begun);
@@ -38,8 +38,12 @@ pub(crate) async fn guard<T>(
         if now - begun >= wall {
             break format!("it took longer than its limit of {}", shown(wall));
         }
-        if now - last_sign >= stall {
-            break format!("it asked nothing of the host for {}: it is stuck", shown(stall));
+        if now - last_sign >= limits.stall {
+            break format!("it asked nothing of the host for {}: it is stuck (`stall`)", shown(limits.stall));
+        }
+        // Counted from outside: a plugin that asks and asks shows every sign of life.
+        if life.calls.load(Ordering::Relaxed) > limits.host_calls {
+            break format!("it asked the host more than {} times, which is its limit (`host_calls`)", limits.host_calls);
         }
     };
     task.abort();
@@ -48,7 +52,7 @@ pub(crate) async fn guard<T>(
     Err(stopped)
 }
 
-fn shown(time: Duration) -> String {
+pub(crate) fn shown(time: Duration) -> String {
     match time.as_secs() {
         0 => format!("{} ms", time.as_millis()),
         seconds if seconds < 120 => format!("{seconds} s"),

@@ -47,7 +47,7 @@ pub(super) async fn read_once(mut content: Content, max: u32) -> Result<(Content
     .await
 }
 
-/// Content that is somewhere else, or nowhere any more.
+/// Content that is not there: only one may read it at a time, and nobody after it failed.
 pub(super) fn unreadable() -> Told {
     Told::Corrupt("this content is being read elsewhere, or failed before; it cannot be read on".into())
 }

@@ -1,7 +1,5 @@
 //! `log`: a plugin's words in the host's log, under its name, without secrets.
 
-use std::sync::atomic::Ordering;
-
 use wasmtime::Result;
 
 use crate::bindings::dozo::plugin::log;
@@ -11,12 +9,12 @@ use crate::state::State;
 impl log::Host for State {
     fn emit(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) -> Result<()> {
         let _busy = self.life.enter();
-        if self.life.log_lines.fetch_add(1, Ordering::Relaxed) >= self.limits.log_lines {
-            return Ok(());
-        }
         let mut line = message;
         for (name, value) in fields {
             line.push_str(&format!(" {name}={value}"));
+        }
+        if !self.life.may_log(line.len(), &self.limits) {
+            return Ok(());
         }
         let line = printable(self.secrets.redact(line));
         let (job, plugin) = (&self.names.job, &self.names.plugin);

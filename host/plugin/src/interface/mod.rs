@@ -5,7 +5,7 @@ mod contents;
 mod http;
 mod log;
 mod net;
-mod reach;
+mod program;
 mod snapshot;
 pub(crate) mod sockets;
 mod stored;

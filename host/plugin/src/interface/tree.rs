@@ -25,14 +25,14 @@ impl tree::Host for State {
     fn granted(&mut self) -> Result<Vec<(String, Resource<Directory>)>> {
         let _busy = self.life.enter();
         let directories = self.grants.directories.clone();
-        directories.into_iter().map(|directory| Ok((directory.shown(), self.table.push(directory)?))).collect()
+        directories.into_iter().map(|directory| Ok((directory.shown(), self.hold(directory)?))).collect()
     }
 
     fn locate(&mut self, path: String) -> Result<Result<tree::Place, Told>> {
         let _busy = self.life.enter();
         Ok(match crate::tree::locate(&self.grants.directories, &path) {
             Ok((directory, path, entry_path)) => {
-                Ok(tree::Place { directory: self.table.push(directory)?, path, entry_path })
+                Ok(tree::Place { directory: self.hold(directory)?, path, entry_path })
             }
             Err(error) => Err(Self::told(&error)),
         })
@@ -67,7 +67,7 @@ impl tree::HostDirectory for State {
     fn open(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<Resource<ContentHandle>, Told>> {
         let _busy = self.life.enter();
         Ok(match self.table.get(&handle)?.open_file(&path) {
-            Ok(content) => Ok(self.table.push(ContentHandle(Some(Box::new(content))))?),
+            Ok(content) => Ok(self.hold(ContentHandle(Some(Box::new(content))))?),
             Err(error) => Err(Self::told(&error)),
         })
     }
@@ -105,7 +105,7 @@ impl tree::HostDirectory for State {
     ) -> Result<Result<Resource<FileHandle>, Told>> {
         let entry = entry_from_wit(entry);
         let created = self.in_directory(&handle, move |directory| directory.create_file(entry)).await?;
-        created.map_or_else(|error| Ok(Err(error)), |file| Ok(Ok(self.table.push(FileHandle(Some(file)))?)))
+        created.map_or_else(|error| Ok(Err(error)), |file| Ok(Ok(self.hold(FileHandle(Some(file)))?)))
     }
 
     async fn set_metadata(&mut self, handle: Resource<Directory>, entry: WitEntry) -> Result<Result<(), Told>> {

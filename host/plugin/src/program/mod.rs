@@ -1,37 +1,182 @@
-//! Which programs a plugin may start, and how one is run.
+//! Which programs a plugin may start, and how one is run: by a process of its own ([`launcher`]) that confines it and ends
+//! it with all that it started.
 
-use std::path::PathBuf;
+mod child;
+mod children;
+mod confine;
+mod executable;
+mod launcher;
+mod lines;
+mod pattern;
+mod pipes;
+mod running;
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use dozo_job::Result;
+use dozo_job::{Error, Result};
+
+use crate::limits::{ARGUMENT_BYTES, COMMAND_BYTES};
+use launcher::Launch;
+use pattern::{Fit, Pattern};
+
+#[allow(unreachable_pub, reason = "generated code re-exports this type")]
+pub use child::Child;
+pub(crate) use child::{give, give_content};
+pub(crate) use children::{Children, EndWithCall};
+pub use launcher::launched;
+pub(crate) use lines::Lines;
+pub(crate) use pipes::Input;
+
+/// What a program finds in its environment beside what it is called with.
+const ENVIRONMENT: [(&str, &str); 2] = [("PATH", "/usr/bin:/bin"), ("LANG", "C.UTF-8")];
+
+/// Variables by which loaders, shells and interpreters run other code than the program's, `*` for all that begin so. A grant
+/// of a program is none of what these name.
+const FOREIGN_CODE: [&str; 17] = [
+    "LD_*", "GLIBC_*", "GCONV_PATH", "PATH", "SHELL*", "IFS", "ENV", "BASH_*", "PERL5*", "PERLLIB", "PYTHON*", "RUBY*",
+    "NODE_*", "JAVA_*", "JDK_*", "_JAVA_*", "LESS*",
+];
 
 /// A program that the operator wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProgramGrant {
-    /// A command line: absolute path, then arguments, in shell quoting. In an argument `*` is any text; `**` at the end is any
-    /// more arguments.
+    /// A command line: absolute path, then arguments, in shell quoting. In an argument `*` is any text, though at its beginning
+    /// none that begins with `-`; `**` at the end is any more arguments.
     pub command: String,
-    /// Files and directories that it may read, beside the system's own (programs, libraries, zones, resolver, certificates).
+    /// Files and directories that it may read, and run programs from, beside the system's own (programs, libraries, zones,
+    /// resolver, certificates). Absolute.
     pub read: Vec<PathBuf>,
-    /// Files and directories that it may write.
+    /// Files and directories that it may write. Absolute.
     pub write: Vec<PathBuf>,
 }
 
 /// The programs that one plugin may start in one job. Default: none.
 #[derive(Clone, Default)]
-pub struct Programs(Option<Arc<Vec<ProgramGrant>>>);
+pub struct Programs {
+    grants: Arc<Vec<(Pattern, ProgramGrant)>>,
+    launcher: Option<Arc<Path>>,
+}
 
 impl Programs {
-    /// Reads the command lines.
+    /// Reads the command lines. Whether the programs are there is looked at when they are started.
     ///
     /// # Errors
-    /// [`Invalid`](dozo_job::Kind::Invalid), with the command line, if one is not quoted right or its path is not absolute.
+    /// [`Invalid`](dozo_job::Kind::Invalid), with the command line, if one is not quoted right or a path is not absolute.
     pub fn new(grants: Vec<ProgramGrant>) -> Result<Self> {
-        Ok(Programs(Some(Arc::new(grants))))
+        let read = |grant: ProgramGrant| {
+            let pattern = Pattern::parse(&grant.command)?;
+            if let Some(path) = grant.read.iter().chain(&grant.write).find(|path| !path.is_absolute()) {
+                let (command, path) = (&grant.command, path.display());
+                return Err(Error::invalid(format!("`{path}`, granted to `{command}`, is not an absolute path")));
+            }
+            Ok((pattern, grant))
+        };
+        let grants = grants.into_iter().map(read).collect::<Result<_>>()?;
+        Ok(Programs { grants: Arc::new(grants), launcher: None })
+    }
+
+    /// With the program that runs them: one whose `main` begins with [`launched`](crate::launched). Without it none is run, because
+    /// a program that is started directly could be neither confined nor ended with all that it started.
+    #[must_use]
+    pub fn through(self, launcher: impl AsRef<Path>) -> Self {
+        Programs { launcher: Some(launcher.as_ref().into()), ..self }
     }
 
     /// Whether a command line that a plugin says it needs is granted: each of its arguments by one that is as wide.
     pub fn admits(&self, need: &str) -> bool {
-        self.0.as_ref().is_some_and(|grants| grants.iter().any(|grant| grant.command == need))
+        let need = Pattern::parse(need);
+        need.is_ok_and(|need| self.grants.iter().any(|(grant, _)| grant.covers(&need)))
+    }
+
+    /// The call of the launcher that runs a program, with its input, output and errors piped.
+    ///
+    /// # Errors
+    /// [`NotGranted`](dozo_job::Kind::NotGranted) with the line to add, and what [`executable::check`] says.
+    pub(crate) fn command(
+        &self,
+        name: &str,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Result<Command> {
+        check_bounds(name, &arguments, &environment)?;
+        let grant = self.granted(name, &arguments)?;
+        environment.iter().try_for_each(|(variable, _)| check_variable(variable))?;
+        executable::check(Path::new(name))?;
+        let Some(launcher) = &self.launcher else {
+            return Err(Error::unsupported("this host runs no programs: it has no launcher"));
+        };
+        let launch = Launch {
+            read: grant.read.clone(),
+            write: grant.write.clone(),
+            program: name.into(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+        };
+        let mut command = Command::new(&**launcher);
+        command.args(launch.to_keeper()).env_clear().envs(ENVIRONMENT).envs(environment).current_dir("/");
+        // Ctrl-C at a terminal is the host's to hear: it ends its programs.
+        command.process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(command)
+    }
+
+    fn granted(&self, name: &str, arguments: &[String]) -> Result<&ProgramGrant> {
+        let mut furthest = None;
+        for (pattern, grant) in &*self.grants {
+            match pattern.fits(Path::new(name), arguments) {
+                Fit::Whole => return Ok(grant),
+                Fit::Until(fitting) => furthest = furthest.max(Some(fitting)),
+                _ => {}
+            }
+        }
+        let what = match furthest.map(|fitting| arguments.get(fitting)) {
+            None => format!("the program `{name}` is not granted"),
+            Some(Some(argument)) => format!("the argument `{argument}` of `{name}` is not granted"),
+            Some(None) => format!("`{name}` is granted with more arguments only"),
+        };
+        let words = std::iter::once(name).chain(arguments.iter().map(String::as_str));
+        let line = shlex::Quoter::new().join(words).unwrap_or_else(|_| format!("{name} **"));
+        Err(Error::not_granted(what).hinted(format!("grant = {{ programs = [{line:?}] }}")))
     }
 }
+
+/// What no command line can have, or none needs.
+fn check_bounds(name: &str, arguments: &[String], environment: &[(String, String)]) -> Result<()> {
+    let variables = environment.iter().flat_map(|(variable, value)| [variable, value]);
+    let mut bytes = name.len();
+    for text in arguments.iter().chain(variables) {
+        bytes += text.len() + 1;
+        if text.contains('\0') || text.len() > ARGUMENT_BYTES {
+            return Err(Error::invalid(format!(
+                "an argument or a variable of `{name}` has a zero byte, or more than {ARGUMENT_BYTES} bytes"
+            )));
+        }
+    }
+    if bytes > COMMAND_BYTES {
+        return Err(Error::invalid(format!(
+            "the arguments and the environment of `{name}` have {bytes} bytes, more than {COMMAND_BYTES}"
+        )));
+    }
+    Ok(())
+}
+
+fn check_variable(variable: &str) -> Result<()> {
+    if variable.is_empty() || variable.contains('=') {
+        return Err(Error::invalid(format!("`{variable}` cannot be the name of a variable")));
+    }
+    let is_foreign = |foreign: &&str| match foreign.strip_suffix('*') {
+        Some(beginning) => variable.starts_with(beginning),
+        None => variable == *foreign,
+    };
+    if FOREIGN_CODE.iter().any(is_foreign) {
+        return Err(Error::not_granted(format!(
+            "the variable `{variable}` of a program: it could have other code run than the program that is granted"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,14 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Result<()> {
         "wait-for-ever" => std::future::pending().await,
         "eat-memory" => eat_memory(),
         "eat-handles" => eat_handles(backup),
+        "ask-and-ask" => loop {
+            backup.progress(1, None);
+        },
+        "flood-log-with-bytes" => {
+            (0..2_000).for_each(|n| log::warn(format!("line {n} {}", "x".repeat(20_000))));
+            Ok(())
+        }
+        "race" => race(),
         "flood-log" => {
             (0..200_000).for_each(|n| log::warn(format!("line {n}")));
             Err(Error::Internal("the flood is over".into()))
@@ -51,6 +59,11 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Result<()> {
             let mut writer = backup.file("secrets.txt").create();
             writeln!(writer, "{:?} {:?}", config.secret, std::env::vars().collect::<Vec<_>>())?;
             writer.finish().map(|_| ())
+        }
+        "secret-in-facts" => {
+            let secret = config.secret.clone().unwrap_or_default();
+            backup.set_attribute("connected", &format!("with {secret}"));
+            backup.omit("table", &Error::Denied(format!("{secret} may not read it")))
         }
         "huge-batch" => {
             let small = |n| SmallEntry { entry: file(&format!("f{n}")), content: vec![] };
@@ -121,6 +134,27 @@ fn read_host(config: &Config) -> Result<()> {
             got.push(format!("wrote to {name}"));
         }
     }
+    verdict(&got)
+}
+
+/// Opens and lists, again and again, what somebody else swaps for a symlink that leads out all the time.
+fn race() -> Result<()> {
+    let mut got = Vec::new();
+    let (mut opened, mut refused) = (0, 0);
+    let (_, directory) = tree::granted().remove(0);
+    for _ in 0..20_000 {
+        match directory.open("swap/file").and_then(|content| content.read(10)) {
+            Ok(bytes) if bytes == b"inside" => opened += 1,
+            Ok(bytes) => got.push(format!("read {bytes:?}")),
+            Err(_) => refused += 1,
+        }
+        for entry in directory.children("swap", None, 10).unwrap_or_default() {
+            if entry.path != "swap/file" {
+                got.push(format!("saw {}", entry.path));
+            }
+        }
+    }
+    log::warn(format!("opened {opened}, refused {refused}"));
     verdict(&got)
 }
 

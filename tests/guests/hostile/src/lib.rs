@@ -4,6 +4,7 @@
 
 mod harm;
 mod lies;
+mod runs;
 
 use dozo_sdk::prelude::*;
 
@@ -20,6 +21,9 @@ struct Config {
     /// A path that was not granted.
     #[serde(default)]
     path: String,
+    /// A program and its arguments.
+    #[serde(default)]
+    run: Vec<String>,
 }
 
 struct Hostile;
@@ -58,7 +62,10 @@ impl Source for Hostile {
         writer.write_all(&[b'g'; 100_000])?;
         writer.finish()?;
         eprintln!("about to {}", config.act);
-        match lies::act(&config, &backup).await {
+        if let Some(result) = lies::act(&config, &backup).await {
+            return result;
+        }
+        match runs::act(&config, &backup).await {
             Some(result) => result,
             None => harm::act(&config, &backup).await,
         }
