@@ -25,7 +25,7 @@ mod watchdog;
 pub use engine::Plugins;
 pub use limits::Limits;
 pub use network::{Network, NetworkGrant};
-pub use plugin::{Permit, Plugin};
+pub use plugin::{Permit, Plugin, died};
 pub use program::{ProgramGrant, Programs};
 pub use redact::Secrets;
 pub use source::WasmSource;
