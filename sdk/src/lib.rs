@@ -33,11 +33,15 @@
 extern crate self as dozo_sdk;
 
 mod backup;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod conformance;
 mod error;
 mod escape;
 mod glue;
 pub mod log;
 mod restore;
+mod secret;
 pub mod tree;
 mod writer;
 
@@ -72,6 +76,7 @@ pub use escape::escape;
 #[doc(hidden)]
 pub use glue::Glue;
 pub use restore::Restore;
+pub use secret::Secret;
 pub use writer::Writer;
 
 /// The result of nearly everything here.
@@ -156,7 +161,7 @@ pub mod prelude {
     pub use serde::Deserialize;
 
     pub use crate::{
-        Backup, Chunking, Content, Entry, Error, Info, Kind, Needs, Restore, Result, Scope, Source, Writer,
+        Backup, Chunking, Content, Entry, Error, Info, Kind, Needs, Restore, Result, Scope, Secret, Source, Writer,
     };
 }
 

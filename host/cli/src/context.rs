@@ -21,8 +21,6 @@ use crate::keyfile::read_key;
 use crate::ui::ask::Operator;
 use crate::ui::words;
 
-/// A plugin's own tables and stack take some megabytes.
-const MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// Threads that read contents wait for disks more than for cores.
 const READERS_PER_CORE: usize = 1;
 
@@ -229,27 +227,8 @@ impl Context {
     }
 
     fn limits(&self, name: &str, job: &JobTable) -> anyhow::Result<Limits> {
-        let default = Limits::default();
-        let time = |key: &str, set: Option<jiff::SignedDuration>, default: std::time::Duration| match set {
-            None => Ok(default),
-            Some(time) if time.is_positive() => Ok(time.unsigned_abs()),
-            Some(_) => Err(self.loaded.fault(&["job", name, "limits", key], "this must be longer than nothing")),
-        };
-        let memory_bytes = job.limits.memory.map_or(default.memory_bytes, |bytes| bytes.as_u64());
-        if memory_bytes < MEMORY_BYTES_MIN {
-            let message = format!("no plugin can start with {memory_bytes} bytes; it takes at least 16 MiB");
-            return Err(self
-                .loaded
-                .fault(&["job", name, "limits", "memory"], message)
-                .hinted("such as `\"256MiB\"`")
-                .into());
-        }
-        Ok(Limits {
-            memory_bytes,
-            wall: time("wall", job.limits.wall, default.wall)?,
-            stall: time("stall", job.limits.stall, default.stall)?,
-            ..default
-        })
+        let at = |key: &str, message| self.loaded.fault(&["job", name, "limits", key], message);
+        Ok(job.limits.limits(&Limits::default(), at)?)
     }
 }
 
@@ -317,6 +296,11 @@ impl PluginShelf {
         Ok(plugin)
     }
 
+    /// The component in a file.
+    pub(crate) async fn load(&self, file: &Path) -> dozo_job::Result<Plugin> {
+        self.plugins.load(file).await
+    }
+
     /// The names of all plugins in the directory.
     pub(crate) fn names(&self) -> anyhow::Result<Vec<String>> {
         let failed = |e| Error::io(format!("list the plugins in {}", self.directory.display()), e);
@@ -360,7 +344,7 @@ pub(crate) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

@@ -10,6 +10,8 @@ pub(crate) mod key;
 pub(crate) mod ls;
 pub(crate) mod mirror;
 pub(crate) mod plugin;
+pub(crate) mod plugin_new;
+pub(crate) mod plugin_test;
 pub(crate) mod prune;
 pub(crate) mod repair;
 pub(crate) mod restore;

@@ -9,11 +9,19 @@ use crate::exit::Exit;
 use crate::ui;
 
 pub(crate) async fn plugin(global: &Global, command: &PluginCommand) -> anyhow::Result<Exit> {
-    let loaded = Loaded::read_if_any(global.config.as_deref())?;
-    let plugins = PluginShelf::open(loaded.as_ref())?;
+    let shelf = || {
+        let loaded = Loaded::read_if_any(global.config.as_deref())?;
+        let plugins = PluginShelf::open(loaded.as_ref())?;
+        anyhow::Ok((loaded, plugins))
+    };
     match command {
-        PluginCommand::List => list(global, plugins).await,
-        PluginCommand::Info(args) => info(global, loaded.as_ref(), plugins, args).await,
+        PluginCommand::List => list(global, shelf()?.1).await,
+        PluginCommand::Info(args) => {
+            let (loaded, plugins) = shelf()?;
+            info(global, loaded.as_ref(), plugins, args).await
+        }
+        PluginCommand::Test(args) => super::plugin_test::test(global, args).await,
+        PluginCommand::New(args) => super::plugin_new::new(args),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
 mod aws;
+pub(crate) mod kit;
 mod mirrors;
 mod place;
 mod raw;

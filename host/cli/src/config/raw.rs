@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use dozo_plugin::Limits;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -177,6 +178,35 @@ pub(crate) struct LimitsTable {
     /// How long it may go without asking anything of the host, such as `"5m"` (the default).
     #[schemars(with = "Option<String>")]
     pub(crate) stall: Option<jiff::SignedDuration>,
+}
+
+/// A plugin's own tables and stack take some megabytes.
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+impl LimitsTable {
+    /// The limits, where this table says nothing those that are usual; `fault` is told the key.
+    pub(crate) fn limits(
+        &self,
+        usual: &Limits,
+        fault: impl Fn(&str, String) -> ConfigError,
+    ) -> Result<Limits, ConfigError> {
+        let time = |key: &str, set: Option<jiff::SignedDuration>, usual: std::time::Duration| match set {
+            None => Ok(usual),
+            Some(time) if time.is_positive() => Ok(time.unsigned_abs()),
+            Some(_) => Err(fault(key, "this must be longer than nothing".into())),
+        };
+        let memory_bytes = self.memory.map_or(usual.memory_bytes, |bytes| bytes.as_u64());
+        if memory_bytes < MEMORY_BYTES_MIN {
+            let message = format!("no plugin can start with {memory_bytes} bytes; it takes at least 16 MiB");
+            return Err(fault("memory", message).hinted("such as `\"256MiB\"`"));
+        }
+        Ok(Limits {
+            memory_bytes,
+            wall: time("wall", self.wall, usual.wall)?,
+            stall: time("stall", self.stall, usual.stall)?,
+            ..usual.clone()
+        })
+    }
 }
 
 /// Parses the text of a configuration.
