@@ -56,7 +56,7 @@ impl Restore {
     ///
     /// # Errors
     /// The first thing that could not be restored; what could be is there.
-    pub fn into_directory(&self) -> Result<()> {
+    pub fn to_directory(&self) -> Result<()> {
         let (_, target) = tree::granted().into_iter().next().ok_or_else(|| {
             Error::NotGranted("there is no directory to restore into: `dozo restore … --to DIR` grants one".into())
         })?;

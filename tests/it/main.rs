@@ -14,6 +14,7 @@ mod crash;
 mod documents;
 mod filesystem;
 mod hostile;
+mod kit;
 mod outages;
 mod recover;
 mod rollback;

@@ -52,7 +52,7 @@ impl Source for Plugin {
     }
 
     async fn restore(_config: Option<Config>, restore: Restore) -> Result<()> {
-        restore.into_directory()
+        restore.to_directory()
     }
 }
 
