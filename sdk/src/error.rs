@@ -38,15 +38,21 @@ impl Error {
     /// The same kind with words before its message.
     #[must_use]
     pub fn context(self, what: &str) -> Self {
-        let with = |message: String| format!("{what}: {message}");
+        let message = format!("{what}: {}", self.message());
+        self.with_message(message)
+    }
+
+    /// The same kind with another message.
+    #[must_use]
+    pub fn with_message(self, message: String) -> Self {
         match self {
-            Error::Unavailable(message) => Error::Unavailable(with(message)),
-            Error::Invalid(message) => Error::Invalid(with(message)),
-            Error::Denied(message) => Error::Denied(with(message)),
-            Error::NotGranted(message) => Error::NotGranted(with(message)),
-            Error::Corrupt(message) => Error::Corrupt(with(message)),
-            Error::Unsupported(message) => Error::Unsupported(with(message)),
-            Error::Internal(message) => Error::Internal(with(message)),
+            Error::Unavailable(_) => Error::Unavailable(message),
+            Error::Invalid(_) => Error::Invalid(message),
+            Error::Denied(_) => Error::Denied(message),
+            Error::NotGranted(_) => Error::NotGranted(message),
+            Error::Corrupt(_) => Error::Corrupt(message),
+            Error::Unsupported(_) => Error::Unsupported(message),
+            Error::Internal(_) => Error::Internal(message),
         }
     }
 }

@@ -1,30 +1,42 @@
-//! Between the contract's functions and the trait.
+//! Between the contract's functions and the traits.
 
 use std::marker::PhantomData;
 
 use crate::bindings::dozo::plugin::source_types::{Request, RestoreRequest};
 use crate::bindings::dozo::plugin::types::Description;
 use crate::bindings::exports::dozo::plugin::source::Guest;
-use crate::{Backup, Error, Needs, Probe, Restore, Result, ScratchServer, Source};
+use crate::notifier_bindings::exports::dozo::plugin::notifier;
+use crate::{Backup, Error, Event, Info, Needs, Notifier, Probe, Restore, Result, ScratchServer, Source};
 
 /// The exports of a source.
 #[doc(hidden)]
 pub struct Glue<S>(PhantomData<S>);
 
+/// The exports of a notifier.
+#[doc(hidden)]
+pub struct NotifierGlue<N>(PhantomData<N>);
+
+fn parse<C: serde::de::DeserializeOwned>(info: &Info, json: &str) -> Result<C> {
+    serde_json::from_str(json).map_err(|e| Error::Invalid(format!("the configuration of {}: {e}", info.name)))
+}
+
 fn config<S: Source>(json: &str) -> Result<S::Config> {
-    serde_json::from_str(json).map_err(|e| Error::Invalid(format!("the configuration of {}: {e}", S::INFO.name)))
+    parse(&S::INFO, json)
+}
+
+fn description<C: schemars::JsonSchema>(info: &Info) -> Description {
+    let schema = schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<C>();
+    Description {
+        name: info.name.into(),
+        version: info.version.into(),
+        summary: info.summary.into(),
+        config_schema: schema.as_value().to_string(),
+    }
 }
 
 impl<S: Source> Guest for Glue<S> {
     fn describe() -> Description {
-        let schema =
-            schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<S::Config>();
-        Description {
-            name: S::INFO.name.into(),
-            version: S::INFO.version.into(),
-            summary: S::INFO.summary.into(),
-            config_schema: schema.as_value().to_string(),
-        }
+        description::<S::Config>(&S::INFO)
     }
 
     fn requires(json: String) -> Result<Needs> {
@@ -60,5 +72,24 @@ impl<S: Source> Guest for Glue<S> {
 
     async fn probe(json: String, question: String) -> Result<String> {
         S::probe(config::<S>(&json)?, question).await
+    }
+}
+
+impl<N: Notifier> notifier::Guest for NotifierGlue<N> {
+    fn describe() -> Description {
+        description::<N::Config>(&N::INFO)
+    }
+
+    fn requires(json: String) -> Result<Needs> {
+        N::needs(&parse(&N::INFO, &json)?)
+    }
+
+    async fn check(json: String) -> Result<Vec<(String, String)>> {
+        N::check(parse(&N::INFO, &json)?).await
+    }
+
+    async fn notify(json: String, event: notifier::Event) -> Result<()> {
+        let notifier::Event { kind, job, host, summary, report } = event;
+        N::notify(parse(&N::INFO, &json)?, Event::new(&kind, job, host, summary, report)).await
     }
 }

@@ -1,4 +1,5 @@
-//! What a dozo plugin is written with: one trait, [`Source`], and one macro, [`export!`].
+//! What a dozo plugin is written with: a trait, [`Source`] or [`Notifier`], and a macro, [`export!`] or
+//! [`export_notifier!`].
 //!
 //! A plugin is a crate of type `cdylib`, built for `wasm32-wasip2`, that depends on this crate alone:
 //!
@@ -29,6 +30,32 @@
 //!
 //! dozo_sdk::export!(Greeting);
 //! ```
+//!
+//! A notifier tells people what happened:
+//!
+//! ```no_run
+//! use dozo_sdk::prelude::*;
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Config {}
+//!
+//! struct Journal;
+//!
+//! impl Notifier for Journal {
+//!     type Config = Config;
+//!     const INFO: Info = Info { name: "journal", version: "0.1.0", summary: "tells the host's log" };
+//!
+//!     async fn notify(_: Config, event: Event) -> Result<()> {
+//!         dozo_sdk::log::warn(format!("{}: {}", event.kind.word(), event.summary));
+//!         for (path, why) in event.report.omitted.iter().take(5) {
+//!             dozo_sdk::log::warn(format!("not backed up: /{path}: {why}"));
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! dozo_sdk::export_notifier!(Journal);
+//! ```
 
 extern crate self as dozo_sdk;
 
@@ -38,11 +65,14 @@ mod backup;
 pub mod conformance;
 mod error;
 mod escape;
+mod event;
 mod glue;
 pub mod log;
+mod report;
 mod restore;
 mod secret;
 pub mod tree;
+pub mod words;
 mod writer;
 
 #[doc(hidden)]
@@ -67,14 +97,37 @@ pub mod bindings {
     });
 }
 
+/// The same for notifiers: what both worlds share is generated once.
+#[doc(hidden)]
+#[allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
+pub mod notifier_bindings {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "notifier-plugin",
+        with: {
+            "dozo:plugin/types@0.1.0": crate::bindings::dozo::plugin::types,
+            "dozo:plugin/log@0.1.0": crate::bindings::dozo::plugin::log,
+            "dozo:plugin/contents@0.1.0": crate::bindings::dozo::plugin::contents,
+            "dozo:plugin/net@0.1.0": crate::bindings::dozo::plugin::net,
+            "dozo:plugin/http@0.1.0": crate::bindings::dozo::plugin::http,
+        },
+        pub_export_macro: true,
+        export_macro_name: "__export_notifier",
+        default_bindings_module: "dozo_sdk::notifier_bindings",
+        runtime_path: "dozo_sdk::wit_bindgen::rt",
+    });
+}
+
 pub use backup::{Backup, EntryBuilder, Probe};
 pub use bindings::dozo::plugin::contents::Content;
 pub use bindings::dozo::plugin::snapshot::{ContentEntry, SmallEntry};
 pub use bindings::dozo::plugin::source_types::{Conflict, Moment, Scope, ScratchServer};
 pub use bindings::dozo::plugin::types::{Chunking, Entry, Error, Kind, Needs, Posix, Timestamp};
 pub use escape::escape;
+pub use event::{Event, EventKind};
 #[doc(hidden)]
-pub use glue::Glue;
+pub use glue::{Glue, NotifierGlue};
+pub use report::{Failure, PluginStamp, Report};
 pub use restore::Restore;
 pub use secret::Secret;
 pub use writer::Writer;
@@ -142,6 +195,35 @@ pub trait Source: 'static {
     }
 }
 
+/// Tells people what happened. Only [`INFO`](Notifier::INFO) and [`notify`](Notifier::notify) are required.
+///
+/// Every call is a fresh instance with about two minutes to live.
+#[allow(async_fn_in_trait, reason = "plugins are single-threaded: their futures need not be Send")]
+pub trait Notifier: 'static {
+    /// What the operator configures in `[notify.NAME.config]`. Its JSON Schema is published from the type.
+    type Config: serde::de::DeserializeOwned + schemars::JsonSchema + 'static;
+    /// Who it is.
+    const INFO: Info;
+
+    /// What this configuration needs of the host. Secrets are not at hand everywhere: what is needed must not depend on
+    /// them.
+    fn needs(_config: &Self::Config) -> Result<Needs> {
+        Ok(Needs { network: vec![], read: vec![], write: vec![], programs: vec![] })
+    }
+
+    /// Reachable, credentials right? Tells nobody anything. Returns facts by name.
+    async fn check(_config: Self::Config) -> Result<Vec<(String, String)>> {
+        Ok(vec![])
+    }
+
+    /// Tells it, once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] has the host try again, some seconds apart and not for ever; a service that says how long to
+    /// wait is best waited for here, up to a minute ([`std::thread::sleep`]).
+    async fn notify(config: Self::Config, event: Event) -> Result<()>;
+}
+
 /// Makes a type that implements [`Source`] the component's export.
 #[macro_export]
 macro_rules! export {
@@ -149,6 +231,17 @@ macro_rules! export {
         const _: () = {
             type DozoGlue = $crate::Glue<$source>;
     $crate::bindings::__export_source!(DozoGlue with_types_in $crate::bindings);
+        };
+    };
+}
+
+/// Makes a type that implements [`Notifier`] the component's export. A component can be a source too.
+#[macro_export]
+macro_rules! export_notifier {
+    ($notifier:ty) => {
+        const _: () = {
+            type DozoNotifierGlue = $crate::NotifierGlue<$notifier>;
+    $crate::notifier_bindings::__export_notifier!(DozoNotifierGlue with_types_in $crate::notifier_bindings);
         };
     };
 }
@@ -161,7 +254,8 @@ pub mod prelude {
     pub use serde::Deserialize;
 
     pub use crate::{
-        Backup, Chunking, Content, Entry, Error, Info, Kind, Needs, Restore, Result, Scope, Secret, Source, Writer,
+        Backup, Chunking, Content, Entry, Error, Event, EventKind, Info, Kind, Needs, Notifier, Restore, Result, Scope,
+        Secret, Source, Writer,
     };
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use crate::house::{House, Said, binary, said};
+use crate::house::{House, Said, binary, bundle, said};
 
 /// The measuring program lies beside the binary.
 fn bench(house: &House, task: &str) -> Command {
@@ -14,7 +14,7 @@ fn bench(house: &House, task: &str) -> Command {
     assert!(program.exists(), "{} is not built: run the tests with `cargo xtask test`", program.display());
     let mut command = Command::new(program);
     command.arg(task).arg("--cache").arg(house.path("cache"));
-    command.arg("--plugin").arg(binary().with_file_name("plugins").join("filesystem.wasm"));
+    command.arg("--plugin").arg(bundle().join("filesystem.wasm"));
     command
 }
 

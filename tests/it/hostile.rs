@@ -209,7 +209,7 @@ fn what_a_plugin_needs_and_was_not_granted_is_named_before_anything_runs() {
     let house = House::new();
     house.configure_guest("needy", "hostile", "{ act = \"needs-network\" }", "");
     let said = house.dozo(&["config", "check"]).expect(2);
-    assert!(said.err.contains("network = [\"db.internal:5432\"]"), "{}", said.err);
+    assert!(said.err.contains("grant = { network = [\"db.internal:5432\"] }"), "{}", said.err);
     house.configure_guest("rude", "hostile", "{ act = \"needs-trap\" }", "");
     let said = house.dozo(&["run", "rude"]).expect(2);
     assert!(said.err.contains("no needs for you"), "{}", said.err);

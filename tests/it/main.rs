@@ -16,6 +16,7 @@ mod filesystem;
 mod hostile;
 mod kit;
 mod outages;
+mod plugins;
 mod recover;
 mod rollback;
 mod rules;

@@ -1,7 +1,8 @@
 //! What an operator types and reads, kept as files in tests/transcripts. `DOZO_WRITE_TRANSCRIPTS=1` writes them anew;
 //! read what it wrote as a user would.
 //!
-//! A line that begins with `$ ` is run by a shell in a fresh directory, with `dozo` on the path; what follows is what it
+//! A line that begins with `$ ` is run by a shell in a fresh directory, with `dozo` on the path and the tests' own components
+//! in `$GUESTS`; what follows is what it
 //! printed, standard output and standard error together, and `? N` if it ended with another status than 0. What differs
 //! between runs is replaced: the directory by `DIR`, the program's by `BIN`, ids by `ID`, times by `TIME`, durations by
 //! `TOOK`, sizes by `SIZE`. One whose first line begins with `# Needs root` is skipped by others.
@@ -10,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::house::{binary, is_root};
+use crate::house::{binary, guests, is_root};
 
 #[test]
 fn transcripts_are_as_they_were() {
@@ -60,7 +61,7 @@ fn run(command: &str, dir: &Path) -> String {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("exec 2>&1; {command}")).current_dir(dir);
     shell.env("PATH", path).env("TZ", "UTC").env("DIR", dir).env("XDG_CACHE_HOME", dir.join(".cache"));
-    shell.env("XDG_STATE_HOME", dir.join(".state"));
+    shell.env("XDG_STATE_HOME", dir.join(".state")).env("GUESTS", guests());
     let output = shell.env_remove("DOZO_LOG").output().unwrap();
     let mut text = normal(&String::from_utf8_lossy(&output.stdout), dir);
     if !text.is_empty() && !text.ends_with('\n') {

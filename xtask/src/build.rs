@@ -1,11 +1,11 @@
-//! Builds the host, and the plugins as components beside it.
+//! Builds the plugins as components, and the host with them inside.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::shell::{cargo, output, root, run, say};
+use crate::shell::{bundle, cargo, output, root, run, say};
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -29,23 +29,35 @@ impl Profile {
 
 /// The built host.
 pub(crate) struct Built {
-    /// The binary `dozo`; its plugins lie beside it.
+    /// The binary `dozo`, with its plugins inside.
     pub(crate) dozo: PathBuf,
 }
 
 /// Builds everything that an operator needs.
 pub(crate) fn all(profile: Profile) -> Result<Built> {
     ensure_target()?;
+    plugins()?;
     say("building the host");
     binary("dozo", profile)?;
-    let directory = target().join(profile.directory());
-    let plugins = directory.join("plugins");
-    std::fs::create_dir_all(&plugins)?;
+    Ok(Built { dozo: target().join(profile.directory()).join("dozo") })
+}
+
+/// Builds what the host has inside: exactly the plugins that there are now.
+fn plugins() -> Result<()> {
+    std::fs::create_dir_all(bundle())?;
     say("building the plugins");
-    for (package, name) in members("plugins")? {
-        component(&package, &plugins.join(format!("{name}.wasm")))?;
+    let members = members("plugins")?;
+    for item in std::fs::read_dir(bundle())? {
+        let file = item?.path();
+        let known = file.file_stem().is_some_and(|stem| members.iter().any(|(_, name)| stem == name.as_str()));
+        if !known {
+            std::fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
+        }
     }
-    Ok(Built { dozo: directory.join("dozo") })
+    for (package, name) in members {
+        component(&package, &bundle().join(format!("{name}.wasm")))?;
+    }
+    Ok(())
 }
 
 /// Builds the components that only tests use.
@@ -99,6 +111,11 @@ fn component(package: &str, to: &Path) -> Result<()> {
     run(&mut cargo(&["build", "--quiet", "--package", package, "--target", TARGET, "--profile", "component"]))?;
     let file = format!("{}.wasm", package.replace('-', "_"));
     let built = target().join(TARGET).join("component").join(file);
+    // What has not changed stays, with its time: the host is built again only for a plugin that did.
+    let read = |file: &Path| std::fs::read(file).with_context(|| format!("read {}", file.display()));
+    if to.exists() && read(to)? == read(&built)? {
+        return Ok(());
+    }
     // A file that is replaced whole can be replaced while something maps the old one.
     let new = to.with_extension("new");
     std::fs::copy(&built, &new).with_context(|| format!("copy {}", built.display()))?;

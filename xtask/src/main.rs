@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build the host and the plugins; they lie in target/debug or target/release
+    /// Build the plugins, and the host with them inside: target/debug/dozo or target/release/dozo
     Build {
         /// With all optimisations
         #[arg(long)]

@@ -10,11 +10,16 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
 }
 
-/// A cargo command in the project's root.
+/// A cargo command in the project's root. All get the same bundle, so that the host is not compiled with and without.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(root());
+    command.args(arguments).current_dir(root()).env("DOZO_BUNDLE", bundle());
     command
+}
+
+/// The directory of components that become part of the program.
+pub(crate) fn bundle() -> PathBuf {
+    crate::build::target().join("bundle")
 }
 
 /// Prints what is done next.

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::build::{self, Profile};
-use crate::shell::{cargo, run, say};
+use crate::shell::{bundle, cargo, run, say};
 use crate::tools;
 
 /// Builds what the tests run, runs them, then checks format, lints and documents.
@@ -49,6 +49,8 @@ fn nextest(profile: &str, filter: Option<&str>) -> Result<Command> {
 
 /// Lets the tests that compare generated documents write them instead.
 pub(crate) fn docs() -> Result<()> {
+    // Whatever is bundled by now: the documents do not depend on it.
+    std::fs::create_dir_all(bundle())?;
     run(cargo(&["test", "--quiet", "--package", "dozo", "generated"]).env("DOZO_WRITE_DOCS", "1"))
 }
 

@@ -58,14 +58,17 @@ pub(crate) enum Command {
     Mirror(MirrorArgs),
     /// Put right what is damaged, from mirrors and from the packs themselves
     Repair(RepairArgs),
-    /// Find out what the store lets this host do
+    /// Find out what the store lets this host do, and whether jobs would find what they need
     Check(CheckArgs),
     /// Make this machine a host of a repository that is there
     Join(JoinArgs),
     /// Look after keys: owners, hosts, epochs, and the recovery kit
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Look at plugins
+    /// Try whether people are told
+    #[command(subcommand)]
+    Notify(NotifyCommand),
+    /// Look at plugins, and say which may run
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Look at the configuration
@@ -276,8 +279,11 @@ pub(crate) struct HoldArgs {
 /// `dozo check`
 #[derive(Args)]
 pub(crate) struct CheckArgs {
+    /// Jobs to look at [default: all]
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
     /// The store was put back to an older state on purpose: take what it shows for right from now on
-    #[arg(long)]
+    #[arg(long, conflicts_with = "jobs")]
     pub(crate) accept_rollback: bool,
 }
 
@@ -429,13 +435,32 @@ pub(crate) struct KeyKitArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// `dozo notify`
+#[derive(Subcommand)]
+pub(crate) enum NotifyCommand {
+    /// Tell everybody that this is a test, and show whether it could be told
+    Test(NotifyTestArgs),
+}
+
+/// `dozo notify test`
+#[derive(Args)]
+pub(crate) struct NotifyTestArgs {
+    /// Notifiers, as `[notify.NAME]` has them [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) notifiers: Vec<String>,
+}
+
 /// `dozo plugin`
 #[derive(Subcommand)]
 pub(crate) enum PluginCommand {
-    /// List the plugins that are there
+    /// List the plugins that are there: where they come from, and whether they may run
     List,
-    /// Tell what a plugin is, what it needs, and how it is configured
+    /// Tell what a plugin is, how it is configured, and what it needs with this configuration
     Info(PluginInfoArgs),
+    /// Look at a component and let it run: put its digest into dozo.lock
+    Add(PluginInfoArgs),
+    /// Put the digests of all components that the configuration names into dozo.lock, as they are now
+    Lock,
     /// Try a component with the conformance kit: against a real repository in a temporary directory, with a store that
     /// fails, is slow, goes away. `--config` names what to try it with: a file with the tables `config`, `grant` and
     /// `limits` of a job, and `[restore]` for a target of its own [default: an empty configuration]
@@ -466,10 +491,10 @@ pub(crate) struct PluginNewArgs {
     pub(crate) sdk: Option<PathBuf>,
 }
 
-/// `dozo plugin info`
+/// `dozo plugin info`, `dozo plugin add`
 #[derive(Args)]
 pub(crate) struct PluginInfoArgs {
-    /// A plugin's name, or the path of a component
+    /// A plugin's name, or the path (with `/`) of a component
     #[arg(value_name = "PLUGIN")]
     pub(crate) plugin: String,
 }

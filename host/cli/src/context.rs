@@ -1,12 +1,11 @@
 //! What commands have in common: the configuration, the plugins, the repository with its keys.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dozo_job::port::Conflict;
 use dozo_job::{Clock, Error, Kind};
-use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Plugin, Plugins};
+use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Plugin};
 use dozo_repository::format::snapshot::Named;
 use dozo_repository::{
     HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Stamp, Store, View,
@@ -16,8 +15,9 @@ use jiff::Timestamp;
 
 use crate::args::{FromArgs, Global, IdentityArgs};
 use crate::at_work::AtWork;
-use crate::config::{JobTable, Loaded, ResolvedConfig, Secrecy};
+use crate::config::{Granted, JobTable, Loaded, Need, ResolvedConfig, Secrecy};
 use crate::keyfile::read_key;
+use crate::plugins::PluginShelf;
 use crate::ui::ask::Operator;
 use crate::ui::words;
 
@@ -45,6 +45,13 @@ impl Context {
         let loaded = Loaded::read(global.config.as_deref())?;
         let cache_dir = cache_dir(Some(&loaded))?;
         Ok(Context { loaded, cache_dir })
+    }
+
+    /// The same where there is one: for commands that can do without.
+    pub(crate) fn load_if_any(global: &Global) -> anyhow::Result<Option<Self>> {
+        let Some(loaded) = Loaded::read_if_any(global.config.as_deref())? else { return Ok(None) };
+        let cache_dir = cache_dir(Some(&loaded))?;
+        Ok(Some(Context { loaded, cache_dir }))
     }
 
     /// The host's name.
@@ -165,13 +172,13 @@ impl Context {
     /// A job's configuration, checked against its plugin, and what it is permitted.
     pub(crate) async fn prepare(&self, name: &str, job: &JobTable, plugin: &Plugin) -> anyhow::Result<Prepared> {
         let resolved = self.loaded.resolve(name, job, &plugin.description().config_schema, Secrecy::Fetch)?;
-        self.check_grants(name, job, plugin, &resolved).await?;
+        let Granted { network, programs, .. } = self.check_grants(name, job, plugin, &resolved).await?;
         let open = |path: &PathBuf| Directory::open(path, Access::Read);
         let directories = job.grant.read.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let permit = Permit {
             job: name.to_string(),
-            grants: Grants { directories, ..Grants::default() },
-            limits: self.limits(name, job)?,
+            grants: Grants { directories, network, programs },
+            limits: self.loaded.limits(&["job", name], &job.limits)?,
             secrets: resolved.secrets,
         };
         Ok(Prepared { config: resolved.json, permit })
@@ -187,48 +194,42 @@ impl Context {
     ) -> anyhow::Result<Permit> {
         let target = Directory::open(to, Access::Write(conflict))?;
         let limits = match self.loaded.config.job.get(name) {
-            Some(job) => self.limits(name, job)?,
+            Some(job) => self.loaded.limits(&["job", name], &job.limits)?,
             None => Limits::default(),
         };
         let secrets = resolved.map(|resolved| resolved.secrets.clone()).unwrap_or_default();
-        Ok(Permit { job: name.to_string(), grants: Grants { directories: vec![target], ..Grants::default() }, limits, secrets })
+        let grants = Grants { directories: vec![target], ..Grants::default() };
+        Ok(Permit { job: name.to_string(), grants, limits, secrets })
     }
 
-    /// Compares what the plugin says it needs with what was granted; names the line that is missing.
-    pub(crate) async fn check_grants(
+    /// Compares what the plugin says it needs with what is granted; names everything that is missing, and the line to write.
+    /// Returns what is granted.
+    pub(crate) async fn check_grants<'a>(
         &self,
         name: &str,
-        job: &JobTable,
+        job: &'a JobTable,
         plugin: &Plugin,
         resolved: &ResolvedConfig,
-    ) -> anyhow::Result<()> {
-        let needs = plugin.needs(&resolved.json, resolved.secrets.clone()).await.map_err(|error| {
-            let message = error.chain();
-            self.loaded.fault(&["job", name, "config"], message)
-        })?;
-        for (key, wanted) in [("network", &needs.network), ("write", &needs.write), ("programs", &needs.programs)] {
-            if let Some(first) = wanted.first() {
-                let message = format!("the plugin needs the grant `{key} = [{first:?}]`");
-                let error = self.loaded.fault(&["job", name], message);
-                return Err(error.hinted(format!("this version of dozo cannot grant `{key}`")).into());
-            }
-        }
-        let granted = |path: &String| job.grant.read.iter().any(|grant| Path::new(path).starts_with(grant));
-        let missing: Vec<&String> = needs.read.iter().filter(|path| !granted(path)).collect();
-        if let Some(first) = missing.first() {
-            let message = format!("the job reads {first}, which is not granted");
-            let all: Vec<String> = job.grant.read.iter().map(|path| path.display().to_string()).collect();
-            let line: Vec<String> = all.iter().chain(missing.iter().copied()).map(|path| format!("{path:?}")).collect();
-            let hint = format!("in [job.{name}]: grant = {{ read = [{}] }}", line.join(", "));
-            let at = if job.grant.read.is_empty() { vec!["job", name] } else { vec!["job", name, "grant", "read"] };
-            return Err(self.loaded.fault(&at, message).hinted(hint).into());
-        }
-        Ok(())
+    ) -> anyhow::Result<Granted<'a>> {
+        let granted = self.loaded.granted(&["job", name], &job.grant)?;
+        let needs = self.needs(["job", name], &granted, plugin, resolved).await?;
+        self.loaded.refuse_missing(&["job", name], &job.grant, &needs)?;
+        Ok(granted)
     }
 
-    fn limits(&self, name: &str, job: &JobTable) -> anyhow::Result<Limits> {
-        let at = |key: &str, message| self.loaded.fault(&["job", name, "limits", key], message);
-        Ok(job.limits.limits(&Limits::default(), at)?)
+    /// Everything that the plugin of a job or a notifier needs, and whether it is granted.
+    pub(crate) async fn needs(
+        &self,
+        [table, name]: [&str; 2],
+        granted: &Granted<'_>,
+        plugin: &Plugin,
+        resolved: &ResolvedConfig,
+    ) -> anyhow::Result<Vec<Need>> {
+        let needs = plugin.needs(&resolved.json, resolved.secrets.clone()).await.map_err(|error| {
+            let message = error.chain();
+            self.loaded.fault(&[table, name, "config"], message)
+        })?;
+        Ok(granted.needs(&needs))
     }
 }
 
@@ -262,61 +263,7 @@ pub(crate) struct Prepared {
     pub(crate) permit: Permit,
 }
 
-/// The plugins of a directory, loaded as they are asked for.
-pub(crate) struct PluginShelf {
-    plugins: Plugins,
-    directory: PathBuf,
-    known: HashMap<String, Plugin>,
-}
-
-impl PluginShelf {
-    /// The shelf that the configuration names, or the usual one.
-    pub(crate) fn open(loaded: Option<&Loaded>) -> anyhow::Result<Self> {
-        let named = loaded.and_then(|loaded| Some(loaded.path(loaded.config.plugin_dir.as_ref()?)));
-        let directory = named.map_or_else(default_plugin_dir, Ok)?;
-        Ok(PluginShelf { plugins: Plugins::new(cache_dir(loaded)?.join("plugins"))?, directory, known: HashMap::new() })
-    }
-
-    /// The plugin of this name, or of the component at this path.
-    pub(crate) async fn get(&mut self, name: &str) -> anyhow::Result<Plugin> {
-        if let Some(plugin) = self.known.get(name) {
-            return Ok(plugin.clone());
-        }
-        let file = if name.contains('/') { PathBuf::from(name) } else { self.directory.join(format!("{name}.wasm")) };
-        if !file.exists() {
-            let there: Vec<String> = self.names().unwrap_or_default();
-            let hint = match there.as_slice() {
-                [] => format!("there is none in {}: `plugin_dir` names another directory", self.directory.display()),
-                names => format!("{} has `{}`", self.directory.display(), names.join("`, `")),
-            };
-            return Err(Error::invalid(format!("there is no plugin `{name}`")).hinted(hint).into());
-        }
-        let plugin = self.plugins.load(&file).await?;
-        self.known.insert(name.to_string(), plugin.clone());
-        Ok(plugin)
-    }
-
-    /// The component in a file.
-    pub(crate) async fn load(&self, file: &Path) -> dozo_job::Result<Plugin> {
-        self.plugins.load(file).await
-    }
-
-    /// The names of all plugins in the directory.
-    pub(crate) fn names(&self) -> anyhow::Result<Vec<String>> {
-        let failed = |e| Error::io(format!("list the plugins in {}", self.directory.display()), e);
-        let mut names = Vec::new();
-        for item in std::fs::read_dir(&self.directory).map_err(failed)? {
-            let path = item.map_err(failed)?.path();
-            if path.extension().is_some_and(|ending| ending == "wasm") {
-                names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-}
-
-fn cache_dir(loaded: Option<&Loaded>) -> anyhow::Result<PathBuf> {
+pub(crate) fn cache_dir(loaded: Option<&Loaded>) -> anyhow::Result<PathBuf> {
     if let Some(directory) = loaded.and_then(|loaded| Some(loaded.path(loaded.config.cache_dir.as_ref()?))) {
         return Ok(directory);
     }
@@ -330,11 +277,6 @@ fn cache_dir(loaded: Option<&Loaded>) -> anyhow::Result<PathBuf> {
         Error::invalid("there is no HOME to keep compiled plugins in").hinted("set `cache_dir` in the configuration")
     })?;
     Ok(Path::new(&home).join(".cache/dozo"))
-}
-
-fn default_plugin_dir() -> anyhow::Result<PathBuf> {
-    let program = std::env::current_exe().map_err(|e| Error::io("find this program's own file", e))?;
-    Ok(program.parent().unwrap_or(Path::new("/")).join("plugins"))
 }
 
 /// Bytes from the system's random generator: the only one.

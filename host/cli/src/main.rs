@@ -11,6 +11,9 @@ mod documents;
 mod exit;
 mod keyfile;
 mod memory;
+mod notifiers;
+mod outcomes;
+mod plugins;
 mod rollback;
 mod thaw;
 mod ui;
@@ -68,6 +71,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Check(args) => command::check::check(global, args).await,
         Command::Join(args) => command::join::join(global, args).await,
         Command::Key(command) => command::key::key(global, command).await,
+        Command::Notify(command) => command::notify::notify(global, command).await,
         Command::Plugin(command) => command::plugin::plugin(global, command).await,
         Command::Config(command) => command::config::config(global, command).await,
     }

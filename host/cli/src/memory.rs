@@ -25,7 +25,7 @@ impl Context {
     }
 
     /// Not where the cache is: what lies here is worth keeping.
-    fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         if let Some(directory) = &self.loaded.config.state_dir {
             return self.loaded.path(directory);
         }

@@ -1,9 +1,10 @@
-//! The use cases: [`run`] a job, [`restore`] a snapshot. Owns the ports that a source implements ([`Source`]) and that
+//! The use cases: [`run`] a job, [`restore`] a snapshot, [`notify`] people of what happened. Owns the ports that a source implements ([`Source`]) and that
 //! a source is given ([`Intake`], [`Stored`]). Knows the repository; knows no wasmtime, no TOML, no terminal, no clock
 //! but the one that is handed in.
 
 mod intake;
 pub mod limits;
+pub mod notify;
 pub mod port;
 mod progress;
 mod report;
@@ -14,8 +15,9 @@ mod run;
 mod selection;
 mod stored;
 pub mod tidy;
+pub mod words;
 
-pub use port::{Content, EntryWriter, Intake, Source, Stored};
+pub use port::{Content, EntryWriter, Intake, Notifier, Source, Stored};
 pub use progress::Progress;
 pub use report::{Failure, Report, RestoreReport};
 pub use restore::{RestoreJob, restore};

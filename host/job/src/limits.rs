@@ -1,5 +1,7 @@
 //! Bounds of runs, restores and retention, with their reasons.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 
 /// Bytes read at once from content that the host holds: large enough that a system call costs nothing beside them.
@@ -16,6 +18,14 @@ pub const ATTRIBUTES: usize = 1_000;
 pub const OMITTED_IN_REPORT: usize = 100;
 /// Names in a message about entries that were begun and not finished.
 pub const NAMES_IN_MESSAGE: usize = 3;
+
+/// Characters of the reason in an event's one line: what a phone shows of a message, some times over.
+pub const SUMMARY_REASON_CHARS: usize = 300;
+/// Pauses between attempts to tell somebody: over a service that starts again, not over an outage, because the next event says
+/// more than a late one.
+pub const TELLING_PAUSES: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(30)];
+/// How long all attempts to tell one thing through one notifier may take: the run's process waits for them at its end.
+pub const TELLING_MAX: Duration = Duration::from_secs(300);
 
 /// A snapshot whose time is so much later than its arrival is from the future: clocks that are kept differ by less.
 pub const STARTED_AHEAD_MAX: SignedDuration = SignedDuration::from_hours(1);

@@ -152,8 +152,7 @@ pub struct Event {
 }
 
 /// The kinds of events, as `on = [...]` of a notifier has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// A run made a complete snapshot.
     Success,
@@ -163,6 +162,21 @@ pub enum EventKind {
     Failure,
     /// A run made a complete one after one that did not.
     Recovered,
+    /// Nothing happened: the operator asked whether telling works.
+    Test,
+}
+
+impl EventKind {
+    /// The word that the contract and configurations use.
+    pub fn word(self) -> &'static str {
+        match self {
+            EventKind::Success => "success",
+            EventKind::Partial => "partial",
+            EventKind::Failure => "failure",
+            EventKind::Recovered => "recovered",
+            EventKind::Test => "test",
+        }
+    }
 }
 
 /// Tells people what happened, with its grants and limits fixed.

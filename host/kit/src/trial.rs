@@ -49,11 +49,11 @@ impl Trial {
 
     /// The plugin with all that it is granted.
     pub(crate) fn source(&self) -> Result<WasmSource> {
-        Ok(self.source_with(self.config.grants.open()?, self.config.limits.clone()))
+        self.source_with(self.config.grants.open()?, self.config.limits.clone())
     }
 
     /// The plugin with these grants and limits.
-    pub(crate) fn source_with(&self, grants: Grants, limits: Limits) -> WasmSource {
+    pub(crate) fn source_with(&self, grants: Grants, limits: Limits) -> Result<WasmSource> {
         let secrets = self.config.secrets.clone();
         self.plugin.source(Permit { job: "kit".into(), grants, limits, secrets })
     }

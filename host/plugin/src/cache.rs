@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::component::{NOT_A_COMPONENT, what_else};
+
 /// The directory of compiled components.
 pub(crate) struct Cache {
     directory: PathBuf,
@@ -105,12 +107,9 @@ fn load(engine: &Engine, file: &Path) -> Option<Component> {
 
 fn not_a_component(bytes: &[u8], error: &wasmtime::Error) -> Error {
     let why = std::io::Error::other(format!("{error:#}"));
-    let hint = match bytes {
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
-            "it is a core module: build it for wasm32-wasip2, or make a component of it"
-        }
-        [0, b'a', b's', b'm', ..] => "it is a component of another version of WebAssembly's format, or damaged",
-        _ => "it is no WebAssembly file",
-    };
-    Error::invalid("it is not a component that this version can load").caused_by(why).hinted(hint)
+    let error = Error::invalid(NOT_A_COMPONENT).caused_by(why);
+    match what_else(bytes) {
+        Some(what) => error.hinted(what),
+        None => error.hinted("it is damaged, or made for another version of components"),
+    }
 }

@@ -4,6 +4,7 @@ use dozo_job::port::{self, Entry, EntryKind, Posix, Time};
 use dozo_job::{Error, Kind};
 
 use crate::bindings::dozo::plugin::{source_types, types};
+use crate::bindings::exports::dozo::plugin::notifier;
 use crate::limits::MESSAGE_BYTES;
 use crate::redact::Secrets;
 
@@ -58,6 +59,12 @@ pub(crate) fn printable(mut message: String) -> String {
             message.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect();
     }
     message
+}
+
+/// What happened, as a notifier gets it.
+pub(crate) fn event_to_wit(event: port::Event) -> notifier::Event {
+    let port::Event { kind, job, host, summary, report } = event;
+    notifier::Event { kind: kind.word().into(), job, host, summary, report }
 }
 
 pub(crate) fn entry_from_wit(entry: types::Entry) -> Entry {
@@ -157,10 +164,12 @@ pub(crate) fn restore_to_wit(request: port::RestoreRequest) -> source_types::Res
 
 pub(crate) fn description_from_wit(description: types::Description) -> port::Description {
     let types::Description { name, version, summary, config_schema } = description;
-    port::Description { name, version, summary, config_schema }
+    port::Description { name, version, summary: printable(summary), config_schema }
 }
 
 pub(crate) fn needs_from_wit(needs: types::Needs) -> port::Needs {
     let types::Needs { network, read, write, programs } = needs;
-    port::Needs { network, read, write, programs }
+    // They stand in messages and in lines that an operator copies.
+    let clean = |list: Vec<String>| list.into_iter().map(printable).collect();
+    port::Needs { network: clean(network), read: clean(read), write: clean(write), programs: clean(programs) }
 }

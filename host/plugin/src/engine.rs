@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dozo_job::{Error, Result};
-use sha2::{Digest, Sha256};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine};
 
 use crate::cache::Cache;
+use crate::component::ComponentBytes;
 use crate::interface;
-use crate::limits::{COMPONENT_BYTES, EPOCH};
+use crate::limits::EPOCH;
 use crate::plugin::Plugin;
 use crate::state::State;
 
@@ -40,34 +40,33 @@ impl Plugins {
         Ok(Plugins(Arc::new(Inner { engine, linker, cache })))
     }
 
-    /// Loads a component, reads its API track from its exports, and asks it who it is.
+    /// Loads a component from a file, reads its API track from its exports, and asks it who it is.
     ///
     /// # Errors
-    /// [`Invalid`](dozo_job::Kind::Invalid) if it is not a component, not a source, or of an unknown track.
+    /// [`Invalid`](dozo_job::Kind::Invalid) if it is not a component, not a plugin, or of an unknown track.
     pub async fn load(&self, file: &Path) -> Result<Plugin> {
-        let shown = file.display();
-        self.load_unnamed(file).await.map_err(|e| e.context(format!("load the plugin {shown}")))
+        self.load_bytes(&file.display().to_string(), ComponentBytes::read(file)?).await
     }
 
-    async fn load_unnamed(&self, file: &Path) -> Result<Plugin> {
+    /// The same for bytes that somebody has looked at already; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn load_bytes(&self, name: &str, bytes: ComponentBytes) -> Result<Plugin> {
+        self.load_unnamed(bytes).await.map_err(|e| e.context(format!("load the plugin {name}")))
+    }
+
+    async fn load_unnamed(&self, bytes: ComponentBytes) -> Result<Plugin> {
         let inner = self.0.clone();
-        let path = file.to_path_buf();
+        let digest = bytes.digest().0;
         let compile = move || {
-            let failed = |e| Error::io("read it", e);
-            let length = std::fs::metadata(&path).map_err(failed)?.len();
-            if length > COMPONENT_BYTES {
-                return Err(Error::invalid(format!("it has {length} bytes, more than {COMPONENT_BYTES}")));
-            }
-            let bytes = std::fs::read(&path).map_err(failed)?;
-            let digest: [u8; 32] = Sha256::digest(&bytes).into();
-            let component = inner.cache.component(&inner.engine, &bytes, &digest)?;
-            let pre = inner.linker.instantiate_pre(&component).map_err(|e| {
+            let component = inner.cache.component(&inner.engine, bytes.bytes(), &digest)?;
+            inner.linker.instantiate_pre(&component).map_err(|e| {
                 Error::invalid("it needs something that this version of dozo does not offer")
                     .caused_by(std::io::Error::other(format!("{e:#}")))
-            })?;
-            Ok((pre, digest))
+            })
         };
-        let (pre, digest) = tokio::task::spawn_blocking(compile)
+        let pre = tokio::task::spawn_blocking(compile)
             .await
             .unwrap_or_else(|e| Err(Error::internal(format!("compiling it ended early: {e}"))))?;
         Plugin::introduce(pre, digest).await

@@ -1,11 +1,12 @@
-//! WebAssembly components as sources: the only crate that knows wasmtime. Implements the ports of `dozo-job`; knows no
+//! WebAssembly components as sources and notifiers: the only crate that knows wasmtime. Implements the ports of `dozo-job`; knows no
 //! repository, no configuration file, no terminal.
 //!
-//! [`Plugins`] loads a [`Plugin`]; with a [`Permit`] it is a source. A call is a store of its own in a task of its own,
+//! [`Plugins`] loads a [`Plugin`]; with a [`Permit`] it is a source, or a notifier. A call is a store of its own in a task of its own,
 //! watched from outside, and dropped with all its handles as soon as it ends, however it ends.
 
 mod bindings;
 mod cache;
+mod component;
 mod convert;
 mod engine;
 mod exports;
@@ -13,6 +14,7 @@ mod handles;
 mod interface;
 mod limits;
 mod network;
+mod notifier;
 mod plugin;
 mod program;
 mod redact;
@@ -22,10 +24,12 @@ mod stderr;
 mod tree;
 mod watchdog;
 
+pub use component::ComponentBytes;
 pub use engine::Plugins;
 pub use limits::Limits;
 pub use network::{Network, NetworkGrant};
-pub use plugin::{Permit, Plugin, died};
+pub use notifier::WasmNotifier;
+pub use plugin::{Permit, Plugin, PluginKind, died};
 pub use program::{ProgramGrant, Programs};
 pub use redact::Secrets;
 pub use source::WasmSource;

@@ -11,8 +11,14 @@ pub struct Limits {
     pub wall: Duration,
     /// How long it may go without asking anything of the host: one that computes or sleeps this long is stuck.
     pub stall: Duration,
+    /// Contents, writers, files, directories and connections that it may hold at once.
+    pub handles: usize,
+    /// How often it may ask something of the host in one call.
+    pub host_calls: u64,
     /// Lines that it may log; the rest are counted.
     pub log_lines: u64,
+    /// Bytes that one answer over HTTP may have. None: as many as come.
+    pub response_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -22,13 +28,21 @@ impl Default for Limits {
             // No lease lives longer, so no run may (docs/FORMAT.md).
             wall: Duration::from_secs(7 * 24 * 3600),
             stall: Duration::from_secs(300),
+            handles: HANDLES,
+            // Five million files at two hundred calls each, or 64 TB in pieces of 64 KiB; one that only asks gets there
+            // within minutes.
+            host_calls: 1_000_000_000,
             log_lines: 10_000,
+            // What is too much is for the source's operator to say: an object of a bucket may have terabytes.
+            response_bytes: None,
         }
     }
 }
 
 /// How long `describe`, `requires` and the like may take: they ask nobody.
 pub(crate) const QUESTION_WALL: Duration = Duration::from_secs(10);
+/// How long a notifier may take to tell something once: a request, and the minute that a service may ask it to wait.
+pub(crate) const TELLING_WALL: Duration = Duration::from_secs(120);
 /// How long a call that was told to stop may take to let go.
 pub(crate) const LETTING_GO: Duration = Duration::from_secs(5);
 /// How often the watchdog looks.
@@ -39,11 +53,13 @@ pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 pub(crate) const STDERR_BYTES: usize = 4 << 10;
 /// Longest message that a plugin's error or log line may have.
 pub(crate) const MESSAGE_BYTES: usize = 4 << 10;
+/// Facts that a check may tell: what a person reads.
+pub(crate) const FACTS: usize = 256;
 /// Bytes of one read that crosses the sandbox.
 pub(crate) const READ_BYTES: u32 = 4 << 20;
 /// Entries of one page that crosses the sandbox.
 pub(crate) const PAGE_ENTRIES: u32 = 1_024;
-/// Open contents, writers, files and directories at once.
+/// Open contents, writers, files and directories at once, if nobody says otherwise.
 pub(crate) const HANDLES: usize = 100_000;
 /// Pieces of a stream that wait for the pipeline.
 pub(crate) const STREAM_PIECES: usize = 2;

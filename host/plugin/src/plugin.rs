@@ -1,4 +1,4 @@
-//! A loaded plugin: which track it speaks, who it says it is, and how one of its functions is called: in a store of its
+//! A loaded plugin: of which kind it is and which track it speaks, who it says it is, and how one of its functions is called: in a store of its
 //! own, with a watchdog outside, and nothing left of it afterwards.
 
 use std::sync::Arc;
@@ -12,12 +12,32 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::convert;
 use crate::exports::{Exports, Track};
 use crate::limits::{Limits, QUESTION_WALL};
+use crate::notifier::WasmNotifier;
 use crate::redact::Secrets;
 use crate::source::WasmSource;
 use crate::state::{Call, Grants, Names, State};
 use crate::watchdog;
 
-/// A component that is a source, ready to be called.
+/// The two kinds of plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginKind {
+    /// Something to back up.
+    Source,
+    /// Somebody to tell.
+    Notifier,
+}
+
+impl PluginKind {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            PluginKind::Source => "source",
+            PluginKind::Notifier => "notifier",
+        }
+    }
+}
+
+/// A component as one kind of plugin, ready to be called. One that is of both kinds is a source first.
 #[derive(Clone)]
 pub struct Plugin(Arc<Inner>);
 
@@ -26,12 +46,14 @@ struct Inner {
     track: Track,
     stamp: PluginStamp,
     description: Description,
+    /// The same component as the other kind, if it is that too.
+    other: Option<Plugin>,
 }
 
 /// What a call of a plugin may do, and on whose behalf.
 #[derive(Clone, Default)]
 pub struct Permit {
-    /// The job, for logs.
+    /// The job, or the notifier's name, for logs.
     pub job: String,
     /// What the operator allows.
     pub grants: Grants,
@@ -49,9 +71,21 @@ pub(crate) type Function<R> = Box<dyn for<'a> FnOnce(&'a dyn Exports, &'a Access
 pub(crate) type Answer<'a, R> = futures::future::BoxFuture<'a, wasmtime::Result<R>>;
 
 impl Plugin {
-    /// Reads the track from the exports, and asks the component who it is.
+    /// Reads kinds and tracks from the exports, and asks the component who it is, as each.
     pub(crate) async fn introduce(pre: InstancePre<State>, digest: [u8; 32]) -> Result<Self> {
-        let track = Track::of(&pre)?;
+        let mut plugin: Option<Plugin> = None;
+        for track in Track::all_of(&pre)?.into_iter().rev() {
+            plugin = Some(Plugin::introduce_as(track, pre.clone(), digest, plugin.take()).await?);
+        }
+        plugin.ok_or_else(|| Error::internal("a component of no kind"))
+    }
+
+    async fn introduce_as(
+        track: Track,
+        pre: InstancePre<State>,
+        digest: [u8; 32],
+        other: Option<Plugin>,
+    ) -> Result<Self> {
         let stamp = PluginStamp { name: "(unnamed)".into(), version: String::new(), digest: ObjectId(digest) };
         let unknown = Description {
             name: String::new(),
@@ -59,7 +93,7 @@ impl Plugin {
             summary: String::new(),
             config_schema: String::new(),
         };
-        let mut inner = Inner { pre, track, stamp, description: unknown };
+        let mut inner = Inner { pre, track, stamp, description: unknown, other };
         let describe: Function<_> = Box::new(|exports, accessor| exports.describe(accessor));
         let nobody = Permit { job: "-".into(), ..Permit::default() };
         let (described, _) = inner.call(Call::Question, &nobody, QUESTION_WALL, describe).await?;
@@ -68,6 +102,34 @@ impl Plugin {
         inner.stamp.name.clone_from(&inner.description.name);
         inner.stamp.version.clone_from(&inner.description.version);
         Ok(Plugin(Arc::new(inner)))
+    }
+
+    /// What it is called as.
+    pub fn kind(&self) -> PluginKind {
+        self.0.track.kind()
+    }
+
+    /// All that it is.
+    pub fn kinds(&self) -> Vec<PluginKind> {
+        let other = self.0.other.as_ref().map(Plugin::kind);
+        [self.kind()].into_iter().chain(other).collect()
+    }
+
+    /// The same component as a plugin of this kind.
+    ///
+    /// # Errors
+    /// [`Invalid`](dozo_job::Kind::Invalid) if it is not of this kind, with the table where it belongs.
+    pub fn as_kind(&self, kind: PluginKind) -> Result<Self> {
+        let found = [Some(self), self.0.other.as_ref()].into_iter().flatten().find(|it| it.kind() == kind);
+        found.cloned().ok_or_else(|| {
+            let (name, is, wanted) = (self.0.name(), self.kind().word(), kind.word());
+            let place = match self.kind() {
+                PluginKind::Source => "[job.NAME]",
+                PluginKind::Notifier => "[notify.NAME]",
+            };
+            Error::invalid(format!("the plugin {name} is a {is}, not a {wanted}"))
+                .hinted(format!("a {is} belongs in a table `{place}`"))
+        })
     }
 
     /// Who it says it is.
@@ -90,8 +152,19 @@ impl Plugin {
     }
 
     /// The plugin as a source, with its grants and limits fixed.
-    pub fn source(&self, permit: Permit) -> WasmSource {
-        WasmSource::new(self.clone(), permit)
+    ///
+    /// # Errors
+    /// [`Invalid`](dozo_job::Kind::Invalid) if it is none.
+    pub fn source(&self, permit: Permit) -> Result<WasmSource> {
+        Ok(WasmSource::new(self.as_kind(PluginKind::Source)?, permit))
+    }
+
+    /// The plugin as a notifier, with its grants and limits fixed.
+    ///
+    /// # Errors
+    /// [`Invalid`](dozo_job::Kind::Invalid) if it is none.
+    pub fn notifier(&self, permit: Permit) -> Result<WasmNotifier> {
+        Ok(WasmNotifier::new(self.as_kind(PluginKind::Notifier)?, permit))
     }
 
     /// Calls a function whose own errors are the plugin's.

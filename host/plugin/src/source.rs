@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dozo_job::Result;
 use dozo_job::port::{BackupRequest, Finished, Intake, PluginStamp, RestoreRequest, Source, Stored};
+use dozo_job::{Error, Result};
 
 use crate::convert;
+use crate::limits::FACTS;
 use crate::plugin::{Function, Permit, Plugin};
 use crate::state::Call;
 
@@ -68,7 +69,13 @@ impl Source for WasmSource {
 
     async fn check(&self, config: &str) -> Result<Vec<(String, String)>> {
         let config = config.to_string();
-        self.ask(Box::new(move |exports, store| exports.check(store, config))).await
+        let facts = self.ask(Box::new(move |exports, store| exports.check(store, config))).await?;
+        if facts.len() > FACTS {
+            let what = format!("the plugin tells {} facts of its source, more than {FACTS}", facts.len());
+            return Err(Error::internal(what));
+        }
+        let clean = |text: String| convert::printable(self.permit.secrets.redact(text));
+        Ok(facts.into_iter().map(|(what, fact)| (clean(what), clean(fact))).collect())
     }
 
     async fn probe(&self, config: &str, question: &str) -> Result<String> {

@@ -11,7 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::dozo::plugin::types;
 use crate::convert;
-use crate::limits::{HANDLES, Limits};
+use crate::limits::Limits;
 use crate::network::Network;
 use crate::program::Programs;
 use crate::redact::Secrets;
@@ -108,7 +108,7 @@ impl State {
     pub(crate) fn new(call: Call, grants: Grants, limits: Limits, secrets: Secrets, names: Arc<Names>) -> Self {
         let (stderr, life) = (Tail::default(), Arc::new(Life::default()));
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
+        table.set_max_capacity(limits.handles);
         // Deny by default: no directory, no socket, no environment, no arguments. Clocks and randomness are harmless.
         let wasi = WasiCtx::builder().stdout(stderr.clone()).stderr(stderr.clone()).build();
         let memory = MemoryLimit { max: limits.memory_bytes, now: 0, life: life.clone() };

@@ -11,8 +11,8 @@ use crate::{Component, Place, say};
 pub(crate) async fn source(place: &Place) -> Result<WasmSource> {
     let plugin = Plugins::new(place.component.cache.clone())?.load(&place.component.plugin).await?;
     let directory = Directory::open(&place.tree, Access::Read)?;
-    let grants = Grants { directories: vec![directory] };
-    Ok(plugin.source(Permit { job: "bench".into(), grants, ..Permit::default() }))
+    let grants = Grants { directories: vec![directory], ..Grants::default() };
+    Ok(plugin.source(Permit { job: "bench".into(), grants, ..Permit::default() })?)
 }
 
 /// Times the engine's start, `load` (which ends with the first call, `describe`), and one more call in a fresh instance.

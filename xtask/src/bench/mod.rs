@@ -83,20 +83,12 @@ fn home() -> Result<PathBuf> {
     Ok(home)
 }
 
-/// A copy of the built program in a directory of its own, with the plugins if there are any: what is measured stays the
-/// same, whatever is built meanwhile.
+/// A copy of a built file in a directory of its own: what is measured stays the same, whatever is built meanwhile.
 fn copied(program: &Path, to: &Path) -> Result<PathBuf> {
-    fresh(&to.join("plugins"))?;
-    let copy = |from: &Path, to: &Path| {
-        fs::copy(from, to).with_context(|| format!("copy {} to {}", from.display(), to.display())).map(|_| ())
-    };
-    let (plugins, name) = (program.with_file_name("plugins"), program.file_name().context("a program has a name")?);
-    copy(program, &to.join(name))?;
-    for item in fs::read_dir(&plugins).with_context(|| format!("list {}", plugins.display()))? {
-        let item = item?;
-        copy(&item.path(), &to.join("plugins").join(item.file_name()))?;
-    }
-    Ok(to.join(name))
+    fresh(to)?;
+    let copy = to.join(program.file_name().context("a program has a name")?);
+    fs::copy(program, &copy).with_context(|| format!("copy {} to {}", program.display(), to.display()))?;
+    Ok(copy)
 }
 
 /// An empty directory.

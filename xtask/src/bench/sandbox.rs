@@ -13,7 +13,7 @@ use super::Options;
 use super::measure::{Cost, measure, note_disturbed, undisturbed};
 use super::table::{median, print, spread};
 use crate::build;
-use crate::shell::{output, say};
+use crate::shell::{bundle, output, say};
 
 const ROUNDS: usize = 7;
 const LOADS: usize = 21;
@@ -45,7 +45,7 @@ pub(crate) fn sandbox(options: &Options) -> Result<()> {
     let (tree, about) = options.data()?;
     super::fresh(&home)?;
     let bench = super::copied(&built, &home.join("program"))?;
-    let plugin = bench.with_file_name("plugins").join("filesystem.wasm");
+    let plugin = super::copied(&bundle().join("filesystem.wasm"), &home.join("plugin"))?;
     let setting = Setting { bench, plugin, home };
     let loads = loads(&setting, if options.small { 3 } else { LOADS })?;
     let rounds = options.rounds(ROUNDS);

@@ -1,12 +1,15 @@
-//! `dozo check`: what the store lets this host do, found out by doing it.
+//! `dozo check`: what the store lets this host do, found out by doing it; then whether jobs would find what they need,
+//! and whether people would hear of it.
 
 use dozo_job::newest;
 use dozo_repository::{Examination, Permitted};
 use jiff::{SignedDuration, Timestamp};
 
+use super::sources;
 use crate::args::{CheckArgs, Global};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::notifiers;
 use crate::rollback::{Back, exit_of};
 use crate::ui::{self, words};
 
@@ -27,7 +30,9 @@ pub(crate) async fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<E
         print(&store.to_string(), &found, skew);
     }
     let behind = look_back(&context).await?;
-    Ok(behind.worst(if found.write == Permitted::Yes { Exit::Done } else { Exit::Failed }))
+    let jobs = sources::check(global, &context, &args.jobs).await?;
+    let told = if args.jobs.is_empty() { notifiers::check(global, &context).await? } else { Exit::Done };
+    Ok(jobs.worst(told).worst(behind).worst(if found.write == Permitted::Yes { Exit::Done } else { Exit::Failed }))
 }
 
 /// Whether the repository that this host's key is for is there, and was not rolled back.

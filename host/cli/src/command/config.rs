@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use dozo_plugin::PluginKind;
+
 use crate::args::{ConfigCommand, Global};
 use crate::config::{Config, Secrecy, mirror_store};
 use crate::context::Context;
@@ -26,10 +28,11 @@ async fn check(global: &Global) -> anyhow::Result<Exit> {
     }
     let mut plugins = context.plugins()?;
     for (name, job) in &context.loaded.config.job {
-        let plugin = plugins.get(&job.plugin).await?;
+        let plugin = plugins.get_as(&job.plugin, PluginKind::Source).await?;
         let resolved = context.loaded.resolve(name, job, &plugin.description().config_schema, Secrecy::Pretend)?;
         context.check_grants(name, job, &plugin, &resolved).await?;
     }
+    context.check_notifiers(&mut plugins).await?;
     let kept = kept(&context)?;
     let (file, jobs) = (context.loaded.file.display(), context.loaded.config.job.len());
     if global.json {

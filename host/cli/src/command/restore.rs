@@ -11,8 +11,9 @@ use dozo_repository::{ObjectId, View};
 use crate::args::{ConflictArg, Global, RestoreArgs};
 use crate::command::verify::released;
 use crate::config::{ResolvedConfig, Secrecy};
-use crate::context::{Context, PluginShelf, SystemClock, find_snapshot};
+use crate::context::{Context, SystemClock, find_snapshot};
 use crate::exit::Exit;
+use crate::plugins::PluginShelf;
 use crate::rollback::Back;
 use crate::ui::{self, progress, words};
 
@@ -32,7 +33,7 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
 
     let conflict = conflict(args.conflict);
     prepare_target(&args.to, conflict)?;
-    let permit = context.restore_permit(&name, resolved.as_ref(), &args.to, conflict)?;
+    let source = plugin.source(context.restore_permit(&name, resolved.as_ref(), &args.to, conflict)?)?;
     // What could be wrong with the target is known before anybody waits for hours.
     if let Err(error) = readable(&context, args, &view, &selection, (id, &snapshot)).await {
         released(lease).await;
@@ -48,7 +49,7 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let job = RestoreJob { snapshot: id, selection, keys: &keys, request };
     let progress = Arc::new(Progress::default());
     let shown = progress::Shown::begin(format!("restore {name}"), progress::of_restore(&progress));
-    let report = dozo_job::restore(job, &view, &plugin.source(permit), &SystemClock, progress).await;
+    let report = dozo_job::restore(job, &view, &source, &SystemClock, progress).await;
     drop(shown);
     released(lease).await;
     let report = report.map_err(|e| e.context(format!("the restore into {} is not complete", args.to.display())))?;

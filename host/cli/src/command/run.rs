@@ -4,25 +4,51 @@ use std::sync::Arc;
 
 use dozo_job::port::Scope;
 use dozo_job::{Failure, House, Job, Progress, Report};
+use dozo_plugin::PluginKind;
 use dozo_repository::Repository;
 use dozo_repository::format::record::Outcome;
 
 use crate::args::{Global, RunArgs};
 use crate::config::JobTable;
-use crate::context::{Context, PluginShelf, SystemClock};
+use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
+use crate::notifiers::Notifiers;
+use crate::plugins::PluginShelf;
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let jobs = context.loaded.jobs(&args.jobs)?;
-    let repository = context.repository().await?;
     let mut plugins = context.plugins()?;
+    let mut notifiers = Notifiers::prepare(global, &context, &mut plugins, jobs.len()).await;
+    let exit = match context.repository().await {
+        Ok(repository) => {
+            let place = (&context, &repository, &mut plugins);
+            run_jobs(global, place, (&jobs, args), &mut notifiers).await?
+        }
+        // None of them runs, and whoever waits for one hears of it.
+        Err(error) => {
+            ui::errors::tell(global, &error);
+            jobs.iter().for_each(|(name, _)| notifiers.no_run(name, &error));
+            Exit::of(&error)
+        }
+    };
+    notifiers.finish(global).await?;
+    Ok(exit)
+}
+
+async fn run_jobs(
+    global: &Global,
+    (context, repository, plugins): (&Context, &Repository, &mut PluginShelf),
+    (jobs, args): (&[(&str, &JobTable)], &RunArgs),
+    notifiers: &mut Notifiers,
+) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
-    for (name, job) in jobs {
-        let report = run_job(&context, &repository, &mut plugins, (name, job), args).await;
+    for (name, job) in jobs.iter().copied() {
+        let report = run_job(context, repository, plugins, (name, job), args).await;
         exit = exit.worst(match report {
             Ok(report) => {
+                notifiers.run(&report);
                 if global.json {
                     ui::json(&report)?;
                 } else {
@@ -34,6 +60,7 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit>
             }
             // The next job may be well, and the worst exit code is kept.
             Err(error) => {
+                notifiers.no_run(name, &error);
                 let error = error.context(format!("the job `{name}` did not run"));
                 ui::errors::tell(global, &error);
                 Exit::of(&error)
@@ -50,7 +77,7 @@ async fn run_job(
     (name, table): (&str, &JobTable),
     args: &RunArgs,
 ) -> anyhow::Result<Report> {
-    let plugin = plugins.get(&table.plugin).await?;
+    let plugin = plugins.get_as(&table.plugin, PluginKind::Source).await?;
     let prepared = context.prepare(name, table, &plugin).await?;
     let job = Job {
         name: name.to_string(),
@@ -73,8 +100,9 @@ async fn run_job(
         progress: progress.clone(),
         memory: &memory,
     };
+    let source = plugin.source(prepared.permit)?;
     let _shown = progress::Shown::begin(name.to_string(), progress::of_run(&progress));
-    Ok(dozo_job::run(&job, &plugin.source(prepared.permit), &house).await)
+    Ok(dozo_job::run(&job, &source, &house).await)
 }
 
 fn exit_of(report: &Report) -> Exit {
@@ -132,10 +160,5 @@ fn print_omitted(report: &Report) {
 
 fn print_failure(report: &Report, failure: &Failure, took: &str) {
     ui::note(format!("error: the job `{}` failed after {took}: {}", report.job, failure.message));
-    for cause in &failure.causes {
-        ui::note(format!("caused by: {}", cause.replace('\n', "\n    ")));
-    }
-    if let Some(hint) = &failure.hint {
-        ui::note(format!("hint: {hint}"));
-    }
+    ui::errors::print_rest(failure);
 }

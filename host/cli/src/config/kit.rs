@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use dozo_job::{Error, Kind};
 use dozo_kit::{GrantList, KitConfig, Previous, RestoreTarget};
+use dozo_plugin::Secrets;
 use serde::Deserialize;
 
-use super::raw::{GrantTable, LimitsTable};
-use super::validate::Owned;
-use super::{FILE_BYTES_MAX, Secrecy, place};
+use super::raw_grant::{GrantTable, LimitsTable};
+use super::{Config, ConfigError, FILE_BYTES_MAX, Loaded, Secrecy, place};
 
 /// Stands for the directory of the file.
 const HERE: &str = "{here}";
@@ -52,49 +52,55 @@ enum PreviousWord {
     Unused,
 }
 
-/// Reads what a plugin is tried with: a file, or nothing at all.
+/// Reads what a plugin with this schema is tried with: a file, or nothing at all.
 pub(crate) fn read(file: Option<&Path>, schema: &str) -> anyhow::Result<KitConfig> {
-    let Some(file) = file else { return kit_config(Path::new("kit.toml"), "", schema) };
+    let Some(file) = file else { return Ok(kit_config(Path::new("kit.toml"), String::new(), schema)?) };
     let failed = |e| Error::io(format!("read {}", file.display()), e).with_kind(Kind::Invalid);
     if std::fs::metadata(file).map_err(failed)?.len() > FILE_BYTES_MAX {
         return Err(Error::invalid(format!("{} is too long for a kit.toml", file.display())).into());
     }
     let text = std::fs::read_to_string(file).map_err(failed)?;
-    let here = std::path::absolute(file).map_err(failed)?;
-    let here = here.parent().unwrap_or(Path::new("/")).display().to_string();
-    kit_config(file, &text.replace(HERE, &here), schema)
+    let whole = file.canonicalize().map_err(failed)?;
+    let here = whole.parent().unwrap_or(Path::new("/")).display().to_string();
+    Ok(kit_config(file, text.replace(HERE, &here), schema)?)
 }
 
-fn kit_config(file: &Path, text: &str, schema: &str) -> anyhow::Result<KitConfig> {
-    let parsed: KitFile = toml::from_str(text).map_err(|error| place::from_toml(file, text, &error))?;
-    let at = |keys: &'static [&'static str]| Owned { file, text, keys, plugin: "this one" };
-    let config = at(&["config"]).resolve(&parsed.config, schema, Secrecy::Fetch)?;
-    let pretended = at(&["config"]).resolve(&parsed.config, schema, Secrecy::Pretend)?;
-    let restore = match &parsed.restore {
-        None => None,
-        Some(restore) => {
-            let resolved = at(&["restore", "config"]).resolve(&restore.config, schema, Secrecy::Fetch)?;
-            Some((RestoreTarget { config: resolved.json, grants: grants(&restore.grant) }, resolved.secrets))
-        }
-    };
-    let (restore, more) = restore.map_or((None, None), |(restore, secrets)| (Some(restore), Some(secrets)));
+fn kit_config(file: &Path, text: String, schema: &str) -> Result<KitConfig, ConfigError> {
+    let kit: KitFile = toml::from_str(&text).map_err(|error| place::from_toml(file, &text, &error))?;
+    // The tables are a job's, and so is whoever reads them and complains; there is no host around them.
+    let tables = Loaded { file: file.to_path_buf(), text, config: Config::default() };
+    let config = tables.resolve_at(&[], &kit.config, schema, Secrecy::Fetch)?;
+    let pretended = tables.resolve_at(&[], &kit.config, schema, Secrecy::Pretend)?;
+    let (restore, more) = restore(&tables, kit.restore.as_ref(), schema)?;
     Ok(KitConfig {
         config: config.json,
         pretended: pretended.json,
-        secrets: config.secrets.and(more.unwrap_or_default()),
-        grants: grants(&parsed.grant),
-        limits: parsed.limits.limits(&dozo_kit::limits::usage(), |key, message| {
-            place::fault(file, text, &["limits", key], message)
-        })?,
+        secrets: config.secrets.and(more),
+        grants: grants(&tables, &[], &kit.grant)?,
+        limits: tables.limits_or(dozo_kit::limits::usage(), &[], &kit.limits)?,
         restore,
-        previous: match parsed.previous {
+        previous: match kit.previous {
             PreviousWord::Used => Previous::Used,
             PreviousWord::Unused => Previous::Unused,
         },
     })
 }
 
-fn grants(table: &GrantTable) -> GrantList {
+/// The target of restores, and the secrets that it has beside the others.
+fn restore(
+    tables: &Loaded,
+    table: Option<&RestoreTable>,
+    schema: &str,
+) -> Result<(Option<RestoreTarget>, Secrets), ConfigError> {
+    let Some(table) = table else { return Ok((None, Secrets::default())) };
+    let owner = ["restore"];
+    let resolved = tables.resolve_at(&owner, &table.config, schema, Secrecy::Fetch)?;
+    let target = RestoreTarget { config: resolved.json, grants: grants(tables, &owner, &table.grant)? };
+    Ok((Some(target), resolved.secrets))
+}
+
+fn grants(tables: &Loaded, owner: &[&str], table: &GrantTable) -> Result<GrantList, ConfigError> {
+    let (network, programs) = tables.written(owner, table)?;
     let read: Vec<PathBuf> = table.read.clone();
-    GrantList { read, ..GrantList::default() }
+    Ok(GrantList { read, network, programs })
 }

@@ -1,10 +1,13 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
 mod aws;
+mod grants;
 pub(crate) mod kit;
 mod mirrors;
 mod place;
 mod raw;
+mod raw_grant;
+mod raw_notify;
 mod raw_store;
 mod retention;
 mod secrets;
@@ -15,9 +18,12 @@ use std::path::{Path, PathBuf};
 
 use dozo_job::Kind;
 
+pub(crate) use grants::{Granted, Need, NeedKind};
 pub(crate) use mirrors::mirror_store;
-pub(crate) use place::ConfigError;
+pub(crate) use place::{ConfigError, did_you_mean};
 pub(crate) use raw::{Config, JobTable, Role};
+pub(crate) use raw_grant::GrantTable;
+pub(crate) use raw_notify::NotifyTable;
 pub(crate) use secrets::Secrecy;
 pub(crate) use validate::ResolvedConfig;
 
@@ -50,6 +56,7 @@ impl Loaded {
         loaded.check_names()?;
         loaded.check_retention()?;
         loaded.check_mirrors()?;
+        loaded.check_notifiers()?;
         Ok(loaded)
     }
 
@@ -94,12 +101,14 @@ impl Loaded {
 
     /// Names stand in messages, files and records.
     fn check_names(&self) -> Result<(), ConfigError> {
-        for name in self.config.job.keys() {
+        let jobs = self.config.job.keys().map(|name| ("job", "a job", name));
+        let notifiers = self.config.notify.keys().map(|name| ("notify", "a notifier", name));
+        for (table, what, name) in jobs.chain(notifiers) {
             let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
             if name.is_empty() || name.len() > 64 || !plain {
-                let message = format!("`{name}` cannot be the name of a job");
+                let message = format!("`{name}` cannot be the name of {what}");
                 return Err(self
-                    .fault(&["job", name], message)
+                    .fault(&[table, name], message)
                     .hinted("letters, digits, `-`, `_` and `.`, at most 64"));
             }
         }

@@ -83,7 +83,7 @@ pub(super) fn fault(file: &Path, text: &str, keys: &[&str], message: String) -> 
 }
 
 /// A sentence that names what was probably meant.
-pub(super) fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
     let near = known.iter().map(|name| (strsim::jaro_winkler(wrong, name), name));
     let best = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > 0.8);
@@ -91,6 +91,41 @@ pub(super) fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>
         (Some((_, name)), _) => format!("did you mean `{name}`?"),
         (None, []) => String::new(),
         (None, names) => format!("known are `{}`", names.join("`, `")),
+    }
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// It is not there.
+    Absent,
+    /// `key = { … }`.
+    Inline,
+    /// `key.inner = …`.
+    Dotted,
+    /// `[outer.key]`.
+    Header,
+}
+
+/// How the table at a path of keys is written.
+pub(super) fn form(text: &str, keys: &[&str]) -> Form {
+    let Ok(table) = DeTable::parse(text) else { return Form::Absent };
+    let Some(key) = key_span(table.get_ref(), keys) else { return Form::Absent };
+    // A quoted key ends with its quotation mark.
+    match text.get(key.end..).unwrap_or_default().trim_start_matches(['"', '\'', ' ', '\t']).chars().next() {
+        Some('=') => Form::Inline,
+        Some('.') => Form::Dotted,
+        _ => Form::Header,
+    }
+}
+
+fn key_span(table: &DeTable<'_>, keys: &[&str]) -> Option<Range<usize>> {
+    let (first, rest) = keys.split_first()?;
+    let (key, value) = table.iter().find(|(key, _)| key.get_ref().as_ref() == *first)?;
+    match value.get_ref() {
+        _ if rest.is_empty() => Some(key.span()),
+        DeValue::Table(table) => key_span(table, rest),
+        _ => None,
     }
 }
 
@@ -139,6 +174,21 @@ mod tests {
         assert!(shown.contains("dozo.toml:4:16") && shown.ends_with("^^^^^^^^^^"), "{shown}");
         let shown = fault(Path::new("dozo.toml"), TEXT, &["job", "files", "grant"], "no".into()).to_string();
         assert!(shown.contains("dozo.toml:1:6"), "the nearest that is there: {shown}");
+    }
+
+    #[test]
+    fn the_form_of_a_table_is_seen() {
+        for (text, expected) in [
+            ("[job.a]\nplugin = \"x\"", Form::Absent),
+            ("[job.a]\ngrant = { read = [] }", Form::Inline),
+            ("job.a = { grant = { read = [] } }", Form::Inline),
+            ("[job.a]\ngrant.read = []", Form::Dotted),
+            ("[job.a]\n\"grant\" . read = []", Form::Dotted),
+            ("[job.a]\n[job.a.grant]\nread = []", Form::Header),
+            ("[job]\n[ job.a.\"grant\" ]\nread = []", Form::Header),
+        ] {
+            assert_eq!(form(text, &["job", "a", "grant"]), expected, "{text}");
+        }
     }
 
     #[test]

@@ -1,24 +1,26 @@
 //! The configuration as it is written. Every key is documented here, and nowhere else; `dozo config schema` prints it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use dozo_plugin::Limits;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::place::{self, ConfigError};
+use super::raw_grant::{GrantTable, LimitsTable};
+use super::raw_notify::NotifyTable;
 use super::raw_store::{AzureTable, GcsTable, S3Table};
 use super::retention::RetentionTable;
 
 /// The configuration of one dozo host.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "dozo configuration")]
 pub(crate) struct Config {
     /// Where snapshots go.
     pub(crate) repository: RepositoryTable,
-    /// Directory of plugins, `NAME.wasm`. Default: `plugins` beside the program.
+    /// Directory of plugins, `NAME.wasm`, beside those that are bundled in the program. What lies there is run only if
+    /// `dozo.lock` has its digest. Default: none.
     pub(crate) plugin_dir: Option<PathBuf>,
     /// Private directory for compiled plugins, for what was read of indexes, and for temporary files. Default: `dozo` in
     /// the user's cache directory, `/var/cache/dozo` for root.
@@ -35,10 +37,13 @@ pub(crate) struct Config {
     /// What is backed up, by name.
     #[serde(default)]
     pub(crate) job: BTreeMap<String, JobTable>,
+    /// Who is told what became of it, by name.
+    #[serde(default)]
+    pub(crate) notify: BTreeMap<String, NotifyTable>,
 }
 
 /// A repository and the keys to it.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RepositoryTable {
     /// `file:///absolute/directory`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.
@@ -135,7 +140,7 @@ pub(crate) enum Role {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JobTable {
-    /// A plugin's name, or a path (with `/`) to a component.
+    /// The name of a plugin that is bundled or in `plugin_dir`, or a path (with `/`) to a component.
     pub(crate) plugin: String,
     /// Words that every snapshot of this job carries.
     #[serde(default)]
@@ -156,65 +161,19 @@ pub(crate) struct JobTable {
     pub(crate) limits: LimitsTable,
 }
 
-/// What a plugin may reach.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GrantTable {
-    /// Directories that it may list and read, absolute.
-    #[serde(default)]
-    pub(crate) read: Vec<PathBuf>,
-}
-
-/// What a plugin may use.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LimitsTable {
-    /// Memory, such as `"256MiB"` (the default).
-    #[schemars(with = "Option<String>")]
-    pub(crate) memory: Option<bytesize::ByteSize>,
-    /// How long a run or a restore may take, such as `"12h"`. Default: 7 days.
-    #[schemars(with = "Option<String>")]
-    pub(crate) wall: Option<jiff::SignedDuration>,
-    /// How long it may go without asking anything of the host, such as `"5m"` (the default).
-    #[schemars(with = "Option<String>")]
-    pub(crate) stall: Option<jiff::SignedDuration>,
-}
-
-/// A plugin's own tables and stack take some megabytes.
-const MEMORY_BYTES_MIN: u64 = 16 << 20;
-
-impl LimitsTable {
-    /// The limits, where this table says nothing those that are usual; `fault` is told the key.
-    pub(crate) fn limits(
-        &self,
-        usual: &Limits,
-        fault: impl Fn(&str, String) -> ConfigError,
-    ) -> Result<Limits, ConfigError> {
-        let time = |key: &str, set: Option<jiff::SignedDuration>, usual: std::time::Duration| match set {
-            None => Ok(usual),
-            Some(time) if time.is_positive() => Ok(time.unsigned_abs()),
-            Some(_) => Err(fault(key, "this must be longer than nothing".into())),
-        };
-        let memory_bytes = self.memory.map_or(usual.memory_bytes, |bytes| bytes.as_u64());
-        if memory_bytes < MEMORY_BYTES_MIN {
-            let message = format!("no plugin can start with {memory_bytes} bytes; it takes at least 16 MiB");
-            return Err(fault("memory", message).hinted("such as `\"256MiB\"`"));
-        }
-        Ok(Limits {
-            memory_bytes,
-            wall: time("wall", self.wall, usual.wall)?,
-            stall: time("stall", self.stall, usual.stall)?,
-            ..usual.clone()
-        })
-    }
-}
-
 /// Parses the text of a configuration.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     toml::from_str(text).map_err(|error| place::from_toml(file, text, &error))
 }
 
 impl Config {
+    /// The plugins that it names, each once, in order.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = &str> {
+        let jobs = self.job.values().map(|job| job.plugin.as_str());
+        let names: BTreeSet<&str> = jobs.chain(self.notify.values().map(|notify| notify.plugin.as_str())).collect();
+        names.into_iter()
+    }
+
     /// The schema that editors and `dozo config schema` use.
     pub(crate) fn schema() -> serde_json::Value {
         schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>().to_value()

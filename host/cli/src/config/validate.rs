@@ -1,4 +1,4 @@
-//! A job's table against the schema that its plugin publishes.
+//! A job's or a notifier's table against the schema that its plugin publishes.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::place::did_you_mean;
 use super::secrets::{self, Secrecy};
-use super::{ConfigError, JobTable, Loaded, place};
+use super::{ConfigError, JobTable, Loaded};
 
 /// A job's configuration as the plugin gets it.
 pub(crate) struct ResolvedConfig {
@@ -27,43 +27,34 @@ impl Loaded {
         schema: &str,
         secrecy: Secrecy,
     ) -> Result<ResolvedConfig, ConfigError> {
-        let keys = ["job", name, "config"];
-        Owned { file: &self.file, text: &self.text, keys: &keys, plugin: &job.plugin }.resolve(&job.config, schema, secrecy)
+        self.resolve_at(&["job", name], &job.config, schema, secrecy)
     }
-}
 
-/// Whose table it is, and where it stands.
-pub(super) struct Owned<'a> {
-    pub(super) file: &'a Path,
-    pub(super) text: &'a str,
-    /// The keys that lead to the table.
-    pub(super) keys: &'a [&'a str],
-    /// The plugin, for messages.
-    pub(super) plugin: &'a str,
-}
-
-impl Owned<'_> {
-    /// Checks the table against the plugin's schema and puts its secrets in place.
-    pub(super) fn resolve(
+    /// The same for the `config` of any table that is a plugin's: `[job.NAME]`, `[notify.NAME]`, a kit.toml.
+    pub(crate) fn resolve_at(
         &self,
-        table: &toml::Table,
+        owner: &[&str],
+        config: &toml::Table,
         schema: &str,
         secrecy: Secrecy,
     ) -> Result<ResolvedConfig, ConfigError> {
+        let at = |keys: &[String]| -> Vec<String> {
+            owner.iter().copied().chain(["config"]).map(str::to_string).chain(keys.iter().cloned()).collect()
+        };
         let fault = |keys: &[String], message: String| {
-            let keys: Vec<&str> = self.keys.iter().copied().chain(keys.iter().map(String::as_str)).collect();
-            place::fault(self.file, self.text, &keys, message)
+            let keys = at(keys);
+            self.fault(&keys.iter().map(String::as_str).collect::<Vec<_>>(), message)
         };
         let schema: Value = serde_json::from_str(schema)
-            .map_err(|e| fault(&[], format!("the schema of the plugin `{}` is not JSON: {e}", self.plugin)))?;
-        let mut config = serde_json::to_value(table)
+            .map_err(|e| fault(&[], format!("the schema of its plugin is not JSON: {e}")))?;
+        let mut config = serde_json::to_value(config)
             .map_err(|e| fault(&[], format!("this table cannot be handed to the plugin: {e}")))?;
         let directory = self.file.parent().unwrap_or(Path::new(""));
         let found = secrets::resolve(&mut config, &schema, directory, secrecy)
             .map_err(|wrong| fault(&wrong.keys, wrong.message).hinted(wrong.hint))?;
         let secrets = Secrets::new(found);
         let validator = jsonschema::validator_for(&schema)
-            .map_err(|e| fault(&[], format!("the schema of the plugin `{}` is not a JSON Schema: {e}", self.plugin)))?;
+            .map_err(|e| fault(&[], format!("the schema of its plugin is not a JSON Schema: {e}")))?;
         if let Some(error) = validator.iter_errors(&config).next() {
             let mut keys: Vec<String> = error.instance_path().iter().map(|part| part.to_string()).collect();
             let (message, hint) = describe(&error, &schema, &mut keys);

@@ -1,5 +1,7 @@
 //! Errors on the terminal: `error:`, `caused by:`, `hint:`.
 
+use dozo_job::{Failure, Kind};
+
 use crate::args::Global;
 use crate::config::ConfigError;
 
@@ -23,12 +25,42 @@ pub(crate) fn print(error: &anyhow::Error) {
     }
 }
 
-/// Prints an error as JSON, for `--json`.
-fn print_json(error: &anyhow::Error) {
-    let plain = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<ConfigError>() {
+/// Prints causes and hint of a failure whose sentence was printed.
+pub(crate) fn print_rest(failure: &Failure) {
+    for cause in &failure.causes {
+        super::note(format!("caused by: {}", indented(cause)));
+    }
+    if let Some(hint) = &failure.hint {
+        super::note(format!("hint: {hint}"));
+    }
+}
+
+/// An error as reports and events have it. The text of the configuration stays here: there may be a secret in it that
+/// should not be.
+pub(crate) fn failure(error: &anyhow::Error) -> Failure {
+    let kind = error.chain().find_map(|cause| match cause.downcast_ref::<dozo_job::Error>() {
+        Some(error) => Some(error.kind()),
+        None => cause.is::<ConfigError>().then_some(Kind::Invalid),
+    });
+    let mut messages = error.chain().map(plain);
+    Failure {
+        kind: kind.unwrap_or(Kind::Internal),
+        message: messages.next().unwrap_or_default(),
+        causes: messages.collect(),
+        hint: error.chain().find_map(hint_of).map(str::to_string),
+    }
+}
+
+/// What an error says, without the place in the configuration.
+fn plain(cause: &(dyn std::error::Error + 'static)) -> String {
+    match cause.downcast_ref::<ConfigError>() {
         Some(error) => error.message().to_string(),
         None => cause.to_string(),
-    };
+    }
+}
+
+/// Prints an error as JSON, for `--json`.
+fn print_json(error: &anyhow::Error) {
     let mut messages = error.chain().map(plain);
     let message = messages.next().unwrap_or_default();
     let causes: Vec<String> = messages.collect();

@@ -51,7 +51,7 @@ pub(crate) async fn grants(trial: &Trial) -> Outcome {
             }
             continue;
         }
-        let source = trial.source_with(less.open()?, config.limits.clone());
+        let source = trial.source_with(less.open()?, config.limits.clone())?;
         let report = trial.try_run(&format!("without-{number}"), &source).await?;
         let Some(failure) = &report.error else {
             let why = format!("without the grant {shown} the backup went through");

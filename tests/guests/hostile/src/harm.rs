@@ -46,6 +46,12 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Result<()> {
             eprintln!("the password is {}", config.secret.clone().unwrap_or_default());
             panic!("with {}", config.secret.clone().unwrap_or_default())
         }
+        // All that a plugin can see of secrets, for the test to look through.
+        "tell-secrets" => {
+            let mut writer = backup.file("secrets.txt").create();
+            writeln!(writer, "{:?} {:?}", config.secret, std::env::vars().collect::<Vec<_>>())?;
+            writer.finish().map(|_| ())
+        }
         "huge-batch" => {
             let small = |n| SmallEntry { entry: file(&format!("f{n}")), content: vec![] };
             backup.put_small(&(0..5_000).map(small).collect::<Vec<_>>())

@@ -32,10 +32,23 @@ impl Source for Hostile {
         let mut needs = Needs { network: vec![], read: vec![], write: vec![], programs: vec![] };
         match config.act.as_str() {
             "needs-network" => needs.network.push("db.internal:5432".into()),
+            "needs-everything" => {
+                needs.network.push("db.internal:5432".into());
+                needs.read.push("/srv/data".into());
+                needs.programs.push("/usr/bin/pg_dump --format=custom **".into());
+            }
+            "needs-escape" => needs.read.push("/srv/\u{1b}[2J".into()),
             "needs-trap" => panic!("no needs for you"),
             _ => {}
         }
         Ok(needs)
+    }
+
+    async fn check(config: Config) -> Result<Vec<(String, String)>> {
+        match config.act.as_str() {
+            "fail-check" => Err(Error::Denied("the source does not let us in".into())),
+            _ => Ok(vec![("secret".into(), format!("it is {}\u{7}", config.secret.unwrap_or_default()))]),
+        }
     }
 
     async fn backup(config: Config, backup: Backup) -> Result<()> {

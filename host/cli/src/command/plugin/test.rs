@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use dozo_job::{Error, Kind};
 use dozo_kit::{Case, KitReport, Verdict, World};
+use dozo_plugin::Plugins;
 
 use crate::args::{Global, PluginTestArgs};
 use crate::config::kit;
-use crate::context::{PluginShelf, SystemClock, cores, random};
+use crate::context::{SystemClock, cache_dir, cores, random};
 use crate::exit::Exit;
 use crate::ui;
 
 pub(crate) async fn test(global: &Global, args: &PluginTestArgs) -> anyhow::Result<Exit> {
     // The configuration is the kit's, not that of a host.
-    let report = match PluginShelf::open(None)?.load(&args.component).await {
+    let report = match Plugins::new(cache_dir(None)?.join("plugins"))?.load(&args.component).await {
         Ok(plugin) => {
             let config = kit::read(global.config.as_deref(), &plugin.description().config_schema)?;
             let home = tempfile::tempdir().map_err(|e| Error::io("make a temporary directory", e))?;

@@ -17,13 +17,13 @@ const SDK: &str = "{ git = \"https://github.com/dozo-backup/dozo\" }";
 type Template = (&'static str, &'static str);
 
 const SOURCE: [Template; 7] = [
-    ("Cargo.toml", include_str!("../../templates/source/Cargo.toml.in")),
-    ("src/lib.rs", include_str!("../../templates/source/lib.rs")),
-    ("tests/conformance.rs", include_str!("../../templates/source/conformance.rs")),
-    ("kit.toml", include_str!("../../templates/source/kit.toml")),
-    ("dozo.toml", include_str!("../../templates/source/dozo.toml")),
-    ("README.md", include_str!("../../templates/source/README.md")),
-    (".gitignore", include_str!("../../templates/source/gitignore")),
+    ("Cargo.toml", include_str!("../../../templates/source/Cargo.toml.in")),
+    ("src/lib.rs", include_str!("../../../templates/source/lib.rs")),
+    ("tests/conformance.rs", include_str!("../../../templates/source/conformance.rs")),
+    ("kit.toml", include_str!("../../../templates/source/kit.toml")),
+    ("dozo.toml", include_str!("../../../templates/source/dozo.toml")),
+    ("README.md", include_str!("../../../templates/source/README.md")),
+    (".gitignore", include_str!("../../../templates/source/gitignore")),
 ];
 
 pub(crate) fn new(args: &PluginNewArgs) -> anyhow::Result<Exit> {

@@ -1,0 +1,74 @@
+//! `dozo check`, as far as it is about jobs: whether each plugin may run, has what it needs, reaches its source, and finds
+//! there what it expects. Reads nothing that would be backed up, and changes nothing.
+
+use dozo_job::port::Source;
+use dozo_plugin::{Plugin, PluginKind};
+
+use crate::args::Global;
+use crate::config::{GrantTable, JobTable, Need, NeedKind};
+use crate::context::{Context, Prepared};
+use crate::exit::Exit;
+use crate::plugins::PluginShelf;
+use crate::ui;
+
+/// Looks at the jobs that were named, or at all.
+pub(super) async fn check(global: &Global, context: &Context, named: &[String]) -> anyhow::Result<Exit> {
+    if named.is_empty() && context.loaded.config.job.is_empty() {
+        ui::note("note: there is no job yet, so no source was looked at");
+        return Ok(Exit::Done);
+    }
+    let mut plugins = context.plugins()?;
+    let mut exit = Exit::Done;
+    for (name, job) in context.loaded.jobs(named)? {
+        match look(context, &mut plugins, name, job).await {
+            Ok(facts) => tell(global, name, &facts)?,
+            // The next job may be well, and the worst exit code is kept.
+            Err(error) => {
+                let error = error.context(format!("the job `{name}` would not run"));
+                ui::errors::tell(global, &error);
+                exit = exit.worst(Exit::of(&error));
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// What the plugin says of its source.
+async fn look(
+    context: &Context,
+    plugins: &mut PluginShelf,
+    name: &str,
+    job: &JobTable,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let plugin = plugins.get_as(&job.plugin, PluginKind::Source).await?;
+    let prepared = context.prepare(name, job, &plugin).await?;
+    addresses(context, (&["job", name], &job.grant), &plugin, &prepared).await?;
+    Ok(plugin.source(prepared.permit)?.check(&prepared.config).await?)
+}
+
+/// Names are granted as they are written; whether what they lead to is granted too is known when they are resolved.
+pub(crate) async fn addresses(
+    context: &Context,
+    (owner, grant): (&[&str], &GrantTable),
+    plugin: &Plugin,
+    prepared: &Prepared,
+) -> anyhow::Result<()> {
+    let permit = &prepared.permit;
+    let needs = plugin.needs(&prepared.config, permit.secrets.clone()).await?;
+    let mut missing = Vec::new();
+    for target in &needs.network {
+        if let Some(what) = permit.grants.network.missing(target).await? {
+            missing.push(Need { grant: NeedKind::Network, what, granted: false });
+        }
+    }
+    Ok(context.loaded.refuse_missing(owner, grant, &missing)?)
+}
+
+fn tell(global: &Global, name: &str, facts: &[(String, String)]) -> anyhow::Result<()> {
+    if global.json {
+        return ui::json(&serde_json::json!({ "schema": "dozo/check-job/1", "job": name, "facts": facts }));
+    }
+    ui::line(format!("{name}: ready"));
+    facts.iter().for_each(|(what, fact)| ui::line(format!("  {what}: {fact}")));
+    Ok(())
+}

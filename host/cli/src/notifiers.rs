@@ -1,0 +1,235 @@
+//! The configuration's notifiers: made ready before the first job, told of each job while the next one runs, waited for at
+//! the end. One that is broken, or cannot tell, is shown, and changes nothing of what became of the jobs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dozo_job::notify::{Listener, Told, event_of_no_run, event_of_run, tell};
+use dozo_job::port::{Event, Notifier as _};
+use dozo_job::{Clock, Error, Report, limits};
+use dozo_plugin::{Grants, Permit, Plugin, PluginKind};
+use dozo_repository::format::record::Outcome;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use crate::args::Global;
+use crate::command::sources::addresses;
+use crate::config::{Granted, NotifyTable, ResolvedConfig, Secrecy};
+use crate::context::{Context, Prepared, SystemClock};
+use crate::exit::Exit;
+use crate::outcomes::Outcomes;
+use crate::plugins::PluginShelf;
+use crate::ui;
+
+/// Who is told in this process.
+pub(crate) struct Notifiers {
+    host: String,
+    outcomes: Outcomes,
+    lines: Vec<Line>,
+    /// Whether there is a notifier in the configuration, even a broken one.
+    any: bool,
+}
+
+/// One listener with its events in order: a service that limits its rate is not called by all jobs at once.
+struct Line {
+    name: String,
+    listener: Arc<Listener>,
+    events: mpsc::Sender<Event>,
+    told: mpsc::Receiver<Told>,
+    sent: Vec<Event>,
+}
+
+impl Notifiers {
+    /// Makes the notifiers ready for as many jobs.
+    pub(crate) async fn prepare(global: &Global, context: &Context, plugins: &mut PluginShelf, jobs: usize) -> Self {
+        let mut lines = Vec::new();
+        for (name, table) in &context.loaded.config.notify {
+            match context.listener(name, table, plugins).await {
+                Ok(listener) => lines.push(Line::begin(listener, jobs)),
+                Err(error) => ui::errors::tell(global, &error.context(format!("the notifier `{name}` tells nobody"))),
+            }
+        }
+        let any = !context.loaded.config.notify.is_empty();
+        Notifiers { host: context.host(), outcomes: context.outcomes(), lines, any }
+    }
+
+    /// Tells of a run.
+    pub(crate) fn run(&mut self, report: &Report) {
+        let before = self.replace(&report.job, report.outcome);
+        self.send(&event_of_run(report, before));
+    }
+
+    /// Tells of a job that could not be begun.
+    pub(crate) fn no_run(&mut self, job: &str, error: &anyhow::Error) {
+        self.replace(job, Outcome::Failed);
+        self.send(&event_of_no_run(job, &self.host, SystemClock.now(), &ui::errors::failure(error)));
+    }
+
+    /// Remembers what became of a job; returns what became of it before.
+    fn replace(&self, job: &str, outcome: Outcome) -> Option<Outcome> {
+        if !self.any {
+            return None;
+        }
+        let noted = |error: Error| ui::note(format!("note: recoveries may go untold: {}", error.chain()));
+        let before = self.outcomes.last(job).unwrap_or_else(|error| {
+            noted(error);
+            None
+        });
+        self.outcomes.keep(job, outcome).unwrap_or_else(noted);
+        before
+    }
+
+    fn send(&mut self, event: &Event) {
+        for line in self.lines.iter_mut().filter(|line| line.listener.hears(event)) {
+            // There is room for every job's event, and whoever receives ends with this process.
+            if line.events.try_send(event.clone()).is_ok() {
+                line.sent.push(event.clone());
+            }
+        }
+    }
+
+    /// Waits until everybody was told, or that has taken too long; shows who was not.
+    pub(crate) async fn finish(self, global: &Global) -> anyhow::Result<()> {
+        let deadline = Instant::now() + limits::TELLING_MAX;
+        for mut line in self.lines {
+            drop(line.events);
+            for event in line.sent {
+                let told = timeout_at(deadline, line.told.recv()).await.ok().flatten();
+                show(global, &told.unwrap_or_else(|| Told::given_up(&line.name, &event)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Line {
+    fn begin(listener: Listener, jobs: usize) -> Self {
+        let listener = Arc::new(listener);
+        let (events, mut waiting) = mpsc::channel::<Event>(jobs.max(1));
+        let (done, told) = mpsc::channel(jobs.max(1));
+        let name = listener.name.clone();
+        let teller = listener.clone();
+        tokio::spawn(async move {
+            while let Some(event) = waiting.recv().await {
+                if done.send(tell(&teller, &event).await).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Line { name, listener, events, told, sent: Vec::new() }
+    }
+}
+
+impl Context {
+    /// A notifier that is ready to tell.
+    pub(crate) async fn listener(
+        &self,
+        name: &str,
+        table: &NotifyTable,
+        plugins: &mut PluginShelf,
+    ) -> anyhow::Result<Listener> {
+        let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
+        let Prepared { config, permit } = self.prepare_notifier(name, table, &plugin).await?;
+        Ok(Listener {
+            name: name.to_string(),
+            on: table.on.iter().map(|on| (*on).into()).collect(),
+            jobs: table.jobs.clone(),
+            config,
+            notifier: Box::new(plugin.notifier(permit)?),
+        })
+    }
+
+    /// A notifier's configuration, checked against its plugin, and what it is permitted.
+    async fn prepare_notifier(&self, name: &str, table: &NotifyTable, plugin: &Plugin) -> anyhow::Result<Prepared> {
+        let owner = ["notify", name];
+        let schema = &plugin.description().config_schema;
+        let resolved = self.loaded.resolve_at(&owner, &table.config, schema, Secrecy::Fetch)?;
+        let Granted { network, programs, .. } = self.notifier_grants(name, table, plugin, &resolved).await?;
+        let permit = Permit {
+            job: name.to_string(),
+            grants: Grants { directories: Vec::new(), network, programs },
+            limits: self.loaded.limits(&owner, &table.limits)?,
+            secrets: resolved.secrets,
+        };
+        Ok(Prepared { config: resolved.json, permit })
+    }
+
+    /// What a notifier is granted, if that is all that it needs.
+    async fn notifier_grants<'a>(
+        &self,
+        name: &str,
+        table: &'a NotifyTable,
+        plugin: &Plugin,
+        resolved: &ResolvedConfig,
+    ) -> anyhow::Result<Granted<'a>> {
+        let owner = ["notify", name];
+        let granted = self.loaded.granted(&owner, &table.grant)?;
+        let needs = self.needs(owner, &granted, plugin, resolved).await?;
+        self.loaded.refuse_missing(&owner, &table.grant, &needs)?;
+        Ok(granted)
+    }
+
+    /// Checks the notifiers' tables: kind of plugin, configuration, grants, limits. Fetches no secret.
+    pub(crate) async fn check_notifiers(&self, plugins: &mut PluginShelf) -> anyhow::Result<()> {
+        for (name, table) in &self.loaded.config.notify {
+            let owner = ["notify", name.as_str()];
+            let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
+            let schema = &plugin.description().config_schema;
+            let resolved = self.loaded.resolve_at(&owner, &table.config, schema, Secrecy::Pretend)?;
+            self.notifier_grants(name, table, &plugin, &resolved).await?;
+            self.loaded.limits(&owner, &table.limits)?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks each notifier whether it could tell, and prints what it says.
+pub(crate) async fn check(global: &Global, context: &Context) -> anyhow::Result<Exit> {
+    let mut plugins = context.plugins()?;
+    let mut exit = Exit::Done;
+    for (name, table) in &context.loaded.config.notify {
+        match look(context, &mut plugins, name, table).await {
+            Ok(facts) => print_facts(global, name, &facts)?,
+            Err(error) => {
+                let error = error.context(format!("the notifier `{name}` would tell nobody"));
+                ui::errors::tell(global, &error);
+                exit = exit.worst(Exit::of(&error));
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// What the plugin says of whom it tells.
+async fn look(
+    context: &Context,
+    plugins: &mut PluginShelf,
+    name: &str,
+    table: &NotifyTable,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
+    let prepared = context.prepare_notifier(name, table, &plugin).await?;
+    addresses(context, (&["notify", name], &table.grant), &plugin, &prepared).await?;
+    Ok(plugin.notifier(prepared.permit)?.check(&prepared.config).await?)
+}
+
+fn print_facts(global: &Global, name: &str, facts: &[(String, String)]) -> anyhow::Result<()> {
+    if global.json {
+        let facts: BTreeMap<_, _> = facts.iter().cloned().collect();
+        return ui::json(&serde_json::json!({ "schema": "dozo/check-notifier/1", "notifier": name, "facts": facts }));
+    }
+    ui::line(format!("{name}: ready to tell"));
+    facts.iter().for_each(|(fact, value)| ui::line(format!("  {fact}: {value}")));
+    Ok(())
+}
+
+/// Shows whether somebody was told: to people only if not.
+pub(crate) fn show(global: &Global, told: &Told) -> anyhow::Result<()> {
+    if let Some(failure) = &told.error {
+        let about = told.job.as_ref().map_or("the test".to_string(), |job| format!("the {} of `{job}`", told.kind));
+        let after = ui::words::counted(told.attempts.into(), "attempt", "attempts");
+        ui::note(format!("error: `{}` told nobody of {about} ({after}): {}", told.notifier, failure.message));
+        ui::errors::print_rest(failure);
+    }
+    if global.json { ui::json(told) } else { Ok(()) }
+}

@@ -1,0 +1,209 @@
+//! What of a run is told: the kind of event, and one line for people. Pure.
+
+use dozo_repository::format::record::Outcome;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::limits::SUMMARY_REASON_CHARS;
+use crate::port::{Event, EventKind};
+use crate::report::{Failure, Report};
+use crate::words;
+
+/// The event of a run. `before` is what became of the job's run before, if anybody knows: a complete snapshot after one that
+/// was not is a recovery.
+pub fn event_of_run(report: &Report, before: Option<Outcome>) -> Event {
+    let kind = match (report.outcome, before) {
+        (Outcome::Failed, _) => EventKind::Failure,
+        (Outcome::Partial, _) => EventKind::Partial,
+        (Outcome::Complete, Some(Outcome::Failed | Outcome::Partial)) => EventKind::Recovered,
+        (Outcome::Complete, _) => EventKind::Success,
+    };
+    Event {
+        kind,
+        job: report.job.clone(),
+        host: report.host.clone(),
+        summary: format!("{}: {} {}", report.host, report.job, what_happened(report, kind)),
+        report: json(report),
+    }
+}
+
+/// The event of a job that could not be begun: a plugin that does not load, a repository that cannot be opened. Its report
+/// has no more than the error.
+pub fn event_of_no_run(job: &str, host: &str, at: Timestamp, error: &Failure) -> Event {
+    let report = NoRun {
+        schema: Report::SCHEMA,
+        job: job.into(),
+        host: host.into(),
+        outcome: Some(Outcome::Failed),
+        started: at,
+        ended: at,
+        error: Some(error),
+    };
+    Event {
+        kind: EventKind::Failure,
+        job: job.into(),
+        host: host.into(),
+        summary: format!("{host}: {job} did not run: {}", reason(error)),
+        report: json(&report),
+    }
+}
+
+/// The event of no run at all: the operator tries whether telling works.
+pub fn event_of_test(host: &str, at: Timestamp) -> Event {
+    let report = NoRun {
+        schema: Report::SCHEMA,
+        job: String::new(),
+        host: host.into(),
+        outcome: None,
+        started: at,
+        ended: at,
+        error: None,
+    };
+    Event {
+        kind: EventKind::Test,
+        job: String::new(),
+        host: host.into(),
+        summary: format!("{host}: this is a test of dozo's; nothing happened"),
+        report: json(&report),
+    }
+}
+
+/// The report where there was no run: the same schema, without what a run would have.
+#[derive(Serialize)]
+struct NoRun<'a> {
+    schema: &'static str,
+    job: String,
+    host: String,
+    outcome: Option<Outcome>,
+    started: Timestamp,
+    ended: Timestamp,
+    error: Option<&'a Failure>,
+}
+
+fn what_happened(report: &Report, kind: EventKind) -> String {
+    let took = words::duration(report.ended.duration_since(report.started));
+    let entries = words::counted(report.entries, "entry", "entries");
+    let much = format!("{entries}, {}, {} new, in {took}", words::bytes(report.bytes), words::bytes(report.bytes_new));
+    match (&report.error, kind) {
+        (Some(error), EventKind::Failure) => format!("failed after {took}: {}", reason(error)),
+        (None, EventKind::Failure) => format!("failed after {took}"),
+        (_, EventKind::Partial) => format!("is backed up in part, {}: {much}", missing(report)),
+        (_, EventKind::Recovered) => format!("is backed up again: {much}"),
+        _ => format!("is backed up: {much}"),
+    }
+}
+
+/// How much is missing, and what first.
+fn missing(report: &Report) -> String {
+    let count = words::counted(report.omitted_count, "entry is", "entries are");
+    match report.omitted.first() {
+        Some((path, why)) => format!("{count} missing (/{})", one_line(&format!("{path}: {why}"))),
+        None => format!("{count} missing"),
+    }
+}
+
+/// The error and its causes.
+fn reason(error: &Failure) -> String {
+    one_line(&[std::slice::from_ref(&error.message), &error.causes].concat().join(": "))
+}
+
+/// Bounded, and without line breaks.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(SUMMARY_REASON_CHARS) {
+        None => line,
+        Some((end, _)) => format!("{}…", &line[..end]),
+    }
+}
+
+/// A report has strings and numbers alone: it always is JSON. People are told even if it were not.
+fn json(report: &impl Serialize) -> String {
+    serde_json::to_string(report).unwrap_or_else(|_| "{}".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::{PluginStamp, Usage};
+    use dozo_repository::{Error, ObjectId};
+
+    fn report(outcome: Outcome) -> Report {
+        Report {
+            schema: Report::SCHEMA,
+            job: "attachments".into(),
+            host: "web-1".into(),
+            plugin: PluginStamp { name: "filesystem".into(), version: "0.1.0".into(), digest: ObjectId([0; 32]) },
+            outcome,
+            started: Timestamp::UNIX_EPOCH,
+            ended: "1970-01-01T00:05:10Z".parse().unwrap(),
+            snapshot: None,
+            previous: None,
+            entries: 60_138,
+            entries_kept: 0,
+            bytes: 3 << 29,
+            bytes_read: 0,
+            bytes_new: 10 << 20,
+            bytes_stored: 0,
+            omitted: vec![],
+            omitted_count: 0,
+            notes: vec![],
+            error: None,
+            usage: Usage::default(),
+        }
+    }
+
+    #[test]
+    fn a_complete_run_after_one_that_was_not_is_a_recovery() {
+        let kind = |outcome, before| event_of_run(&report(outcome), before).kind;
+        for before in [None, Some(Outcome::Complete)] {
+            assert_eq!(kind(Outcome::Complete, before), EventKind::Success);
+        }
+        for before in [Outcome::Failed, Outcome::Partial] {
+            assert_eq!(kind(Outcome::Complete, Some(before)), EventKind::Recovered);
+        }
+        for before in [None, Some(Outcome::Complete), Some(Outcome::Partial), Some(Outcome::Failed)] {
+            assert_eq!(kind(Outcome::Partial, before), EventKind::Partial);
+            assert_eq!(kind(Outcome::Failed, before), EventKind::Failure);
+        }
+    }
+
+    #[test]
+    fn one_line_says_host_job_what_why_and_how_much() {
+        let summary = |report: &Report, before| event_of_run(report, before).summary;
+        let complete = report(Outcome::Complete);
+        let much = "60,138 entries, 1.5 GiB, 10.0 MiB new, in 5 min 10 s";
+        assert_eq!(summary(&complete, None), format!("web-1: attachments is backed up: {much}"));
+        assert_eq!(summary(&complete, Some(Outcome::Failed)), format!("web-1: attachments is backed up again: {much}"));
+        let partial = Report {
+            omitted: vec![("srv/a.pdf".into(), "permission\ndenied".into())],
+            omitted_count: 7,
+            ..report(Outcome::Partial)
+        };
+        let missing = "7 entries are missing (/srv/a.pdf: permission denied)";
+        assert_eq!(summary(&partial, None), format!("web-1: attachments is backed up in part, {missing}: {much}"));
+        let error = Error::denied("wrong password").context("the plugin postgres failed");
+        let failed = Report { error: Some(Failure::from(&error)), ..report(Outcome::Failed) };
+        let why = "the plugin postgres failed: wrong password";
+        assert_eq!(summary(&failed, None), format!("web-1: attachments failed after 5 min 10 s: {why}"));
+        let long = Error::internal("é".repeat(10_000));
+        let long = event_of_no_run("a", "h", Timestamp::UNIX_EPOCH, &Failure::from(&long)).summary;
+        assert!(long.chars().count() < SUMMARY_REASON_CHARS + 50, "{long}");
+    }
+
+    #[test]
+    fn a_job_that_did_not_run_has_a_report_of_its_own() {
+        let failure = Failure::from(&Error::unavailable("open the repository").hinted("is it mounted?"));
+        let event = event_of_no_run("db", "web-1", Timestamp::UNIX_EPOCH, &failure);
+        assert_eq!(event.kind, EventKind::Failure);
+        assert_eq!(event.summary, "web-1: db did not run: open the repository");
+        let report: serde_json::Value = serde_json::from_str(&event.report).unwrap();
+        assert_eq!(report["schema"], "dozo/report/1");
+        assert_eq!(report["outcome"], "failed");
+        assert_eq!(report["error"]["hint"], "is it mounted?");
+        assert_eq!(report.get("entries"), None);
+        let test = event_of_test("web-1", Timestamp::UNIX_EPOCH);
+        let report: serde_json::Value = serde_json::from_str(&test.report).unwrap();
+        assert_eq!((report["outcome"].is_null(), report["error"].is_null()), (true, true));
+    }
+}
