@@ -259,6 +259,11 @@ pub mod prelude {
     };
 }
 
+/// What docs/PLUGINS.md shows is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/PLUGINS.md")]
+mod the_plugins_of_the_documents {}
+
 #[doc(hidden)]
 pub use schemars;
 #[doc(hidden)]

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::house::{House, Said, binary, guests, said};
+use crate::house::{House, Said, binary, bundle, guests, said};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -29,9 +29,8 @@ fn cases<'a>(report: &'a Value, verdict: &str) -> BTreeSet<&'a str> {
     cases.map(|case| case["name"].as_str().unwrap()).collect()
 }
 
-/// The component of a plugin of ours: as the build leaves it for cargo.
 fn filesystem() -> PathBuf {
-    guests().join("../wasm32-wasip2/component/dozo_filesystem.wasm").canonicalize().unwrap()
+    bundle().join("filesystem.wasm")
 }
 
 /// A guest of the tests with a configuration; returns what failed and what the kit printed.
@@ -176,7 +175,9 @@ fn a_new_plugin_builds_passes_and_backs_something_up() {
     let job = fs::read_to_string(directory.join("dozo.toml")).unwrap();
     let named = "./target/wasm32-wasip2/release/my_source.wasm";
     assert!(job.contains(named), "{job}");
-    house.configure(&job.replace(named, &built.display().to_string()));
+    let built = built.display().to_string();
+    house.configure(&job.replace(named, &built));
+    house.dozo(&["plugin", "add", &built]).expect(0);
     house.dozo(&["run"]).expect(0);
     let text = house.dozo(&["cat", "my-source", "greeting.txt", "--identity", "owner.key"]).expect(0);
     assert_eq!(text.out, "hello, world");

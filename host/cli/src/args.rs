@@ -465,7 +465,7 @@ pub(crate) enum PluginCommand {
     /// fails, is slow, goes away. `--config` names what to try it with: a file with the tables `config`, `grant` and
     /// `limits` of a job, and `[restore]` for a target of its own [default: an empty configuration]
     Test(PluginTestArgs),
-    /// Make the crate of a new plugin, which backs something up at once
+    /// Make the crate of a new plugin, which backs something up, or tells somebody, at once
     New(PluginNewArgs),
 }
 

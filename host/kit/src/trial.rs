@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use dozo_job::port::{Scope, Source};
+use dozo_job::port::{Notifier, Scope, Source};
 use dozo_job::{Failure, Report, Result};
-use dozo_plugin::{Grants, Limits, Permit, Plugin, WasmSource, died};
+use dozo_plugin::{Grants, Limits, Permit, Plugin, PluginKind, WasmNotifier, WasmSource, died};
 use dozo_repository::format::record::Outcome as RunOutcome;
 use tokio::sync::OnceCell;
 
@@ -54,8 +54,24 @@ impl Trial {
 
     /// The plugin with these grants and limits.
     pub(crate) fn source_with(&self, grants: Grants, limits: Limits) -> Result<WasmSource> {
-        let secrets = self.config.secrets.clone();
-        self.plugin.source(Permit { job: "kit".into(), grants, limits, secrets })
+        self.plugin.source(self.permit(grants, limits))
+    }
+
+    /// The plugin as a notifier, with all that it is granted.
+    pub(crate) fn notifier(&self) -> Result<WasmNotifier> {
+        self.plugin.notifier(self.permit(self.config.grants.open()?, self.config.limits.clone()))
+    }
+
+    fn permit(&self, grants: Grants, limits: Limits) -> Permit {
+        Permit { job: "kit".into(), grants, limits, secrets: self.config.secrets.clone() }
+    }
+
+    /// Asks the plugin's own `check` about a configuration.
+    pub(crate) async fn check(&self, config: &str) -> Result<Vec<(String, String)>> {
+        match self.plugin.kind() {
+            PluginKind::Source => self.source()?.check(config).await,
+            PluginKind::Notifier => self.notifier()?.check(config).await,
+        }
     }
 
     /// The plugin with all that it is granted, behind a plan.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dozo_job::port::{Scope, Source};
+use dozo_job::port::Scope;
 use dozo_plugin::died;
 
 use crate::compare::{Depth, compare};
@@ -13,7 +13,7 @@ use crate::outcome::{Ended, Outcome, told};
 use crate::trial::{Calls, TRAP, Trial};
 
 pub(crate) async fn check(trial: &Trial) -> Outcome {
-    match trial.source()?.check(&trial.config.config).await {
+    match trial.check(&trial.config.config).await {
         Ok(facts) => Ok(facts.into_iter().map(|(name, fact)| format!("{name}: {fact}")).collect()),
         Err(error) if died(&error.to_string()) => Err(Ended::failed(error.chain(), TRAP)),
         Err(error) => Err(Ended::failed(

@@ -1,7 +1,6 @@
 //! Wrong configurations. The host holds a table against the schema and then asks `requires` and `check`; one of the three must
 //! refuse what is wrong, as invalid.
 
-use dozo_job::port::Source;
 use dozo_job::{Error, Kind};
 use dozo_plugin::died;
 use serde_json::{Map, Value, json};
@@ -53,10 +52,7 @@ async fn ask(trial: &Trial, config: &str) -> Option<Error> {
     if let Err(error) = trial.plugin.needs(config, trial.config.secrets.clone()).await {
         return Some(error);
     }
-    match trial.source() {
-        Ok(source) => source.check(config).await.err(),
-        Err(error) => Some(error),
-    }
+    trial.check(config).await.err()
 }
 
 fn mistakes(table: &Map<String, Value>, schema: &Value) -> Vec<Wrong> {

@@ -16,14 +16,24 @@ const SDK: &str = "{ git = \"https://github.com/dozo-backup/dozo\" }";
 /// A file of the crate, and what it holds before the names are put in.
 type Template = (&'static str, &'static str);
 
-const SOURCE: [Template; 7] = [
-    ("Cargo.toml", include_str!("../../../templates/source/Cargo.toml.in")),
+/// What both kinds have.
+const BOTH: [Template; 4] = [
+    ("Cargo.toml", include_str!("../../../templates/both/Cargo.toml.in")),
+    ("tests/conformance.rs", include_str!("../../../templates/both/conformance.rs")),
+    ("README.md", include_str!("../../../templates/both/README.md")),
+    (".gitignore", include_str!("../../../templates/both/gitignore")),
+];
+
+const SOURCE: [Template; 3] = [
     ("src/lib.rs", include_str!("../../../templates/source/lib.rs")),
-    ("tests/conformance.rs", include_str!("../../../templates/source/conformance.rs")),
     ("kit.toml", include_str!("../../../templates/source/kit.toml")),
     ("dozo.toml", include_str!("../../../templates/source/dozo.toml")),
-    ("README.md", include_str!("../../../templates/source/README.md")),
-    (".gitignore", include_str!("../../../templates/source/gitignore")),
+];
+
+const NOTIFIER: [Template; 3] = [
+    ("src/lib.rs", include_str!("../../../templates/notifier/lib.rs")),
+    ("kit.toml", include_str!("../../../templates/notifier/kit.toml")),
+    ("dozo.toml", include_str!("../../../templates/notifier/dozo.toml")),
 ];
 
 pub(crate) fn new(args: &PluginNewArgs) -> anyhow::Result<Exit> {
@@ -34,12 +44,14 @@ pub(crate) fn new(args: &PluginNewArgs) -> anyhow::Result<Exit> {
     };
     let home = PathBuf::from(&args.name);
     check_empty(&home)?;
-    for (file, template) in SOURCE {
+    let kind = if args.notifier { NOTIFIER } else { SOURCE };
+    for (file, template) in BOTH.into_iter().chain(kind) {
         let text = template.replace("@NAME@", &args.name).replace("@CRATE@", &args.name.replace('-', "_"));
         write(&home.join(file), &text.replace("@SDK@", &sdk))?;
     }
     let name = &args.name;
-    ui::line(format!("{name}: a plugin that backs something up. What to do next:"));
+    let does = if args.notifier { "tells the log" } else { "backs something up" };
+    ui::line(format!("{name}: a plugin that {does}. What to do next:"));
     ui::line(format!("  cd {name} && cargo build --release --target wasm32-wasip2 && cargo test"));
     Ok(Exit::Done)
 }
