@@ -82,6 +82,20 @@ fn the_filesystem_plugin_passes_with_its_own_file() {
 }
 
 #[test]
+fn the_kit_file_of_the_documents_works() {
+    let document = fs::read_to_string(root().join("docs/PLUGINS.md")).unwrap();
+    let (_, shown) = document.split_once("```toml\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let house = House::bare();
+    fs::create_dir(house.path("data")).unwrap();
+    fs::write(house.path("data/a.txt"), "a").unwrap();
+    fs::write(house.path("kit.toml"), shown).unwrap();
+    let (said, report) = kit(&house, &filesystem(), &house.path("kit.toml"));
+    assert_eq!((said.code, cases(&report, "failed").len()), (0, 0), "{}", text(&report));
+    assert!(text(&report).contains("of 64 MiB used"), "{}", text(&report));
+}
+
+#[test]
 fn a_guest_that_behaves_passes() {
     fails("hostile", "config = { act = \"good\" }", &[]);
 }
@@ -150,10 +164,24 @@ fn a_mistake_in_the_file_is_shown_in_its_place() {
 fn cargo(directory: &Path, arguments: &[&str]) -> Said {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(arguments).arg("--offline").current_dir(directory);
+    command.args(arguments).current_dir(directory).env("CARGO_NET_OFFLINE", "true");
     // Its dependencies are compiled once for all runs of the tests.
     command.env("CARGO_TARGET_DIR", guests().join("../scaffold")).env("DOZO", binary()).env_remove("RUSTFLAGS");
     said(command.output().unwrap())
+}
+
+#[test]
+fn a_new_notifier_builds_and_passes() {
+    let house = House::bare();
+    let sdk = root().join("sdk").display().to_string();
+    house.dozo(&["plugin", "new", "my-notifier", "--notifier", "--sdk", &sdk]).expect(0);
+    let directory = house.path("my-notifier");
+    fs::copy(root().join("Cargo.lock"), directory.join("Cargo.lock")).unwrap();
+    let tested = cargo(&directory, &["test", "--quiet"]);
+    assert_eq!(tested.code, 0, "{}\n{}", tested.out, tested.err);
+    let built = guests().join("../scaffold/wasm32-wasip2/release/my_notifier.wasm").canonicalize().unwrap();
+    let (_, report) = kit(&house, &built, &directory.join("kit.toml"));
+    assert!(cases(&report, "passed").contains("notify"), "{}", text(&report));
 }
 
 #[test]
