@@ -13,6 +13,7 @@ use dozo_plugin::{Access, Directory, Grants, died};
 use dozo_repository::{StoredEntry, path};
 
 use crate::compare::{Depth, blocking, compare, equal, read_all};
+use crate::config::GrantList;
 use crate::faults::{Faulty, Plan};
 use crate::outcome::{Ended, Outcome, told};
 use crate::stage::Taken;
@@ -66,11 +67,10 @@ async fn not_restored(trial: &Trial, first: &Taken, error: Error) -> Result<Ende
 
 /// Holds what was restored against what was backed up; returns how closely that could be done.
 async fn look(trial: &Trial, first: &Taken, target: &Path) -> Outcome<Depth> {
+    let mirrored = mirrored(&trial.config.grants, target);
     let (grants, config, depth) = match &trial.config.restore {
         Some(restore) => (restore.grants.open()?, &restore.config, Depth::Contents),
-        None if is_mirrored(trial, target) => {
-            (trial.config.grants.open_below(target)?, &trial.config.config, Depth::Metadata)
-        }
+        None if !mirrored.read.is_empty() => (mirrored.open_below(target)?, &trial.config.config, Depth::Metadata),
         None => return files(first, target).await.map(|()| Depth::Names),
     };
     let source = trial.source_with(grants, trial.config.limits.clone())?;
@@ -86,10 +86,10 @@ async fn look(trial: &Trial, first: &Taken, target: &Path) -> Outcome<Depth> {
     }
 }
 
-/// Whether the directories that the plugin reads came back below the target.
-fn is_mirrored(trial: &Trial, target: &Path) -> bool {
-    let read = &trial.config.grants.read;
-    !read.is_empty() && read.iter().all(|path| target.join(path.strip_prefix("/").unwrap_or(path)).is_dir())
+/// The grants with those directories that came back below the target.
+fn mirrored(grants: &GrantList, target: &Path) -> GrantList {
+    let is_there = |path: &&PathBuf| target.join(path.strip_prefix("/").unwrap_or(path)).is_dir();
+    GrantList { read: grants.read.iter().filter(is_there).cloned().collect(), ..grants.clone() }
 }
 
 /// Every file of the snapshot must lie in the target with the same bytes.

@@ -35,7 +35,9 @@ pub(crate) async fn test(global: &Global, args: &PluginTestArgs) -> anyhow::Resu
 }
 
 fn world(home: &Path) -> World {
-    let fresh = || random().map_err(|e| Error::new(Kind::Internal, e.to_string()));
+    fn fresh() -> dozo_job::Result<[u8; 32]> {
+        random().map_err(|e| Error::new(Kind::Internal, e.to_string()))
+    }
     World { home: home.to_path_buf(), clock: Arc::new(SystemClock), random: fresh, workers: cores() }
 }
 
