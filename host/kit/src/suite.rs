@@ -1,7 +1,7 @@
 //! The cases, in order: what a plugin says of itself, what it does when all is well, what it does when it is not. Of a notifier
 //! there is less to try.
 
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 
 use dozo_job::Result;
 use dozo_plugin::{Plugin, PluginKind};
@@ -20,7 +20,7 @@ struct Promise {
     of: &'static [PluginKind],
     name: &'static str,
     holds: &'static str,
-    check: for<'a> fn(&'a Trial) -> BoxFuture<'a, Outcome>,
+    check: for<'a> fn(&'a Trial) -> LocalBoxFuture<'a, Outcome>,
 }
 
 const BOTH: &[PluginKind] = &[PluginKind::Source, PluginKind::Notifier];
