@@ -79,6 +79,34 @@ impl Backup {
         snapshot::previous(path)
     }
 
+    /// Takes an entry over from the previous snapshot if that has it with this version, and the operator did not ask for
+    /// everything to be read. Returns whether it did; otherwise the entry is to be read.
+    ///
+    /// ```no_run
+    /// # fn backup(backup: dozo_sdk::Backup, objects: Vec<(String, String)>) -> dozo_sdk::Result<()> {
+    /// for (name, etag) in objects {
+    ///     let path = dozo_sdk::escape(&name);
+    ///     if backup.keep_if_unchanged(&path, &etag)? {
+    ///         continue;
+    ///     }
+    ///     let mut writer = backup.file(path).version(etag).create();
+    ///     // … the object's bytes …
+    ///     writer.finish()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keep_if_unchanged(&self, path: &str, version: &str) -> Result<bool> {
+        if self.scope == Scope::Full {
+            return Ok(false);
+        }
+        let unchanged = self.previous(path).is_some_and(|entry| entry.version.as_deref() == Some(version));
+        if unchanged {
+            self.keep(path)?;
+        }
+        Ok(unchanged)
+    }
+
     /// An attribute of the previous snapshot.
     pub fn previous_attribute(&self, name: &str) -> Option<String> {
         snapshot::previous_attributes().into_iter().find(|(known, _)| known == name).map(|(_, value)| value)

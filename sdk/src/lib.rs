@@ -60,6 +60,9 @@
 extern crate self as dozo_sdk;
 
 mod backup;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod conformance;
 mod content;
 mod error;
 mod escape;
@@ -71,6 +74,7 @@ pub mod net;
 pub mod program;
 mod report;
 mod restore;
+mod secret;
 pub mod tree;
 pub mod words;
 mod writer;
@@ -129,6 +133,7 @@ pub use event::{Event, EventKind};
 pub use glue::{Glue, NotifierGlue};
 pub use report::{Failure, PluginStamp, Report};
 pub use restore::Restore;
+pub use secret::Secret;
 pub use writer::{Sink, Writer};
 
 /// The result of nearly everything here.
@@ -254,9 +259,14 @@ pub mod prelude {
 
     pub use crate::{
         Backup, Chunking, Content, Entry, Error, Event, EventKind, Info, Kind, Needs, Notifier, Restore, Result, Scope,
-        Source, Writer,
+        Secret, Source, Writer,
     };
 }
+
+/// What docs/PLUGINS.md shows is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/PLUGINS.md")]
+mod the_plugins_of_the_documents {}
 
 #[doc(hidden)]
 pub use schemars;

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::bindings::dozo::plugin::stored;
-use crate::{Conflict, Content, Entry, Moment, Result};
+use crate::tree::{self, NewEntry};
+use crate::{Conflict, Content, Entry, Error, Kind, Moment, Result};
 
 /// Entries in one page.
 const PAGE: u32 = 512;
@@ -48,6 +49,36 @@ impl Restore {
     /// The content of a chosen entry, from `offset` on.
     pub fn read(&self, path: &str, offset: u64) -> Result<Content> {
         stored::read(path, offset)
+    }
+
+    /// Puts every chosen entry into the directory that the operator named, each under its path. The contents do not enter
+    /// the plugin. All that a source of files, dumps or objects needs for restoring.
+    ///
+    /// # Errors
+    /// The first thing that could not be restored; what could be is there.
+    pub fn to_directory(&self) -> Result<()> {
+        let (_, target) = tree::granted().into_iter().next().ok_or_else(|| {
+            Error::NotGranted("there is no directory to restore into: `dozo restore … --to DIR` grants one".into())
+        })?;
+        let (mut failed, mut directories) = (None, Vec::new());
+        for page in self.pages("") {
+            let mut batch = Vec::new();
+            for entry in page? {
+                let content = match entry.kind {
+                    Kind::File => Some(self.read(&entry.path, 0)?),
+                    _ => None,
+                };
+                directories.extend((entry.kind == Kind::Directory).then(|| entry.clone()));
+                batch.push(NewEntry { entry, content });
+            }
+            let results = target.create_all(batch);
+            failed = failed.or(results.into_iter().find_map(Result::err));
+        }
+        // What is created in a directory changes its time, so that comes last, from the innermost outwards.
+        for directory in directories.iter().rev() {
+            failed = failed.or(target.set_metadata(directory).err());
+        }
+        failed.map_or(Ok(()), Err)
     }
 }
 

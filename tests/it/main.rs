@@ -14,6 +14,7 @@ mod crash;
 mod documents;
 mod filesystem;
 mod hostile;
+mod kit;
 mod notify;
 mod outages;
 mod plugins;

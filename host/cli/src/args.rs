@@ -462,6 +462,34 @@ pub(crate) enum PluginCommand {
     Add(PluginInfoArgs),
     /// Put the digests of all components that the configuration names into dozo.lock, as they are now
     Lock,
+    /// Try a component with the conformance kit: against a real repository in a temporary directory, with a store that
+    /// fails, is slow, goes away. `--config` names what to try it with: a file with the tables `config`, `grant` and
+    /// `limits` of a job, and `[restore]` for a target of its own [default: an empty configuration]
+    Test(PluginTestArgs),
+    /// Make the crate of a new plugin, which backs something up, or tells somebody, at once
+    New(PluginNewArgs),
+}
+
+/// `dozo plugin test`
+#[derive(Args)]
+pub(crate) struct PluginTestArgs {
+    /// The component
+    #[arg(value_name = "FILE")]
+    pub(crate) component: PathBuf,
+}
+
+/// `dozo plugin new`
+#[derive(Args)]
+pub(crate) struct PluginNewArgs {
+    /// The plugin's name, and that of the directory to make: letters, digits and `-`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// A notifier instead of a source
+    #[arg(long)]
+    pub(crate) notifier: bool,
+    /// Take the SDK from this directory instead of its repository
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sdk: Option<PathBuf>,
 }
 
 /// `dozo plugin info`, `dozo plugin add`

@@ -29,7 +29,7 @@ pub use engine::Plugins;
 pub use limits::Limits;
 pub use network::{Network, NetworkGrant, Resolve};
 pub use notifier::WasmNotifier;
-pub use plugin::{Permit, Plugin, PluginKind};
+pub use plugin::{Permit, Plugin, PluginKind, died};
 pub use program::{ProgramGrant, Programs, launched};
 pub use redact::Secrets;
 pub use source::WasmSource;

@@ -64,6 +64,9 @@ pub struct Permit {
     pub secrets: Secrets,
 }
 
+/// How a plugin can end without an answer.
+const DEATHS: [&str; 2] = ["trapped", "was stopped"];
+
 /// One of a plugin's functions, to be called in a store.
 pub(crate) type Function<R> = Box<dyn for<'a> FnOnce(&'a dyn Exports, &'a Accessor<State>) -> Answer<'a, R> + Send>;
 pub(crate) type Answer<'a, R> = futures::future::BoxFuture<'a, wasmtime::Result<R>>;
@@ -227,9 +230,9 @@ impl Inner {
             Ok(Ok(answer)) => Ok((answer, finished)),
             Ok(Err(trap)) => {
                 let why = convert::printable(secrets.redact(trap.root_cause().to_string()));
-                Err(self.died("trapped", why, &stderr.text(), &secrets))
+                Err(self.died(DEATHS[0], why, &stderr.text(), &secrets))
             }
-            Err(stopped) => Err(self.died("was stopped", stopped, &stderr.text(), &secrets)),
+            Err(stopped) => Err(self.died(DEATHS[1], stopped, &stderr.text(), &secrets)),
         }
     }
 
@@ -243,6 +246,12 @@ impl Inner {
         }
         Error::internal(format!("the plugin {name} {how}")).caused_by(why)
     }
+}
+
+/// Whether the message of a failed call says that the plugin did not come back by itself: it trapped, or was stopped. What a
+/// plugin says itself comes with other words before it.
+pub fn died(message: &str) -> bool {
+    message.starts_with("the plugin ") && DEATHS.iter().any(|how| message.ends_with(how))
 }
 
 /// What a description must have for its name to be put into messages, snapshots and file names.

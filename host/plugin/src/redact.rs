@@ -22,6 +22,12 @@ impl Secrets {
         Secrets(values)
     }
 
+    /// These and those.
+    #[must_use]
+    pub fn and(self, others: Secrets) -> Self {
+        Secrets::new(self.0.into_iter().chain(others.0))
+    }
+
     /// The text with every secret in it replaced.
     pub fn redact(&self, text: String) -> String {
         self.0.iter().fold(text, |text, secret| {

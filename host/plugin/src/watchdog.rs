@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::limits::{LETTING_GO, Limits, WATCH_INTERVAL};
 use crate::state::Life;
@@ -19,6 +19,7 @@ pub(crate) async fn guard<T>(
     wall: Duration,
     limits: &Limits,
 ) -> Result<wasmtime::Result<T>, String> {
+    let _abort = AbortOnDrop(task.abort_handle());
     let begun = Instant::now();
     let (mut signs, mut last_sign) = (0, begun);
     let stopped = loop {
@@ -50,6 +51,15 @@ pub(crate) async fn guard<T>(
     // The abort takes effect when the plugin next yields, which the epochs make it do.
     let _ = tokio::time::timeout(LETTING_GO, &mut task).await;
     Err(stopped)
+}
+
+/// Ends the task when nobody waits for it any more: whoever drops a call drops the plugin with it.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 pub(crate) fn shown(time: Duration) -> String {

@@ -93,6 +93,21 @@ impl Granted<'_> {
 impl Loaded {
     /// Reads targets and command lines, and the certificates that they name.
     pub(crate) fn granted<'a>(&self, owner: &[&str], table: &'a GrantTable) -> Result<Granted<'a>, ConfigError> {
+        let (network, programs) = self.written(owner, table)?;
+        let whole = |key: &'static str| move |e: dozo_job::Error| hinted(self.at_key(owner, key, e.chain()), &e);
+        Ok(Granted {
+            table,
+            network: Network::new(network).map_err(whole("network"))?,
+            programs: Programs::new(programs).map_err(whole("programs"))?,
+        })
+    }
+
+    /// Targets and command lines one by one, each of which can be read.
+    pub(crate) fn written(
+        &self,
+        owner: &[&str],
+        table: &GrantTable,
+    ) -> Result<(Vec<NetworkGrant>, Vec<ProgramGrant>), ConfigError> {
         let mut network = Vec::new();
         for (number, OrText(entry)) in table.network.iter().enumerate() {
             let at = |key: &'static str| self.at(owner, "network", number, key);
@@ -108,12 +123,7 @@ impl Loaded {
             Programs::new(vec![grant.clone()]).map_err(|e| hinted(at("run")(e.chain()), &e))?;
             programs.push(grant);
         }
-        let whole = |key: &'static str| move |e: dozo_job::Error| hinted(self.at_key(owner, key, e.chain()), &e);
-        Ok(Granted {
-            table,
-            network: Network::new(network).map_err(whole("network"))?,
-            programs: Programs::new(programs).map_err(whole("programs"))?,
-        })
+        Ok((network, programs))
     }
 
     fn network_grant(&self, entry: &NetworkTable) -> Result<NetworkGrant, (&'static str, &'static str)> {
@@ -129,7 +139,16 @@ impl Loaded {
 
     /// What the plugin may use.
     pub(crate) fn limits(&self, owner: &[&str], table: &LimitsTable) -> Result<Limits, ConfigError> {
-        let default = Limits::default();
+        self.limits_or(Limits::default(), owner, table)
+    }
+
+    /// The same with others where the table says nothing.
+    pub(crate) fn limits_or(
+        &self,
+        default: Limits,
+        owner: &[&str],
+        table: &LimitsTable,
+    ) -> Result<Limits, ConfigError> {
         let fault = |key: &str, message: String| self.fault(&[owner, &["limits", key]].concat(), message);
         let time = |key: &str, set: Option<jiff::SignedDuration>, default: std::time::Duration| match set {
             None => Ok(default),

@@ -2,6 +2,7 @@
 
 mod aws;
 mod grants;
+pub(crate) mod kit;
 mod mirrors;
 mod place;
 mod raw;

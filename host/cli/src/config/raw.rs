@@ -13,7 +13,7 @@ use super::raw_store::{AzureTable, GcsTable, S3Table};
 use super::retention::RetentionTable;
 
 /// The configuration of one dozo host.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "dozo configuration")]
 pub(crate) struct Config {
@@ -43,7 +43,7 @@ pub(crate) struct Config {
 }
 
 /// A repository and the keys to it.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RepositoryTable {
     /// `file:///absolute/directory`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.

@@ -30,7 +30,8 @@ impl Loaded {
         self.resolve_at(&["job", name], &job.config, schema, secrecy)
     }
 
-    /// The same for the `config` of any table that has one: `[job.NAME]`, `[job.NAME.target.NAME]`, `[notify.NAME]`.
+    /// The same for the `config` of any table that is a plugin's: `[job.NAME]`, `[job.NAME.target.NAME]`, `[notify.NAME]`, a
+    /// kit.toml.
     pub(crate) fn resolve_at(
         &self,
         owner: &[&str],

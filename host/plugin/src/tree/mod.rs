@@ -62,10 +62,18 @@ impl Directory {
     /// # Errors
     /// [`Invalid`](dozo_job::Kind::Invalid) if it is not there or not a directory, [`Denied`](dozo_job::Kind::Denied) without permission.
     pub fn open(directory: &Path, access: Access) -> Result<Self> {
+        Directory::open_as(directory, directory, access)
+    }
+
+    /// The same for a directory that the plugin sees at another path: what was restored, in the place of what was there.
+    ///
+    /// # Errors
+    /// As [`open`](Directory::open).
+    pub fn open_as(directory: &Path, shown: &Path, access: Access) -> Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let root = fs::open(directory, flags, Mode::empty())
             .map_err(|e| Error::io(format!("open the granted directory {}", directory.display()), e.into()))?;
-        let shown = directory.to_path_buf();
+        let shown = shown.to_path_buf();
         Ok(Directory(Arc::new(Inner {
             root,
             shown,

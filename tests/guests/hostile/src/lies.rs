@@ -41,6 +41,9 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Option<Result<()>> 
             let small = || SmallEntry { entry: entry("twice"), content: b"x".to_vec() };
             backup.put_small(&[small(), small()])
         }
+        "ignore-previous" => ignore_previous(backup),
+        "ok-after-cut" => ok_after_cut(backup),
+        "another-name-every-time" => another_name(backup),
         "omit-everything" => backup.omit("all/of/it", &Error::Denied("locked".into())),
         act => match act.strip_prefix("forge:") {
             Some(path) => {
@@ -51,6 +54,28 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Option<Result<()>> 
             None => return None,
         },
     })
+}
+
+/// Reads everything again, whatever the previous snapshot has.
+fn ignore_previous(backup: &Backup) -> Result<()> {
+    let mut writer = backup.file("large.bin").create();
+    writer.write_all(&vec![b'l'; 2 << 20])?;
+    writer.finish().map(|_| ())
+}
+
+/// Does not care what the host answers: if the store is gone, it is done all the same.
+fn ok_after_cut(backup: &Backup) -> Result<()> {
+    for path in ["one", "two", "three"] {
+        let _ = backup.put_small(&[SmallEntry { entry: entry(path), content: path.into() }]);
+    }
+    Ok(())
+}
+
+/// Names what it reads by when it was read.
+fn another_name(backup: &Backup) -> Result<()> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let entry = entry(&format!("dump-{}", now.as_nanos()));
+    backup.put_small(&[SmallEntry { entry, content: b"dump".to_vec() }])
 }
 
 fn drop_writer(backup: &Backup) -> Result<()> {

@@ -1,7 +1,9 @@
-//! `dozo plugin`: what plugins there are, what they say of themselves, and which may run.
+//! `dozo plugin`: what plugins there are, what they say of themselves, which may run; and what their authors need.
 
 mod info;
 mod lock;
+mod new;
+mod test;
 
 use dozo_job::port::ObjectId;
 
@@ -12,13 +14,25 @@ use crate::plugins::{PluginShelf, Shelved, Standing};
 use crate::ui;
 
 pub(crate) async fn plugin(global: &Global, command: &PluginCommand) -> anyhow::Result<Exit> {
-    let context = Context::load_if_any(global)?;
-    let plugins = PluginShelf::open(context.as_ref().map(|context| &context.loaded))?;
+    let shelf = || {
+        let context = Context::load_if_any(global)?;
+        let plugins = PluginShelf::open(context.as_ref().map(|context| &context.loaded))?;
+        anyhow::Ok((context, plugins))
+    };
     match command {
-        PluginCommand::List => list(global, plugins).await,
-        PluginCommand::Info(args) => info::info(global, context.as_ref(), plugins, &args.plugin).await,
-        PluginCommand::Add(args) => lock::add(global, context.as_ref(), plugins, &args.plugin).await,
-        PluginCommand::Lock => lock::lock(global, plugins).await,
+        PluginCommand::List => list(global, shelf()?.1).await,
+        PluginCommand::Info(args) => {
+            let (context, plugins) = shelf()?;
+            info::info(global, context.as_ref(), plugins, &args.plugin).await
+        }
+        PluginCommand::Add(args) => {
+            let (context, plugins) = shelf()?;
+            lock::add(global, context.as_ref(), plugins, &args.plugin).await
+        }
+        PluginCommand::Lock => lock::lock(global, shelf()?.1).await,
+        // For authors: there need be no host and no configuration of one.
+        PluginCommand::Test(args) => test::test(global, args).await,
+        PluginCommand::New(args) => new::new(args),
     }
 }
 

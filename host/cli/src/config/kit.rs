@@ -1,0 +1,106 @@
+//! `kit.toml`: what the author of a plugin tries it with. The same tables as a job's, and `[restore]` for a target of its own.
+//! `{here}` in a text is the directory of the file, because a plugin's tests lie wherever they were cloned to.
+
+use std::path::{Path, PathBuf};
+
+use dozo_job::{Error, Kind};
+use dozo_kit::{GrantList, KitConfig, Previous, RestoreTarget};
+use dozo_plugin::Secrets;
+use serde::Deserialize;
+
+use super::raw_grant::{GrantTable, LimitsTable};
+use super::{Config, ConfigError, FILE_BYTES_MAX, Loaded, Secrecy, place};
+
+/// Stands for the directory of the file.
+const HERE: &str = "{here}";
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KitFile {
+    /// The plugin's own table.
+    #[serde(default)]
+    config: toml::Table,
+    /// What it may reach.
+    #[serde(default)]
+    grant: GrantTable,
+    /// What it may use.
+    #[serde(default)]
+    limits: LimitsTable,
+    /// A throw-away target of restores.
+    restore: Option<RestoreTable>,
+    /// Whether a second run takes over what has not changed.
+    #[serde(default)]
+    previous: PreviousWord,
+}
+
+/// `[restore]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RestoreTable {
+    #[serde(default)]
+    config: toml::Table,
+    #[serde(default)]
+    grant: GrantTable,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PreviousWord {
+    #[default]
+    Used,
+    Unused,
+}
+
+/// Reads what a plugin with this schema is tried with: a file, or nothing at all.
+pub(crate) fn read(file: Option<&Path>, schema: &str) -> anyhow::Result<KitConfig> {
+    let Some(file) = file else { return Ok(kit_config(Path::new("kit.toml"), String::new(), schema)?) };
+    let failed = |e| Error::io(format!("read {}", file.display()), e).with_kind(Kind::Invalid);
+    if std::fs::metadata(file).map_err(failed)?.len() > FILE_BYTES_MAX {
+        return Err(Error::invalid(format!("{} is too long for a kit.toml", file.display())).into());
+    }
+    let text = std::fs::read_to_string(file).map_err(failed)?;
+    let whole = file.canonicalize().map_err(failed)?;
+    let here = whole.parent().unwrap_or(Path::new("/")).display().to_string();
+    Ok(kit_config(file, text.replace(HERE, &here), schema)?)
+}
+
+fn kit_config(file: &Path, text: String, schema: &str) -> Result<KitConfig, ConfigError> {
+    let kit: KitFile = toml::from_str(&text).map_err(|error| place::from_toml(file, &text, &error))?;
+    // The tables are a job's, and so is whoever reads them and complains; there is no host around them.
+    let tables = Loaded { file: file.to_path_buf(), text, config: Config::default() };
+    let config = tables.resolve_at(&[], &kit.config, schema, Secrecy::Fetch)?;
+    let pretended = tables.resolve_at(&[], &kit.config, schema, Secrecy::Pretend)?;
+    let (restore, more) = restore(&tables, kit.restore.as_ref(), schema)?;
+    Ok(KitConfig {
+        config: config.json,
+        pretended: pretended.json,
+        secrets: config.secrets.and(more),
+        grants: grants(&tables, &[], &kit.grant)?,
+        limits: tables.limits_or(dozo_kit::limits::usage(), &[], &kit.limits)?,
+        restore,
+        previous: match kit.previous {
+            PreviousWord::Used => Previous::Used,
+            PreviousWord::Unused => Previous::Unused,
+        },
+    })
+}
+
+/// The target of restores, and the secrets that it has beside the others.
+fn restore(
+    tables: &Loaded,
+    table: Option<&RestoreTable>,
+    schema: &str,
+) -> Result<(Option<RestoreTarget>, Secrets), ConfigError> {
+    let Some(table) = table else { return Ok((None, Secrets::default())) };
+    let owner = ["restore"];
+    let resolved = tables.resolve_at(&owner, &table.config, schema, Secrecy::Fetch)?;
+    let target = RestoreTarget { config: resolved.json, grants: grants(tables, &owner, &table.grant)? };
+    Ok((Some(target), resolved.secrets))
+}
+
+fn grants(tables: &Loaded, owner: &[&str], table: &GrantTable) -> Result<GrantList, ConfigError> {
+    let (network, programs) = tables.written(owner, table)?;
+    let read: Vec<PathBuf> = table.read.clone();
+    Ok(GrantList { read, network, programs })
+}

@@ -1,0 +1,49 @@
+//! A finished snapshot, with faults: pages, contents that are opened, and the first read of each.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dozo_job::Result;
+use dozo_job::port::{Content, Entry, Stored};
+
+use super::Control;
+
+pub(super) struct FaultyStored {
+    pub(super) inner: Arc<dyn Stored>,
+    pub(super) control: Arc<Control>,
+}
+
+#[async_trait]
+impl Stored for FaultyStored {
+    fn attributes(&self) -> Vec<(String, String)> {
+        self.inner.attributes()
+    }
+
+    async fn entries(&self, prefix: String, after: Option<String>, max: usize) -> Result<Vec<Entry>> {
+        self.control.step("entries").await?;
+        self.inner.entries(prefix, after, max).await
+    }
+
+    async fn read(&self, path: String, offset: u64) -> Result<Content> {
+        self.control.step("read").await?;
+        let inner = self.inner.read(path, offset).await?;
+        Ok(Box::new(FaultyContent { inner, control: self.control.clone(), begun: false }))
+    }
+}
+
+struct FaultyContent {
+    inner: Content,
+    control: Arc<Control>,
+    begun: bool,
+}
+
+impl Read for FaultyContent {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if !self.begun {
+            self.control.count("the first bytes of a content")?;
+            self.begun = true;
+        }
+        self.inner.read(buffer)
+    }
+}
