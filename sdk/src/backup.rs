@@ -1,5 +1,7 @@
 //! The snapshot in the making.
 
+use std::io::Write as _;
+
 use crate::bindings::dozo::plugin::snapshot;
 use crate::writer::Writer;
 use crate::{Chunking, Content, ContentEntry, Entry, Error, Kind, Posix, Result, Scope, SmallEntry, Timestamp};
@@ -174,6 +176,13 @@ impl EntryBuilder {
     pub fn fixed_chunks(mut self, bytes: u32) -> Self {
         self.chunking = Chunking::Fixed(bytes);
         self
+    }
+
+    /// The whole content in one call, if the plugin has it. Returns its length.
+    pub fn write(self, bytes: &[u8]) -> Result<u64> {
+        let mut writer = self.create();
+        writer.write_all(bytes)?;
+        writer.finish()
     }
 
     /// Opens the entry for writing. What is wrong with it, if anything is, the first write tells.

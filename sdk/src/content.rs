@@ -22,20 +22,22 @@ impl Read for Content {
     }
 }
 
-/// All of a content that is small.
-///
-/// # Errors
-/// [`Error::Invalid`] if it is longer than `max` bytes.
-pub(crate) fn read_all(content: &Content, max: usize) -> Result<Vec<u8>> {
-    let mut all = Vec::new();
-    loop {
-        let piece = content.read(64 << 10)?;
-        if piece.is_empty() {
-            return Ok(all);
+impl Content {
+    /// All of a content that is small.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it is longer than `max` bytes.
+    pub fn bytes(&self, max: usize) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        loop {
+            let piece = Content::read(self, 64 << 10)?;
+            if piece.is_empty() {
+                return Ok(all);
+            }
+            if all.len() + piece.len() > max {
+                return Err(Error::Invalid(format!("there are more than {max} bytes where fewer were expected")));
+            }
+            all.extend_from_slice(&piece);
         }
-        if all.len() + piece.len() > max {
-            return Err(Error::Invalid(format!("there are more than {max} bytes where fewer were expected")));
-        }
-        all.extend_from_slice(&piece);
     }
 }

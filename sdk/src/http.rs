@@ -26,13 +26,45 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::dozo::plugin::{http, streaming};
-use crate::content::read_all;
-use crate::{Content, Error, Result};
+use crate::{Content, Error, Needs, Result};
 
 /// Longest answer that [`Response::json`] takes into memory.
 pub const JSON_BYTES: usize = 16 << 20;
 /// Of an answer that is an error, so much is told.
 const ERROR_BYTES: u32 = 500;
+
+/// What a plugin that asks this URL needs, and nothing else.
+///
+/// ```
+/// let needs = dozo_sdk::http::needs("https://user.example/dav/")?;
+/// assert_eq!(needs.network, ["user.example:443"]);
+/// # Ok::<_, dozo_sdk::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Invalid`] if it is no URL of HTTP, or has a user name in it.
+pub fn needs(url: &str) -> Result<Needs> {
+    Ok(Needs { network: vec![target(url)?], read: vec![], write: vec![], programs: vec![] })
+}
+
+/// The server of a URL, as it is granted: `HOST:PORT`.
+fn target(url: &str) -> Result<String> {
+    let wrong = || Error::Invalid(format!("`{url}` is not a URL such as `https://HOST` or `http://HOST:PORT/PATH`"));
+    let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+    let port = match scheme {
+        "https" => 443,
+        "http" => 80,
+        _ => return Err(wrong()),
+    };
+    let server = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let named = server.rsplit_once(':').filter(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let host = named.map_or(server, |(host, _)| host);
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    if host.is_empty() || server.contains('@') || (host.contains(':') && !bracketed) {
+        return Err(wrong());
+    }
+    Ok(if named.is_some() { server.to_string() } else { format!("{host}:{port}") })
+}
 
 /// A request in the making.
 #[must_use = "a request does nothing until it is sent"]
@@ -178,7 +210,7 @@ impl Response {
 
     /// The body, of at most `max` bytes.
     pub fn bytes(&self, max: usize) -> Result<Vec<u8>> {
-        read_all(&self.body, max).map_err(|e| e.context(&self.what))
+        self.body.bytes(max).map_err(|e| e.context(&self.what))
     }
 
     /// The body as text, of at most `max` bytes.
@@ -217,6 +249,22 @@ mod tests {
         }
         for status in [408, 429, 500, 502, 503, 504] {
             assert!(matches!(kind_of(status)(String::new()), Error::Unavailable(_)), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_granted_by_its_server() {
+        for (url, expected) in [
+            ("https://a.example", "a.example:443"),
+            ("http://a.example/x:1/@y", "a.example:80"),
+            ("https://a.example:8443?x", "a.example:8443"),
+            ("http://[::1]:8065/", "[::1]:8065"),
+            ("http://[::1]", "[::1]:80"),
+        ] {
+            assert_eq!(target(url).unwrap(), expected);
+        }
+        for wrong in ["", "a.example", "ftp://a.example", "https://", "https://me:pw@a.example", "https://a:b", "http://::1"] {
+            assert!(matches!(target(wrong), Err(Error::Invalid(_))), "{wrong}");
         }
     }
 

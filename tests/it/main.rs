@@ -12,6 +12,7 @@ mod contract;
 mod cost;
 mod crash;
 mod documents;
+mod examples;
 mod filesystem;
 mod hostile;
 mod kit;

@@ -159,7 +159,7 @@ fn tools() -> PathBuf {
 }
 
 /// The server's binary; none, loudly, where it cannot be had.
-fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let mut bash = Command::new("bash");
     bash.arg(tools().join("servers.sh")).arg(guests().with_file_name("servers")).arg(name);
     let output = bash.output().unwrap();

@@ -64,8 +64,8 @@ fn plugins() -> Result<()> {
 pub(crate) fn guests() -> Result<()> {
     let guests = target().join("guests");
     std::fs::create_dir_all(&guests)?;
-    say("building the test guests");
-    for (package, name) in members("tests/guests")? {
+    say("building the test guests and the examples");
+    for (package, name) in members("tests/guests")?.into_iter().chain(members("examples/plugins")?) {
         component(&package, &guests.join(format!("{name}.wasm")))?;
     }
     Ok(())
