@@ -11,7 +11,7 @@ use crate::{Component, Place, say};
 pub(crate) async fn source(place: &Place) -> Result<WasmSource> {
     let plugin = Plugins::new(place.component.cache.clone())?.load(&place.component.plugin).await?;
     let directory = Directory::open(&place.tree, Access::Read)?;
-    let grants = Grants { directories: vec![directory] };
+    let grants = Grants { directories: vec![directory], ..Grants::default() };
     Ok(plugin.source(Permit { job: "bench".into(), grants, ..Permit::default() }))
 }
 
