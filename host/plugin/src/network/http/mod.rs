@@ -127,7 +127,7 @@ fn failed(what: &str, error: hyper_util::client::legacy::Error) -> Error {
 }
 
 fn ours(error: &(dyn StdError + 'static)) -> Option<Error> {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
     causes.find_map(|cause| cause.downcast_ref::<Error>().cloned())
 }
 

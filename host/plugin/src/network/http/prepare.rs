@@ -10,7 +10,7 @@ use url::Url;
 
 use super::connector::endpoint;
 use super::upload::Upload;
-use super::{Body, Request};
+use super::Request;
 
 /// What belongs to the connection and not to the request, which is the host's to say.
 const OURS: [&str; 11] = [
@@ -94,8 +94,10 @@ fn fields(given: Vec<(String, String)>) -> Result<(HeaderMap, Option<u64>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use dozo_job::Kind;
+
+    use super::super::Body;
+    use super::*;
 
     fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<Prepared> {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
