@@ -1,6 +1,8 @@
 //! Puts the plugins of the directory that `DOZO_BUNDLE` names into the program, so that one file is a whole installation.
 //! None if it is not set: `cargo xtask` builds the plugins first and sets it.
 
+#![allow(clippy::print_stdout, reason = "how a build script talks to cargo")]
+
 use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -15,6 +15,7 @@ mod documents;
 mod filesystem;
 mod hostile;
 mod kit;
+mod notify;
 mod outages;
 mod plugins;
 mod recover;

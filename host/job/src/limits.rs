@@ -23,7 +23,7 @@ pub const NAMES_IN_MESSAGE: usize = 3;
 pub const SUMMARY_REASON_CHARS: usize = 300;
 /// Pauses between attempts to tell somebody: over a service that starts again, not over an outage, because the next event says
 /// more than a late one.
-pub const TELLING_PAUSES: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(30)];
+pub const TELLING_PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
 /// How long all attempts to tell one thing through one notifier may take: the run's process waits for them at its end.
 pub const TELLING_MAX: Duration = Duration::from_secs(300);
 

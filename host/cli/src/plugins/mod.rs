@@ -211,7 +211,8 @@ impl PluginShelf {
 
     fn unknown(&self, name: &str) -> anyhow::Result<Error> {
         let there = self.names()?;
-        let known: Vec<&str> = bundle::names().chain(there.iter().map(String::as_str)).collect();
+        let mut known: Vec<&str> = bundle::names().collect();
+        known.extend(there.iter().map(String::as_str));
         let hint = if Path::new(name).exists() {
             format!("a path has a slash: `./{name}`")
         } else if known.is_empty() {

@@ -3,6 +3,7 @@
 
 mod backup;
 mod restore;
+mod tell;
 
 use dozo_sdk::prelude::*;
 
