@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dozo_job::port::Conflict;
 use dozo_job::{Clock, Error, Kind};
-use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Plugin};
+use dozo_plugin::{Access, Directory, Grants, Permit, Plugin};
 use dozo_repository::format::snapshot::Named;
 use dozo_repository::{
     HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Stamp, Store, View,

@@ -102,7 +102,7 @@ fn refusal(status: u16, word: &str) -> Error {
     match status {
         401 | 403 => Error::Denied(message),
         408 | 500.. => Error::Unavailable(format!("Slack has trouble, status {status}{said}")),
-        300..400 => Error::Invalid(format!("the server sends elsewhere, status {status}; hint: is `url` right?")),
+        300..=399 => Error::Invalid(format!("the server sends elsewhere, status {status}; hint: is `url` right?")),
         _ => Error::Invalid(message),
     }
 }

@@ -34,14 +34,19 @@ async fn check(global: &Global) -> anyhow::Result<Exit> {
     }
     context.check_notifiers(&mut plugins).await?;
     let kept = kept(&context)?;
-    let (file, jobs) = (context.loaded.file.display(), context.loaded.config.job.len());
+    let (file, config) = (context.loaded.file.display(), &context.loaded.config);
+    let (jobs, notifiers) = (config.job.len(), config.notify.len());
     if global.json {
         let file = file.to_string();
-        let line =
-            serde_json::json!({ "schema": "dozo/config-check/1", "file": file, "jobs": jobs, "retention": kept });
-        ui::json(&line)?;
+        ui::json(&serde_json::json!({
+            "schema": "dozo/config-check/1", "file": file, "jobs": jobs, "notifiers": notifiers, "retention": kept,
+        }))?;
     } else {
-        ui::line(format!("{file}: no mistakes, {}", ui::words::counted(jobs as u64, "job", "jobs")));
+        let told = match notifiers {
+            0 => String::new(),
+            some => format!(", {}", ui::words::counted(some as u64, "notifier", "notifiers")),
+        };
+        ui::line(format!("{file}: no mistakes, {}{told}", ui::words::counted(jobs as u64, "job", "jobs")));
         kept.iter().for_each(|(name, kept)| ui::line(format!("  {name} keeps {kept}")));
     }
     Ok(Exit::Done)
