@@ -52,7 +52,7 @@ impl Call {
         let permit = Permit { job: "test".into(), grants, limits: self.limits, ..Permit::default() };
         let config = serde_json::json!({ "act": self.act, "to": self.to, "bytes": self.bytes }).to_string();
         let request = BackupRequest { config, scope: Scope::Full, probes: vec![] };
-        plugin.source(permit).backup(request, intake.clone()).await.map(|_| ())
+        plugin.source(permit)?.backup(request, intake.clone()).await.map(|_| ())
     }
 
     /// What the guest got, or why not.
