@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dozo_job::port::{Intake, Stored, Usage};
 use dozo_job::{Error, Result};
+use tokio_util::sync::DropGuard;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Result as WasmResult, format_err};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -100,6 +101,8 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) memory: MemoryLimit,
     wasi: WasiCtx,
+    /// Dropped with the store.
+    _connections: DropGuard,
 }
 
 /// Who is talking, for logs.
@@ -121,7 +124,8 @@ impl State {
         wasi.stdout(stderr.clone()).stderr(stderr.clone());
         let wasi = sockets::admit(&mut wasi, network.clone()).build();
         let memory = MemoryLimit { max: limits.memory_bytes, now: 0, life: life.clone() };
-        State { table, call, grants, network, http, life, secrets, stderr, names, limits, memory, wasi }
+        let _connections = network.ended().drop_guard();
+        State { table, call, grants, network, http, life, secrets, stderr, names, limits, memory, wasi, _connections }
     }
 
     /// The snapshot in the making.

@@ -3,8 +3,8 @@
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use crate::bindings::dozo::plugin::types::Error as Told;
 use crate::bindings::dozo::plugin::program;
+use crate::bindings::dozo::plugin::types::Error as Told;
 use crate::handles::{ContentHandle, Never};
 use crate::state::State;
 
