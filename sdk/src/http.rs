@@ -200,7 +200,9 @@ impl Response {
         let said = self.body.read(ERROR_BYTES).unwrap_or_default();
         let said = String::from_utf8_lossy(&said).split_whitespace().collect::<Vec<_>>().join(" ");
         let more = match (self.header("location"), self.retry_after()) {
-            (Some(location), _) if self.status < 400 => format!(" (go to {location}, which the host does not do by itself)"),
+            (Some(location), _) if self.status < 400 => {
+                format!(" (go to {location}, which the host does not do by itself)")
+            }
             (_, Some(wait)) => format!(" (try again in {} s)", wait.as_secs()),
             _ => String::new(),
         };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dozo_job::port::{Intake, Stored, Usage};
 use dozo_job::{Error, Result};
+use tokio_util::sync::DropGuard;
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use wasmtime::{Result as WasmResult, format_err};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -135,6 +136,8 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) memory: MemoryLimit,
     wasi: WasiCtx,
+    /// Dropped with the store.
+    _connections: DropGuard,
 }
 
 /// Who is talking, for logs.
@@ -156,8 +159,24 @@ impl State {
         wasi.stdout(stderr.clone()).stderr(stderr.clone());
         let wasi = sockets::admit(&mut wasi, network.clone()).build();
         let memory = MemoryLimit { max: limits.memory_bytes, now: 0, life: life.clone() };
+        let _connections = network.ended().drop_guard();
         let children = Children::default();
-        State { table, call, grants, network, http, life, children, secrets, stderr, names, limits, memory, wasi }
+        State {
+            table,
+            call,
+            grants,
+            network,
+            http,
+            life,
+            children,
+            secrets,
+            stderr,
+            names,
+            limits,
+            memory,
+            wasi,
+            _connections,
+        }
     }
 
     /// The snapshot in the making.

@@ -69,7 +69,10 @@ pub(crate) fn net(options: &NetOptions) -> Result<()> {
     super::remove(&setting.home)?;
     say("");
     say_machine();
-    say(format!("data: {} MiB over loopback, start of the process included; medians of {rounds} (from–to)\n", bytes >> 20));
+    say(format!(
+        "data: {} MiB over loopback, start of the process included; medians of {rounds} (from–to)\n",
+        bytes >> 20
+    ));
     let row = |(way, costs): (&(&str, &str), &Vec<Cost>)| {
         let gigabytes = bytes as f64 / 1e9;
         let of = |figure: fn(&Cost) -> f64| costs.iter().map(figure).collect::<Vec<_>>();
@@ -84,7 +87,8 @@ pub(crate) fn net(options: &NetOptions) -> Result<()> {
 
 impl Setting {
     fn take(&self, way: &str) -> Result<Cost> {
-        let address = |name: &str| self.server.addresses.get(name).with_context(|| format!("the server names no {name}"));
+        let address =
+            |name: &str| self.server.addresses.get(name).with_context(|| format!("the server names no {name}"));
         let command = if way == "curl" {
             let mut curl = Command::new("curl");
             curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--output", "/dev/null"]);

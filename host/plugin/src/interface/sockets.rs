@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use tokio::task::JoinHandle;
 use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, HostResolveAddressStream, ResolveAddressStream};
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network};
 use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
-use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::interface::Host;
 use crate::network::{Host as HostName, Session};

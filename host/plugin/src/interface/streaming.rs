@@ -25,8 +25,8 @@ use crate::bindings::dozo::plugin::streaming;
 use crate::bindings::dozo::plugin::types::{Entry, Error as Told};
 use crate::convert::entry_from_wit;
 use crate::handles::{ContentHandle, WriterHandle};
-use crate::interface::snapshot::{Spent, busy};
 use crate::interface::contents::{read_once, unreadable};
+use crate::interface::snapshot::{Spent, busy};
 use crate::interface::{Host, blocking, told, tree};
 use crate::limits::{READ_BYTES, STREAM_PIECE_BYTES, STREAM_PIECES};
 use crate::network::Connection;
@@ -162,10 +162,7 @@ impl streaming::HostWithStore<State> for Host {
 }
 
 /// A connection, for as long as something is done with it.
-fn connection(
-    accessor: &Accessor<State, Host>,
-    handle: &Resource<Connection>,
-) -> Result<(Connection, InHost)> {
+fn connection(accessor: &Accessor<State, Host>, handle: &Resource<Connection>) -> Result<(Connection, InHost)> {
     accessor.with(|mut store| {
         let state = store.get();
         Ok((state.table.get(handle)?.clone(), state.life.enter()))
@@ -368,7 +365,9 @@ impl StreamProducer<State> for Outgoing {
                 Some(Ok(piece)) if piece.is_empty() => return self.end(Ok(())),
                 Some(Ok(piece)) => *current = piece,
                 Some(Err(error)) => return self.end(Err(State::told(&error))),
-                None => return self.end(Err(Told::Internal("a thread of the host that reads content ended early".into()))),
+                None => {
+                    return self.end(Err(Told::Internal("a thread of the host that reads content ended early".into())));
+                }
             }
         }
         let mut direct = destination.as_direct(store, STREAM_PIECE_BYTES);

@@ -52,7 +52,7 @@ impl Connection {
     pub(crate) async fn connect(session: Session, target: &str) -> Result<Self> {
         let endpoint = Endpoint::parse(target)?;
         let socket = session.dial(&endpoint).await?;
-        let (pieces, outgoing, pumps) = pump(socket, &endpoint, session.limits().idle);
+        let (pieces, outgoing, pumps) = pump(socket, &endpoint, &session);
         Ok(Connection(Arc::new(Inner {
             endpoint,
             session,
@@ -103,7 +103,7 @@ impl Connection {
         };
         match started.await {
             Ok((socket, digest)) => {
-                let (pieces, sender, pumps) = pump(socket, &self.0.endpoint, self.0.session.limits().idle);
+                let (pieces, sender, pumps) = pump(socket, &self.0.endpoint, &self.0.session);
                 (*incoming, *outgoing) = (pieces, sender);
                 *self.0.pumps.lock().unwrap_or_else(PoisonError::into_inner) = Some(pumps);
                 Ok(digest)
@@ -165,15 +165,15 @@ impl Drop for Received {
 }
 
 /// Starts the tasks that move the bytes.
-fn pump(socket: Socket, endpoint: &Endpoint, idle: Duration) -> (Pieces, mpsc::Sender<Outgoing>, Pumps) {
+fn pump(socket: Socket, endpoint: &Endpoint, session: &Session) -> (Pieces, mpsc::Sender<Outgoing>, Pumps) {
     let (read, write) = tokio::io::split(socket);
     let (pieces, receiver) = mpsc::channel(CONNECTION_PIECES);
     let (sender, queue) = mpsc::channel(1);
     let let_go = CancellationToken::new();
     let of = format!("the connection to {endpoint}");
     let reader = tokio::spawn(read_on(read, pieces, let_go.clone(), of.clone()));
-    let writer = tokio::spawn(write_on(write, queue, let_go.clone(), idle));
-    (Pieces::new(receiver, idle, of), sender, Pumps { let_go, reader, writer })
+    let writer = tokio::spawn(write_on(write, queue, let_go.clone(), session.clone()));
+    (Pieces::new(receiver, session, of), sender, Pumps { let_go, reader, writer })
 }
 
 impl Pumps {
@@ -182,9 +182,10 @@ impl Pumps {
         self.let_go.cancel();
         let both = async { tokio::try_join!(self.reader, self.writer) };
         let ended = |_| Error::internal("a task of the host did not let go of a connection");
-        let (read, write) = tokio::time::timeout(allowed, both).await.map_err(ended)?.map_err(|e| {
-            Error::internal("a task of the host that moves bytes ended early").caused_by(e)
-        })?;
+        let (read, write) = tokio::time::timeout(allowed, both)
+            .await
+            .map_err(ended)?
+            .map_err(|e| Error::internal("a task of the host that moves bytes ended early").caused_by(e))?;
         Ok(read.unsplit(write))
     }
 }
@@ -232,8 +233,9 @@ async fn write_on(
     mut socket: WriteHalf<Socket>,
     mut queue: mpsc::Receiver<Outgoing>,
     let_go: CancellationToken,
-    idle: Duration,
+    session: Session,
 ) -> WriteHalf<Socket> {
+    let (idle, ended) = (session.limits().idle, session.ended());
     loop {
         let next = tokio::select! {
             // What was handed in before goes out before.
@@ -242,7 +244,10 @@ async fn write_on(
             () = let_go.cancelled() => return socket,
         };
         let Some(Outgoing { bytes, done }) = next else { break };
-        let written = write_all(&mut socket, bytes, idle).await;
+        let written = tokio::select! {
+            written = write_all(&mut socket, bytes, idle) => written,
+            () = ended.cancelled() => return socket,
+        };
         let failed = written.is_err();
         // Nobody waits for the answer any more if the plugin has given up on it.
         let _ = done.send(written);

@@ -11,6 +11,7 @@ use dozo_job::{Error, Kind, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::address::plain;
 use super::resolve::Pins;
@@ -37,12 +38,19 @@ struct Inner {
     told: Mutex<HashSet<String>>,
     names: Arc<Names>,
     limits: Limits,
+    ended: CancellationToken,
 }
 
 impl Session {
     pub(crate) fn new(network: Network, limits: Limits, names: Arc<Names>) -> Self {
         let (pins, places) = (network.pins(), Arc::new(Semaphore::new(CONNECTIONS)));
-        Session(Arc::new(Inner { network, pins, places, told: Mutex::default(), names, limits }))
+        let (told, ended) = (Mutex::default(), CancellationToken::new());
+        Session(Arc::new(Inner { network, pins, places, told, names, limits, ended }))
+    }
+
+    /// Tells, when it is cancelled, everybody who still moves bytes that the call is over.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.0.ended.clone()
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -113,7 +121,9 @@ impl Session {
     /// [`NotGranted`](Kind::NotGranted) if it is neither the name that the plugin asked for nor granted itself.
     pub(super) async fn secure(&self, endpoint: &Endpoint, name: &str, socket: Socket) -> Result<(Socket, [u8; 32])> {
         let Endpoint::Tcp(asked, port) = endpoint else {
-            return Err(Error::unsupported(format!("{endpoint} never leaves this machine: there is no TLS to speak there")));
+            return Err(Error::unsupported(format!(
+                "{endpoint} never leaves this machine: there is no TLS to speak there"
+            )));
         };
         let host = Host::parse(name).ok_or_else(|| Error::invalid(format!("`{name}` is no server's name")))?;
         let of = if host == *asked { endpoint.clone() } else { Endpoint::Tcp(host.clone(), *port) };
@@ -133,12 +143,14 @@ impl Session {
             network.judge(host, address)
         };
         let leads = |addresses: &[SocketAddr]| addresses.iter().any(|pinned| plain(pinned.ip()) == plain(address.ip()));
-        let literal = Host::Address(plain(address.ip()));
-        if self.0.pins.pinned().iter().any(|(host, addresses)| leads(addresses) && judged(host).is_ok()) {
-            return true;
+        let mut verdict = judged(&Host::Address(plain(address.ip())));
+        for (host, _) in self.0.pins.pinned().iter().filter(|(_, addresses)| leads(addresses)) {
+            if verdict.is_err() {
+                verdict = judged(host);
+            }
         }
         // WASI has no words for it: the plugin is told "permission denied", the operator gets the line.
-        self.told(judged(&literal).map_err(Error::from)).is_ok()
+        self.told(verdict.map_err(Error::from)).is_ok()
     }
 
     /// The addresses of a name, for the plugin's own standard library; none unless it is granted for some port.

@@ -6,6 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use dozo_job::{Error, Result};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::dial::Session;
 
 /// What a task that reads sends. Nothing after an end or an error.
 pub(super) enum Piece {
@@ -23,13 +26,16 @@ pub(super) struct Pieces {
     over: Option<Result<()>>,
     /// How long nothing may come.
     idle: Duration,
+    /// The call is over; a thread that still reads is not to be waited for.
+    ended: CancellationToken,
     /// Whose bytes these are, for messages.
     of: String,
 }
 
 impl Pieces {
-    pub(super) fn new(receiver: mpsc::Receiver<Piece>, idle: Duration, of: String) -> Self {
-        Pieces { receiver, current: Bytes::new(), over: None, idle, of }
+    pub(super) fn new(receiver: mpsc::Receiver<Piece>, session: &Session, of: String) -> Self {
+        let (idle, ended) = (session.limits().idle, session.ended());
+        Pieces { receiver, current: Bytes::new(), over: None, idle, ended, of }
     }
 
     /// The next bytes, at most `max`, as soon as there are any; none at the end.
@@ -45,7 +51,11 @@ impl Pieces {
                 None => {}
             }
             let late = |_| Error::unavailable(format!("{}: nothing came for {:?}", self.of, self.idle));
-            match tokio::time::timeout(self.idle, self.receiver.recv()).await.map_err(late)? {
+            let next = tokio::select! {
+                next = tokio::time::timeout(self.idle, self.receiver.recv()) => next.map_err(late)?,
+                () = self.ended.cancelled() => Some(Piece::Cut(Error::unavailable("the call is over"))),
+            };
+            match next {
                 Some(Piece::Bytes(bytes)) => self.current = bytes,
                 Some(Piece::End) => self.over = Some(Ok(())),
                 Some(Piece::Cut(error)) => return self.fail(error),

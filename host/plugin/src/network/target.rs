@@ -266,8 +266,15 @@ mod tests {
     #[test]
     fn targets_are_read_and_written_the_same() {
         for text in [
-            "db.internal:5432", "*.example.com:443", "10.0.0.5:5432", "[fd00::1]:443", "10.0.0.0/8:*", "[fd00::]/8:443",
-            "unix:///run/postgresql/.s.PGSQL.5432", "localhost:*", "db_1.internal:1",
+            "db.internal:5432",
+            "*.example.com:443",
+            "10.0.0.5:5432",
+            "[fd00::1]:443",
+            "10.0.0.0/8:*",
+            "[fd00::]/8:443",
+            "unix:///run/postgresql/.s.PGSQL.5432",
+            "localhost:*",
+            "db_1.internal:1",
         ] {
             assert_eq!(target(text).to_string(), text);
         }
@@ -280,9 +287,33 @@ mod tests {
     #[test]
     fn what_is_no_target_is_refused() {
         for text in [
-            "", "db", "db:", "db:0", "db:65536", "db:+80", ":80", "*:80", "*.:80", "a.*.com:80", "::1:80", "10.0.0.1/8:80",
-            "10.0.0.0/33:80", "127.1:80", "0x7f.1:80", "2130706433:80", "0x7f000001:80", "a b:80", "a..b:80", "http://a:80",
-            "unix://run/a", "unix:///", "unix:///run/../etc/a", "tcp://a:80", "user@db:80", "db:80/x", "[fd00::1:80",
+            "",
+            "db",
+            "db:",
+            "db:0",
+            "db:65536",
+            "db:+80",
+            ":80",
+            "*:80",
+            "*.:80",
+            "a.*.com:80",
+            "::1:80",
+            "10.0.0.1/8:80",
+            "10.0.0.0/33:80",
+            "127.1:80",
+            "0x7f.1:80",
+            "2130706433:80",
+            "0x7f000001:80",
+            "a b:80",
+            "a..b:80",
+            "http://a:80",
+            "unix://run/a",
+            "unix:///",
+            "unix:///run/../etc/a",
+            "tcp://a:80",
+            "user@db:80",
+            "db:80/x",
+            "[fd00::1:80",
         ] {
             assert!(Target::parse(text).is_err(), "{text}: {:?}", Target::parse(text));
         }
@@ -292,17 +323,31 @@ mod tests {
     fn a_grant_covers_what_it_says_and_nothing_beside() {
         let covers = |grant: &str, need: &str| target(grant).covers(&target(need));
         for (grant, need) in [
-            ("db:5432", "DB.:5432"), ("db:*", "db:1"), ("*.a.com:443", "x.a.com:443"), ("*.a.com:443", "y.x.a.com:443"),
-            ("*.a.com:443", "*.b.a.com:443"), ("10.0.0.0/8:*", "10.1.2.3:9"), ("10.0.0.0/8:*", "10.1.0.0/16:9"),
-            ("0.0.0.0/0:80", "9.9.9.9:80"), ("unix:///run/a", "unix:///run/a"), ("10.0.0.1:80", "[::ffff:10.0.0.1]:80"),
+            ("db:5432", "DB.:5432"),
+            ("db:*", "db:1"),
+            ("*.a.com:443", "x.a.com:443"),
+            ("*.a.com:443", "y.x.a.com:443"),
+            ("*.a.com:443", "*.b.a.com:443"),
+            ("10.0.0.0/8:*", "10.1.2.3:9"),
+            ("10.0.0.0/8:*", "10.1.0.0/16:9"),
+            ("0.0.0.0/0:80", "9.9.9.9:80"),
+            ("unix:///run/a", "unix:///run/a"),
+            ("10.0.0.1:80", "[::ffff:10.0.0.1]:80"),
         ] {
             assert!(covers(grant, need), "{grant} covers {need}");
         }
         for (grant, need) in [
-            ("db:5432", "db:5433"), ("db:5432", "db:*"), ("db:5432", "db.evil:5432"), ("*.a.com:443", "a.com:443"),
-            ("*.a.com:443", "xa.com:443"), ("*.a.com:443", ".a.com.evil:443".trim_start_matches('.')),
-            ("10.1.0.0/16:*", "10.0.0.0/8:*"), ("10.0.0.0/8:80", "11.0.0.1:80"), ("10.0.0.0/8:80", "db:80"),
-            ("unix:///run/a", "unix:///run/a/b"), ("0.0.0.0/0:80", "[fd00::1]:80"),
+            ("db:5432", "db:5433"),
+            ("db:5432", "db:*"),
+            ("db:5432", "db.evil:5432"),
+            ("*.a.com:443", "a.com:443"),
+            ("*.a.com:443", "xa.com:443"),
+            ("*.a.com:443", ".a.com.evil:443".trim_start_matches('.')),
+            ("10.1.0.0/16:*", "10.0.0.0/8:*"),
+            ("10.0.0.0/8:80", "11.0.0.1:80"),
+            ("10.0.0.0/8:80", "db:80"),
+            ("unix:///run/a", "unix:///run/a/b"),
+            ("0.0.0.0/0:80", "[fd00::1]:80"),
         ] {
             assert!(!covers(grant, need), "{grant} does not cover {need}");
         }
@@ -315,7 +360,9 @@ mod tests {
         assert_eq!(shown("tcp://[::1]:80").unwrap(), "[::1]:80");
         assert_eq!(shown("tcp://::ffff:127.0.0.1:80").unwrap(), "127.0.0.1:80");
         assert_eq!(shown("unix:///run/a").unwrap(), "unix:///run/a");
-        for text in ["db:80", "tcp://db", "tcp://db:*", "tcp://*.db:80", "udp://db:80", "unix://a", "tcp://2130706433:80"] {
+        for text in
+            ["db:80", "tcp://db", "tcp://db:*", "tcp://*.db:80", "udp://db:80", "unix://a", "tcp://2130706433:80"]
+        {
             assert!(shown(text).is_err(), "{text}");
         }
     }

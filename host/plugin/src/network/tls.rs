@@ -111,7 +111,8 @@ fn system() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
 fn roots(file: &PathBuf) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
-        let refused = |e| Error::invalid(format!("a certificate in {} cannot be believed", file.display())).caused_by(e);
+        let refused =
+            |e| Error::invalid(format!("a certificate in {} cannot be believed", file.display())).caused_by(e);
         roots.add(certificate).map_err(refused)?;
     }
     Ok(roots)
@@ -120,7 +121,8 @@ fn roots(file: &PathBuf) -> Result<RootCertStore> {
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let shown = file.display();
     let failed = |e| Error::invalid(format!("read the certificates of {shown}")).caused_by(e);
-    let found: Vec<_> = CertificateDer::pem_file_iter(file).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(file).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
     match found.is_empty() {
         true => Err(Error::invalid(format!("there is no certificate in {shown}"))
             .hinted("it wants certificates in PEM: `-----BEGIN CERTIFICATE-----`")),

@@ -50,7 +50,10 @@ async fn an_answer_is_handed_on() {
     for act in ["http-get", "http-fetch"] {
         assert!(got(Call::new(act, format!("http://{address}/"), &[&address])).await == noise(), "{act}");
     }
-    assert_eq!(got(Call::new("http-count", format!("http://{address}/"), &[&address])).await, LONG.to_string().as_bytes());
+    assert_eq!(
+        got(Call::new("http-count", format!("http://{address}/"), &[&address])).await,
+        LONG.to_string().as_bytes()
+    );
 }
 
 #[tokio::test]

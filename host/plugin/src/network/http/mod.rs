@@ -83,7 +83,9 @@ impl Http {
         let (head, body) = answer.into_parts();
         let headers: Vec<_> = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > RESPONSE_HEADER_BYTES {
-            return Err(Error::invalid(format!("{what}: the answer has more than {RESPONSE_HEADER_BYTES} bytes of headers")));
+            return Err(Error::invalid(format!(
+                "{what}: the answer has more than {RESPONSE_HEADER_BYTES} bytes of headers"
+            )));
         }
         Ok(Response { status: head.status.as_u16(), headers, body: self.download(body, what)? })
     }
@@ -95,7 +97,7 @@ impl Http {
         bound.check(body.size_hint().lower())?;
         let (sender, receiver) = mpsc::channel(HTTP_PIECES);
         tokio::spawn(read_on(body, sender, bound));
-        let pieces = Pieces::new(receiver, self.session.limits().idle, of);
+        let pieces = Pieces::new(receiver, &self.session, of);
         Ok(Box::new(Download { pieces, runtime: Handle::current() }))
     }
 }
@@ -140,7 +142,9 @@ struct Bound {
 impl Bound {
     fn check(&self, bytes: u64) -> Result<()> {
         match self.max {
-            Some(max) if bytes > max => Err(Error::invalid(format!("{} is longer than its limit of {max} bytes", self.of))),
+            Some(max) if bytes > max => {
+                Err(Error::invalid(format!("{} is longer than its limit of {max} bytes", self.of)))
+            }
             _ => Ok(()),
         }
     }

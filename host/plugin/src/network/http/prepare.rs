@@ -8,9 +8,9 @@ use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGE
 use hyper::{Method, Uri};
 use url::Url;
 
+use super::Request;
 use super::connector::endpoint;
 use super::upload::Upload;
-use super::Request;
 
 /// What belongs to the connection and not to the request, which is the host's to say.
 const OURS: [&str; 11] = [
@@ -73,7 +73,8 @@ fn address(url: &str) -> Result<Uri> {
 fn fields(given: Vec<(String, String)>) -> Result<(HeaderMap, Option<u64>)> {
     let (mut headers, mut length) = (HeaderMap::new(), None);
     for (name, value) in given {
-        let none = || Error::invalid(format!("the header `{name}` cannot be sent: it has characters that no header has"));
+        let none =
+            || Error::invalid(format!("the header `{name}` cannot be sent: it has characters that no header has"));
         let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| none())?;
         if OURS.contains(&known.as_str()) {
             return Err(Error::invalid(format!("the header `{known}` is the host's to set")));
@@ -127,7 +128,10 @@ mod tests {
 
     #[test]
     fn messages_name_the_endpoint_and_no_path() {
-        assert_eq!(request("POST", "https://Hooks.example/T0/secret#x", &[]).unwrap().what, "POST to hooks.example:443");
+        assert_eq!(
+            request("POST", "https://Hooks.example/T0/secret#x", &[]).unwrap().what,
+            "POST to hooks.example:443"
+        );
         // As servers and resolvers take it: a number is an address.
         assert_eq!(request("GET", "http://2130706433:81/", &[]).unwrap().what, "GET to 127.0.0.1:81");
         assert_eq!(request("GET", "http://[::ffff:127.0.0.1]/", &[]).unwrap().what, "GET to 127.0.0.1:80");

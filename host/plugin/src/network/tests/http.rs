@@ -93,7 +93,11 @@ async fn a_body_that_ends_early_is_an_error() {
         let response = got(said, Limits::default()).await.unwrap();
         let error = read_all(response.body).await.unwrap_err();
         let said = String::from_utf8_lossy(said);
-        assert!(error.kind() == Kind::Unavailable && error.to_string().contains("was cut"), "{said}: {}", error.chain());
+        assert!(
+            error.kind() == Kind::Unavailable && error.to_string().contains("was cut"),
+            "{said}: {}",
+            error.chain()
+        );
     }
     let whole = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nshort\r\n0\r\n\r\n";
     assert_eq!(read_all(got(whole, Limits::default()).await.unwrap().body).await.unwrap(), b"short");

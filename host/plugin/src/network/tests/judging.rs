@@ -1,8 +1,8 @@
 //! Who may be connected to.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use dozo_job::{Error, Kind};
 use tokio::io::AsyncWriteExt;
@@ -127,7 +127,8 @@ async fn each_address_is_judged_by_itself() {
 #[tokio::test]
 async fn what_is_missing_is_known_before_anything_runs() {
     let (near, public) = (at([10, 0, 0, 5], 0), at([1, 1, 1, 1], 0));
-    let resolver = Answers::new(&[("near.example", &[&[near]]), ("far.example", &[&[public]]), ("both", &[&[near, public]])]);
+    let resolver =
+        Answers::new(&[("near.example", &[&[near]]), ("far.example", &[&[public]]), ("both", &[&[near, public]])]);
     let network = network(&["*.example:443", "both:*", "127.0.0.1:80", "unix:///run/a"]).with_resolver(resolver);
     for (need, missing) in [
         ("far.example:443", None),

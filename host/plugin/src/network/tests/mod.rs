@@ -69,9 +69,7 @@ impl Resolve for Answers {
 }
 
 /// A server that does the same with every connection.
-async fn server<F: Future<Output = ()> + Send>(
-    serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
-) -> SocketAddr {
+async fn server<F: Future<Output = ()> + Send>(serve: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serve = Arc::new(serve);

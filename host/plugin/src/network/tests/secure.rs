@@ -58,7 +58,8 @@ impl Authority {
     pub(super) fn acceptor(&self, name: &str, clients: Option<&Authority>) -> (TlsAcceptor, [u8; 32]) {
         let (certificate, key) = self.sign(name);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(clients) => builder.with_client_cert_verifier(
@@ -102,7 +103,8 @@ async fn postgres(acceptor: TlsAcceptor) -> SocketAddr {
 }
 
 async fn upgraded(network: Network, address: SocketAddr, name: &str) -> Result<(Connection, [u8; 32]), Error> {
-    let connection = Connection::connect(session(network), &format!("tcp://localhost:{}", address.port())).await.unwrap();
+    let connection =
+        Connection::connect(session(network), &format!("tcp://localhost:{}", address.port())).await.unwrap();
     connection.write(Bytes::from_static(&[0, 0, 0, 8, 4, 210, 22, 47])).await.unwrap();
     assert_eq!(connection.read(1).await.unwrap(), "S");
     let digest = connection.start_tls(name).await?;
@@ -159,11 +161,8 @@ async fn a_server_may_want_a_certificate_of_ours() {
     let (acceptor, _) = authority.acceptor("localhost", Some(&authority));
     let address = postgres(acceptor).await;
     let _ = authority.sign("client");
-    let grant = |certificate| NetworkGrant {
-        ca: Some(authority.path("ca.pem")),
-        certificate,
-        ..granted("localhost:*")
-    };
+    let grant =
+        |certificate| NetworkGrant { ca: Some(authority.path("ca.pem")), certificate, ..granted("localhost:*") };
     let ours = (authority.path("client.pem"), authority.path("client.key"));
     let network = Network::new(vec![grant(Some(ours.clone()))]).unwrap();
     echoes(&upgraded(network, address, "localhost").await.unwrap().0).await.unwrap();
