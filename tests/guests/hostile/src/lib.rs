@@ -39,7 +39,7 @@ impl Source for Hostile {
             "needs-everything" => {
                 needs.network.push("db.internal:5432".into());
                 needs.read.push("/srv/data".into());
-                needs.programs.push("/usr/bin/pg_dump --format=custom **".into());
+                needs.programs.push("/usr/bin/env --split-string=true **".into());
             }
             "needs-escape" => needs.read.push("/srv/\u{1b}[2J".into()),
             "needs-trap" => panic!("no needs for you"),
