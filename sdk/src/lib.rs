@@ -60,11 +60,14 @@
 extern crate self as dozo_sdk;
 
 mod backup;
+mod content;
 mod error;
 mod escape;
 mod event;
 mod glue;
+pub mod http;
 pub mod log;
+pub mod net;
 mod report;
 mod restore;
 pub mod tree;
@@ -125,7 +128,7 @@ pub use event::{Event, EventKind};
 pub use glue::{Glue, NotifierGlue};
 pub use report::{Failure, PluginStamp, Report};
 pub use restore::Restore;
-pub use writer::Writer;
+pub use writer::{Sink, Writer};
 
 /// The result of nearly everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
