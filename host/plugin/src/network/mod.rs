@@ -115,12 +115,4 @@ impl Network {
     fn trusts_resolver(&self) -> bool {
         self.resolver.as_ref().is_some_and(|resolver| resolver.trusted())
     }
-
-    /// What must stand in `network` beside what does, for this target to be reached now: resolves its name.
-    ///
-    /// # Errors
-    /// [`Unavailable`](dozo_job::Kind::Unavailable) if the name does not resolve.
-    pub async fn missing(&self, _need: &str) -> Result<Option<String>> {
-        Ok(None)
-    }
 }
