@@ -83,7 +83,7 @@ async fn plugin(net: &Net, way: Way) -> Result<u64> {
     let plugin = Plugins::new(net.cache.clone())?.load(&net.guest).await?;
     let grant = NetworkGrant { target: net.to.clone(), ..NetworkGrant::default() };
     let grants = Grants { network: Network::new(vec![grant])?, ..Grants::default() };
-    let source = plugin.source(Permit { job: "bench".into(), grants, ..Permit::default() });
+    let source = plugin.source(Permit { job: "bench".into(), grants, ..Permit::default() })?;
     let config = serde_json::json!({ "act": act, "to": to, "bytes": net.bytes }).to_string();
     let sink = Arc::new(Sink::default());
     source?.backup(BackupRequest { config, scope: Scope::Full, probes: vec![] }, sink.clone()).await?;
