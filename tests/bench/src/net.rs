@@ -86,7 +86,7 @@ async fn plugin(net: &Net, way: Way) -> Result<u64> {
     let source = plugin.source(Permit { job: "bench".into(), grants, ..Permit::default() })?;
     let config = serde_json::json!({ "act": act, "to": to, "bytes": net.bytes }).to_string();
     let sink = Arc::new(Sink::default());
-    source?.backup(BackupRequest { config, scope: Scope::Full, probes: vec![] }, sink.clone()).await?;
+    source.backup(BackupRequest { config, scope: Scope::Full, probes: vec![] }, sink.clone()).await?;
     // A guest that reads by itself says how much it was.
     Ok(sink.said().unwrap_or_else(|| sink.counted()))
 }
