@@ -82,8 +82,9 @@ impl ip_name_lookup::Host for State {
     }
 }
 
+/// Ours behind WASI's handle. Borrowed: what waits for it must not take it along when it is dropped.
 fn lookup(stream: &Resource<ResolveAddressStream>) -> Resource<Lookup> {
-    Resource::new_own(stream.rep())
+    Resource::new_borrow(stream.rep())
 }
 
 impl HostResolveAddressStream for State {
@@ -103,7 +104,7 @@ impl HostResolveAddressStream for State {
     }
 
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
-        self.table.delete(lookup(&stream))?;
+        self.table.delete(Resource::<Lookup>::new_own(stream.rep()))?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dozo_job::port::Content;
-use dozo_job::{Error, Result};
+use dozo_job::{Error, Kind, Result};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Client;
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use super::connection::cut;
 use super::dial::Session;
 use super::pieces::{Piece, Pieces};
+use super::tls;
 use crate::limits::{HTTP_IDLE_CONNECTION, HTTP_PIECES, RESPONSE_HEADER_BYTES, RESPONSE_HEADERS};
 use connector::Connector;
 use prepare::{Prepared, prepare};
@@ -125,12 +126,13 @@ async fn while_it_moves<T>(work: impl Future<Output = T>, moved: &AtomicU64, idl
 
 /// A failed request; an error of ours that travelled through the client comes out as it went in.
 fn failed(what: &str, error: hyper_util::client::legacy::Error) -> Error {
-    ours(&error).unwrap_or_else(|| Error::unavailable("the request failed").caused_by(error)).context(what)
+    let kind = causes(&error).find_map(|cause| tls::kind(cause.downcast_ref()?)).unwrap_or(Kind::Unavailable);
+    let ours = causes(&error).find_map(|cause| cause.downcast_ref::<Error>().cloned());
+    ours.unwrap_or_else(|| Error::new(kind, "the request failed").caused_by(error)).context(what)
 }
 
-fn ours(error: &(dyn StdError + 'static)) -> Option<Error> {
-    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
-    causes.find_map(|cause| cause.downcast_ref::<Error>().cloned())
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 /// How long an answer may be.
