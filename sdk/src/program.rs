@@ -128,7 +128,9 @@ impl Child {
         }
         match self.wait()? {
             0 => Ok(()),
-            status => Err(Error::Unavailable(format!("the program ended with exit status {status}: {}", self.errors()))),
+            status => {
+                Err(Error::Unavailable(format!("the program ended with exit status {status}: {}", self.errors())))
+            }
         }
     }
 

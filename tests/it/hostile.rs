@@ -94,7 +94,11 @@ fn asking_has_a_bound() {
     house.configure_guest("eager", "hostile", "{ act = \"ask-and-ask\" }", "limits = { host_calls = 100000 }");
     let said = house.dozo(&["run"]);
     assert!(said.code != 0 && house.snapshots() == 0, "{}", said.err);
-    assert!(said.err.contains("it asked the host more than 100000 times, which is its limit (`host_calls`)"), "{}", said.err);
+    assert!(
+        said.err.contains("it asked the host more than 100000 times, which is its limit (`host_calls`)"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
@@ -230,7 +234,8 @@ fn nothing_is_read_that_was_not_granted() {
 fn a_race_with_symlinks_leads_nowhere() {
     let house = House::new();
     let (inside, outside) = (house.path("granted/inside"), house.path("outside"));
-    for (directory, file, text) in [(&inside, "file", "inside"), (&outside, "file", "outside"), (&outside, "more", "")] {
+    for (directory, file, text) in [(&inside, "file", "inside"), (&outside, "file", "outside"), (&outside, "more", "")]
+    {
         std::fs::create_dir_all(directory).unwrap();
         std::fs::write(directory.join(file), text).unwrap();
     }
@@ -359,7 +364,9 @@ fn a_damaged_component_is_refused() {
             (state >> 33) as usize
         })
     };
-    changed(&house, "header", |bytes| bytes[..8].iter().copied().chain(noise(1).take(9_000).map(|n| n as u8)).collect());
+    changed(&house, "header", |bytes| {
+        bytes[..8].iter().copied().chain(noise(1).take(9_000).map(|n| n as u8)).collect()
+    });
     for (n, part) in [9, 100, 500, 900, 999].into_iter().enumerate() {
         changed(&house, &format!("cut{n}"), |bytes| bytes[..bytes.len() * part / 1_000].to_vec());
     }

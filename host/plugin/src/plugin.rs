@@ -210,6 +210,8 @@ impl Inner {
         let _ended = EndWithCall(children.clone());
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
+        // The engine counts too, streams and tasks with the rest, and would stop at a number of its own.
+        store.set_max_component_handles(limits.handles.saturating_mul(2));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         let (pre, track) = (self.pre.clone(), self.track.clone());

@@ -15,7 +15,8 @@ impl Secrets {
     pub fn new(values: impl IntoIterator<Item = String>) -> Self {
         let mut values: Vec<String> = values.into_iter().filter(|value| value.len() >= BYTES_MIN).collect();
         let lines = values.iter().filter(|value| value.contains('\n')).flat_map(|value| value.lines());
-        let lines: Vec<String> = lines.map(str::trim).filter(|line| line.len() >= LINE_BYTES_MIN).map(Into::into).collect();
+        let lines: Vec<String> =
+            lines.map(str::trim).filter(|line| line.len() >= LINE_BYTES_MIN).map(Into::into).collect();
         values.extend(lines);
         // The longest first, so that a secret which holds another one goes whole.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));

@@ -44,7 +44,10 @@ pub(crate) async fn guard<T>(
         }
         // Counted from outside: a plugin that asks and asks shows every sign of life.
         if life.calls.load(Ordering::Relaxed) > limits.host_calls {
-            break format!("it asked the host more than {} times, which is its limit (`host_calls`)", limits.host_calls);
+            break format!(
+                "it asked the host more than {} times, which is its limit (`host_calls`)",
+                limits.host_calls
+            );
         }
     };
     task.abort();

@@ -31,9 +31,7 @@ impl tree::Host for State {
     fn locate(&mut self, path: String) -> Result<Result<tree::Place, Told>> {
         let _busy = self.life.enter();
         Ok(match crate::tree::locate(&self.grants.directories, &path) {
-            Ok((directory, path, entry_path)) => {
-                Ok(tree::Place { directory: self.hold(directory)?, path, entry_path })
-            }
+            Ok((directory, path, entry_path)) => Ok(tree::Place { directory: self.hold(directory)?, path, entry_path }),
             Err(error) => Err(Self::told(&error)),
         })
     }

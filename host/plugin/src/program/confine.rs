@@ -13,8 +13,7 @@ use landlock::{
 const ABI_TRIED: ABI = ABI::V7;
 
 /// Programs and libraries: read and run.
-const SYSTEM: [&str; 9] =
-    ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"];
+const SYSTEM: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"];
 
 /// What programs look up: loader, resolver, users, time, certificates without their keys, and what machine this is. Nothing of
 /// it is secret.

@@ -24,8 +24,10 @@ pub(super) fn check(program: &Path) -> Result<()> {
         let metadata = fs::metadata(&place).map_err(|e| unreachable_at(program, e))?;
         if !is_ours(&metadata) {
             let place = place.display();
-            return Err(Error::denied(format!("others than root and this user can change {place}, so {shown} is not run"))
-                .hinted(format!("`chown root {place}` and `chmod o-w {place}`, or grant the program of another place")));
+            return Err(Error::denied(format!(
+                "others than root and this user can change {place}, so {shown} is not run"
+            ))
+            .hinted(format!("`chown root {place}` and `chmod o-w {place}`, or grant the program of another place")));
         }
     }
     let metadata = fs::metadata(program).map_err(|e| unreachable_at(program, e))?;

@@ -36,8 +36,23 @@ const ENVIRONMENT: [(&str, &str); 2] = [("PATH", "/usr/bin:/bin"), ("LANG", "C.U
 /// Variables by which loaders, shells and interpreters run other code than the program's, `*` for all that begin so. A grant
 /// of a program is none of what these name.
 const FOREIGN_CODE: [&str; 17] = [
-    "LD_*", "GLIBC_*", "GCONV_PATH", "PATH", "SHELL*", "IFS", "ENV", "BASH_*", "PERL5*", "PERLLIB", "PYTHON*", "RUBY*",
-    "NODE_*", "JAVA_*", "JDK_*", "_JAVA_*", "LESS*",
+    "LD_*",
+    "GLIBC_*",
+    "GCONV_PATH",
+    "PATH",
+    "SHELL*",
+    "IFS",
+    "ENV",
+    "BASH_*",
+    "PERL5*",
+    "PERLLIB",
+    "PYTHON*",
+    "RUBY*",
+    "NODE_*",
+    "JAVA_*",
+    "JDK_*",
+    "_JAVA_*",
+    "LESS*",
 ];
 
 /// A program that the operator wrote.

@@ -45,11 +45,6 @@ impl Pattern {
         Ok(Pattern { program: program.into(), arguments, more })
     }
 
-    /// The program's path as the operator wrote it.
-    pub(crate) fn program(&self) -> &Path {
-        &self.program
-    }
-
     /// Whether a call fits, and up to where.
     pub(crate) fn fits(&self, program: &Path, arguments: &[String]) -> Fit {
         if self.program != program {

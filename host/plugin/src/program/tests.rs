@@ -157,8 +157,8 @@ fn full_pipes_on_both_sides_are_no_deadlock() {
 #[test]
 fn waits_end_when_nothing_moves() {
     for (script, what) in [
-        ("sleep 60", "printed nothing, and took no input, for 700 ms"),
-        ("exec >&-; sleep 60", "closed its output and did not end for 700 ms"),
+        ("exec sleep 60", "printed nothing, and took no input, for 700 ms"),
+        ("exec sleep 60 >&-", "closed its output and did not end for 700 ms"),
     ] {
         let begun = Instant::now();
         let error = printed(&mut sh(script)).unwrap_err();
@@ -188,7 +188,7 @@ fn a_program_that_ends_early_is_why_its_input_was_refused() {
 
 #[test]
 fn who_is_let_go_of_is_ended() {
-    let child = sh("sleep 60");
+    let child = sh("exec sleep 60");
     let process = child.running.process();
     assert!(process.ended_within(Duration::from_millis(100)).is_none());
     drop(child);
@@ -205,7 +205,7 @@ fn who_is_let_go_of_is_ended() {
 #[test]
 fn no_program_outlives_its_call() {
     let children = Children::default();
-    let child = children.start(|| Ok(sh("sleep 60"))).unwrap();
+    let child = children.start(|| Ok(sh("exec sleep 60"))).unwrap();
     let process = child.running.process();
     // A thread of the host still reads.
     let reader = std::thread::spawn({
@@ -216,14 +216,14 @@ fn no_program_outlives_its_call() {
     assert!(process.has_ended());
     assert!(notes.iter().any(|note| note.contains("`sh` still ran when the plugin was done")), "{notes:?}");
     assert!(reader.join().unwrap().is_err());
-    assert!(children.start(|| Ok(sh("sleep 60"))).is_err(), "the call is over");
+    assert!(children.start(|| Ok(sh("exec sleep 60"))).is_err(), "the call is over");
 }
 
 #[test]
 fn programs_of_one_call_have_a_bound() {
     let children = Children::default();
     let held: Vec<Child> =
-        (0..crate::limits::PROGRAMS).map(|_| children.start(|| Ok(sh("sleep 60"))).unwrap()).collect();
+        (0..crate::limits::PROGRAMS).map(|_| children.start(|| Ok(sh("exec sleep 60"))).unwrap()).collect();
     assert_eq!(children.start(|| Ok(sh("true"))).err().map(|error| error.kind()), Some(Kind::Invalid));
     held[0].running.dismiss();
     held[0].running.process().ended_within(Duration::from_secs(5)).unwrap();

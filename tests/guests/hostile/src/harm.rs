@@ -142,7 +142,7 @@ fn race() -> Result<()> {
     let mut got = Vec::new();
     let (mut opened, mut refused) = (0, 0);
     let (_, directory) = tree::granted().remove(0);
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         match directory.open("swap/file").and_then(|content| content.read(10)) {
             Ok(bytes) if bytes == b"inside" => opened += 1,
             Ok(bytes) => got.push(format!("read {bytes:?}")),

@@ -25,8 +25,10 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Option<Result<()>> 
             Ok(()) => panic!("with a program running"),
             Err(error) => Err(error),
         },
-        "run-and-write" => start(config).and_then(|child| loop {
-            child.write(&[b'x'; 1 << 20])?;
+        "run-and-write" => start(config).and_then(|child| {
+            loop {
+                child.write(&[b'x'; 1 << 20])?;
+            }
         }),
         "run-many" => run_many(config),
         "run-ignoring" => {
