@@ -68,6 +68,8 @@ fn the_filesystem_plugin_passes_with_a_tree_of_everything() {
     let grants = "[grant]\nread = [\"{here}/data\", \"{here}/other\"]\n";
     let config = format!("[config]\npaths = [\"{{here}}/data\"]\nsettle_seconds = 0\n{grants}");
     fs::write(house.path("kit.toml"), config).unwrap();
+    // What changed in the very second in which a run begins is read again by the next.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     let (said, report) = kit(&house, &filesystem(), &house.path("kit.toml"));
     assert_eq!((said.code, cases(&report, "failed").len()), (0, 0), "{}", text(&report));
     assert_eq!(cases(&report, "skipped"), BTreeSet::new(), "{}", text(&report));
