@@ -61,7 +61,7 @@ fn the_filesystem_plugin_passes_with_a_tree_of_everything() {
     fs::create_dir(tree.join("empty")).unwrap();
     fs::write(tree.join("small.txt"), "small").unwrap();
     fs::write(tree.join("100% \u{1}"), "a strange name").unwrap();
-    fs::write(tree.join("deep/er/large"), (0..3_000_000u32).map(|n| (n * n >> 7) as u8).collect::<Vec<_>>()).unwrap();
+    fs::write(tree.join("deep/er/large"), (0..3_000_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect::<Vec<_>>()).unwrap();
     fs::hard_link(tree.join("small.txt"), tree.join("deep/linked")).unwrap();
     std::os::unix::fs::symlink("../small.txt", tree.join("deep/link")).unwrap();
     fs::create_dir(house.path("other")).unwrap();
