@@ -63,11 +63,14 @@ mod backup;
 #[cfg(not(target_family = "wasm"))]
 #[doc(hidden)]
 pub mod conformance;
+mod content;
 mod error;
 mod escape;
 mod event;
 mod glue;
+pub mod http;
 pub mod log;
+pub mod net;
 mod report;
 mod restore;
 mod secret;
@@ -130,7 +133,7 @@ pub use glue::{Glue, NotifierGlue};
 pub use report::{Failure, PluginStamp, Report};
 pub use restore::Restore;
 pub use secret::Secret;
-pub use writer::Writer;
+pub use writer::{Sink, Writer};
 
 /// The result of nearly everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -152,7 +152,7 @@ fn a_server_that_is_down_changes_nothing_of_the_run() {
     let house = house(&slack, "drop-and-omit", "");
     slack.stop();
     let said = dozo(&house, &slack, &["run", "--json"]).expect(3);
-    assert!(said.err.contains("`ops` told nobody of the partial of `db` (4 attempts)"), "{}", said.err);
+    assert!(said.err.contains("`ops` told nobody of the partial snapshot of `db` (4 attempts)"), "{}", said.err);
     let told = said.json();
     assert_eq!(told["error"]["kind"], "unavailable");
     assert_eq!(house.snapshots(), 1);

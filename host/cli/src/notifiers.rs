@@ -81,10 +81,10 @@ impl Notifiers {
 
     fn send(&mut self, event: &Event) {
         for line in self.lines.iter_mut().filter(|line| line.listener.hears(event)) {
-            // There is room for every job's event, and whoever receives ends with this process.
-            if line.events.try_send(event.clone()).is_ok() {
-                line.sent.push(event.clone());
-            }
+            // There is room for every job's event, and whoever receives ends with this process; if that were not so, it shows
+            // at the end.
+            let _ = line.events.try_send(event.clone());
+            line.sent.push(event.clone());
         }
     }
 
@@ -226,7 +226,12 @@ fn print_facts(global: &Global, name: &str, facts: &[(String, String)]) -> anyho
 /// Shows whether somebody was told: to people only if not.
 pub(crate) fn show(global: &Global, told: &Told) -> anyhow::Result<()> {
     if let Some(failure) = &told.error {
-        let about = told.job.as_ref().map_or("the test".to_string(), |job| format!("the {} of `{job}`", told.kind));
+        let what = match told.kind {
+            "partial" => "partial snapshot",
+            "recovered" => "recovery",
+            other => other,
+        };
+        let about = told.job.as_ref().map_or("the test".to_string(), |job| format!("the {what} of `{job}`"));
         let after = ui::words::counted(told.attempts.into(), "attempt", "attempts");
         ui::note(format!("error: `{}` told nobody of {about} ({after}): {}", told.notifier, failure.message));
         ui::errors::print_rest(failure);

@@ -6,7 +6,7 @@ use dozo_job::port::{Content, EntryWriter};
 
 use crate::tree::NewFile;
 
-/// Content; none while it is read, and after it failed.
+/// Content; none while it is read elsewhere, and after it failed.
 pub struct ContentHandle(pub(crate) Option<Content>);
 
 /// A writer, or why it could not be opened; none while it is written to elsewhere.

@@ -17,6 +17,11 @@ pub struct Limits {
     pub host_calls: u64,
     /// Lines that it may log; the rest are counted.
     pub log_lines: u64,
+    /// How long a connection may take to be made, its name's resolution included, and TLS on it after that.
+    pub connect: Duration,
+    /// How long nothing may move on a connection that the plugin waits for. Servers prepare snapshots for minutes; whoever
+    /// waits longer waits for a server that is gone.
+    pub idle: Duration,
     /// Bytes that one answer over HTTP may have. None: as many as come.
     pub response_bytes: Option<u64>,
 }
@@ -33,6 +38,8 @@ impl Default for Limits {
             // within minutes.
             host_calls: 1_000_000_000,
             log_lines: 10_000,
+            connect: Duration::from_secs(15),
+            idle: Duration::from_secs(300),
             // What is too much is for the source's operator to say: an object of a bucket may have terabytes.
             response_bytes: None,
         }
@@ -65,5 +72,27 @@ pub(crate) const HANDLES: usize = 100_000;
 pub(crate) const STREAM_PIECES: usize = 2;
 /// Bytes of such a piece.
 pub(crate) const STREAM_PIECE_BYTES: usize = 256 << 10;
+/// Names that one call may have resolved: a grant of `*.SUFFIX` has no end of them.
+pub(crate) const PINNED_NAMES: usize = 1_000;
+/// Addresses of one name: each may have to be tried.
+pub(crate) const PINNED_ADDRESSES: usize = 16;
+/// Of several addresses, each is given at least this time: a packet that was lost is sent again within it.
+pub(crate) const CONNECT_TRY_MIN: Duration = Duration::from_secs(2);
+/// Connections of one call at once: many downloads side by side, and no flood that would exhaust a server or this process.
+pub(crate) const CONNECTIONS: usize = 256;
+/// Different refusals that the log names; a plugin that asks for everything is not to fill it.
+pub(crate) const REFUSALS_TOLD: usize = 20;
+/// Pieces that a connection reads ahead: 1 MiB, enough that the server sends while the plugin works.
+pub(crate) const CONNECTION_PIECES: usize = 4;
+/// Bytes that are read from a connection at once: larger reads gained nothing.
+pub(crate) const CONNECTION_PIECE_BYTES: usize = 256 << 10;
+/// Pieces of an HTTP body that are read ahead; the client makes them, of up to half a megabyte.
+pub(crate) const HTTP_PIECES: usize = 4;
+/// An HTTP connection that is not used again for so long is closed; servers close theirs after a minute or so.
+pub(crate) const HTTP_IDLE_CONNECTION: Duration = Duration::from_secs(20);
+/// Headers of an answer.
+pub(crate) const RESPONSE_HEADERS: usize = 256;
+/// Bytes of an answer's headers: they cross the sandbox whole.
+pub(crate) const RESPONSE_HEADER_BYTES: usize = 256 << 10;
 /// Largest component that is loaded; compiling is bounded by this.
 pub(crate) const COMPONENT_BYTES: u64 = 256 << 20;

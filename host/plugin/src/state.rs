@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dozo_job::port::{Intake, Stored, Usage};
 use dozo_job::{Error, Result};
+use tokio_util::sync::DropGuard;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Result as WasmResult, format_err};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::dozo::plugin::types;
 use crate::convert;
+use crate::interface::sockets;
 use crate::limits::Limits;
-use crate::network::Network;
+use crate::network::{Http, Network, Session};
 use crate::program::Programs;
 use crate::redact::Secrets;
 use crate::stderr::Tail;
@@ -88,6 +90,9 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) call: Call,
     pub(crate) grants: Grants,
+    /// What of the network it may reach.
+    pub(crate) network: Session,
+    pub(crate) http: Http,
     pub(crate) life: Arc<Life>,
     pub(crate) secrets: Secrets,
     pub(crate) stderr: Tail,
@@ -96,6 +101,8 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) memory: MemoryLimit,
     wasi: WasiCtx,
+    /// Dropped with the store.
+    _connections: DropGuard,
 }
 
 /// Who is talking, for logs.
@@ -109,10 +116,16 @@ impl State {
         let (stderr, life) = (Tail::default(), Arc::new(Life::default()));
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
-        // Deny by default: no directory, no socket, no environment, no arguments. Clocks and randomness are harmless.
-        let wasi = WasiCtx::builder().stdout(stderr.clone()).stderr(stderr.clone()).build();
+        let network = Session::new(grants.network.clone(), limits.clone(), names.clone());
+        let http = Http::new(network.clone());
+        // Deny by default: no directory, no environment, no arguments; sockets as far as the network is granted. Clocks and
+        // randomness are harmless.
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(stderr.clone()).stderr(stderr.clone());
+        let wasi = sockets::admit(&mut wasi, network.clone()).build();
         let memory = MemoryLimit { max: limits.memory_bytes, now: 0, life: life.clone() };
-        State { table, call, grants, life, secrets, stderr, names, limits, memory, wasi }
+        let _connections = network.ended().drop_guard();
+        State { table, call, grants, network, http, life, secrets, stderr, names, limits, memory, wasi, _connections }
     }
 
     /// The snapshot in the making.

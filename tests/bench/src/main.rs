@@ -5,6 +5,7 @@
 mod house;
 mod load;
 mod native;
+mod net;
 mod same;
 mod walk;
 mod year;
@@ -42,6 +43,10 @@ enum Task {
         #[command(flatten)]
         component: Component,
     },
+    /// Take the bytes of a server on this machine, through a plugin or without one
+    Net(net::Net),
+    /// Be that server, until standard input ends
+    Serve(net::Serve),
     /// Play a year of runs and prunes by a clock of its own, and print what the store takes
     Year(year::Year),
 }
@@ -97,6 +102,8 @@ async fn perform(task: Task) -> Result<ExitCode> {
         }
         Task::Same { place } => same::same(&place).await,
         Task::Year(year) => year::play(&year).await.map(|()| ExitCode::SUCCESS),
+        Task::Net(net) => net::take(&net).await.map(|()| ExitCode::SUCCESS),
+        Task::Serve(serve) => net::serve(&serve).map(|()| ExitCode::SUCCESS),
         Task::Load { component } => load::time(&component).await.map(|()| ExitCode::SUCCESS),
     }
 }

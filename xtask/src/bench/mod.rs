@@ -3,6 +3,7 @@
 
 mod files;
 pub(crate) mod measure;
+mod net;
 mod peers;
 mod sandbox;
 mod table;
@@ -25,6 +26,8 @@ pub(crate) enum Bench {
     Files(Options),
     /// What the sandbox costs: the filesystem plugin beside the same work without a plugin; loading a component
     Sandbox(Options),
+    /// What the network costs a plugin: its connections and its HTTP beside a socket and curl
+    Net(NetOptions),
     /// Play a year of runs and prunes by a clock of its own: what the store takes, beside restic
     Year(year::YearOptions),
 }
@@ -45,10 +48,31 @@ pub(crate) struct Options {
     directory: Option<PathBuf>,
 }
 
+/// How often the network is measured.
+#[derive(Args)]
+pub(crate) struct NetOptions {
+    /// Few bytes and one round: shows that it works, not how fast
+    #[arg(long)]
+    small: bool,
+    /// Measure the build of the quickstart and the tests, which is there already, instead of a release
+    #[arg(long)]
+    dev: bool,
+    /// Rounds; in each, every way goes once
+    #[arg(long)]
+    rounds: Option<usize>,
+}
+
+impl NetOptions {
+    fn profile(&self) -> Profile {
+        if self.dev { Profile::Dev } else { Profile::Release }
+    }
+}
+
 pub(crate) fn perform(bench: Bench) -> Result<()> {
     match bench {
         Bench::Files(options) => files::files(&options),
         Bench::Sandbox(options) => sandbox::sandbox(&options),
+        Bench::Net(options) => net::net(&options),
         Bench::Year(options) => year::year(&options),
     }
 }

@@ -24,17 +24,17 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit>
     let exit = match context.repository().await {
         Ok(repository) => {
             let place = (&context, &repository, &mut plugins);
-            run_jobs(global, place, (&jobs, args), &mut notifiers).await?
+            run_jobs(global, place, (&jobs, args), &mut notifiers).await
         }
         // None of them runs, and whoever waits for one hears of it.
         Err(error) => {
             ui::errors::tell(global, &error);
             jobs.iter().for_each(|(name, _)| notifiers.no_run(name, &error));
-            Exit::of(&error)
+            Ok(Exit::of(&error))
         }
     };
     notifiers.finish(global).await?;
-    Ok(exit)
+    exit
 }
 
 async fn run_jobs(

@@ -2,9 +2,12 @@
 //! ports of `job` and by [`crate::tree`].
 
 mod contents;
+mod http;
 mod log;
+mod net;
 mod reach;
 mod snapshot;
+pub(crate) mod sockets;
 mod stored;
 mod streaming;
 mod tree;
@@ -28,6 +31,7 @@ impl wit::source_types::Host for State {}
 /// is told when it is used.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    sockets::link(linker)?;
     wit::types::add_to_linker::<_, Host>(linker, |state| state)?;
     wit::contents::add_to_linker::<_, Host>(linker, |state| state)?;
     wit::log::add_to_linker::<_, Host>(linker, |state| state)?;
@@ -40,6 +44,11 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::streaming::add_to_linker::<_, Host>(linker, |state| state)?;
     wit::source_types::add_to_linker::<_, Host>(linker, |state| state)?;
     Ok(())
+}
+
+/// The answer of a call that has an error of ours.
+pub(crate) fn told<T>(result: dozo_job::Result<T>) -> wasmtime::Result<Result<T, wit::types::Error>> {
+    Ok(result.map_err(|error| State::told(&error)))
 }
 
 /// Runs what blocks on a thread for that. A panic there is the host's own and fails the run.

@@ -8,13 +8,9 @@ use crate::bindings::dozo::plugin::snapshot;
 use crate::bindings::dozo::plugin::types::{Chunking, Entry, Error as Told};
 use crate::convert::{self, cutting_from_wit, entry_from_wit, entry_to_wit};
 use crate::handles::{ContentHandle, WriterHandle};
+use crate::interface::told;
 use crate::limits::PAGE_ENTRIES;
 use crate::state::State;
-
-/// The answer of a call that has an error of ours.
-fn told<T>(result: dozo_job::Result<T>) -> Result<Result<T, Told>> {
-    Ok(result.map_err(|error| State::told(&error)))
-}
 
 impl snapshot::Host for State {
     async fn identify(&mut self, identity: String) -> Result<Result<(), Told>> {

@@ -24,11 +24,13 @@ use crate::bindings::dozo::plugin::http::{Request, Response};
 use crate::bindings::dozo::plugin::streaming;
 use crate::bindings::dozo::plugin::types::{Entry, Error as Told};
 use crate::convert::entry_from_wit;
-use crate::handles::{ContentHandle, Never, WriterHandle};
+use crate::handles::{ContentHandle, WriterHandle};
+use crate::interface::contents::{read_once, unreadable};
 use crate::interface::snapshot::{Spent, busy};
-use crate::interface::{Host, blocking, tree};
-use crate::limits::{STREAM_PIECE_BYTES, STREAM_PIECES};
-use crate::state::{Life, State};
+use crate::interface::{Host, blocking, told, tree};
+use crate::limits::{READ_BYTES, STREAM_PIECE_BYTES, STREAM_PIECES};
+use crate::network::Connection;
+use crate::state::{InHost, Life, State};
 use crate::tree::Directory;
 
 type Writer = Box<dyn EntryWriter>;
@@ -90,7 +92,12 @@ impl streaming::HostWithStore<State> for Host {
     }
 
     async fn fetch(accessor: &Accessor<State, Self>, request: Request) -> Result<Result<Response, Told>> {
-        accessor.with(|mut store| crate::bindings::dozo::plugin::http::Host::send(store.get(), request))
+        let (http, request, _busy) = accessor.with(|mut store| -> Result<_> {
+            let state = store.get();
+            Ok((state.http.clone(), state.request(request)?, state.life.enter()))
+        })?;
+        let sent = http.send(request).await;
+        accessor.with(|mut store| store.get().response(sent))
     }
 
     async fn read(
@@ -98,20 +105,37 @@ impl streaming::HostWithStore<State> for Host {
         from: Resource<ContentHandle>,
         max: u32,
     ) -> Result<Result<Vec<u8>, Told>> {
-        let _ = (accessor, from, max);
-        Ok(Err(Told::Unsupported("not there yet".into())))
+        let (content, _busy) = accessor.with(|mut store| -> Result<_> {
+            let state = store.get();
+            Ok((state.table.get_mut(&from)?.0.take(), state.life.enter()))
+        })?;
+        let Some(content) = content else { return Ok(Err(unreadable())) };
+        let (content, read) = read_once(content, max).await?;
+        if read.is_ok() {
+            accessor.with(|mut store| -> Result<()> {
+                store.get().table.get_mut(&from)?.0 = Some(content);
+                Ok(())
+            })?;
+        }
+        told(read)
     }
 
     async fn receive(
         accessor: &Accessor<State, Self>,
-        from: Resource<Never>,
-        _max: u32,
+        from: Resource<Connection>,
+        max: u32,
     ) -> Result<Result<Vec<u8>, Told>> {
-        accessor.with(|mut store| match *store.get().table.get(&from)? {})
+        let (connection, _busy) = connection(accessor, &from)?;
+        told(connection.read(max.clamp(1, READ_BYTES) as usize).await.map(Vec::from))
     }
 
-    async fn send(accessor: &Accessor<State, Self>, to: Resource<Never>, _: Vec<u8>) -> Result<Result<(), Told>> {
-        accessor.with(|mut store| match *store.get().table.get(&to)? {})
+    async fn send(
+        accessor: &Accessor<State, Self>,
+        to: Resource<Connection>,
+        bytes: Vec<u8>,
+    ) -> Result<Result<(), Told>> {
+        let (connection, _busy) = connection(accessor, &to)?;
+        told(connection.write(bytes.into()).await)
     }
 
     fn stream(
@@ -135,6 +159,14 @@ impl streaming::HostWithStore<State> for Host {
         tokio::time::sleep(Duration::from_millis(milliseconds.into())).await;
         Ok(())
     }
+}
+
+/// A connection, for as long as something is done with it.
+fn connection(accessor: &Accessor<State, Host>, handle: &Resource<Connection>) -> Result<(Connection, InHost)> {
+    accessor.with(|mut store| {
+        let state = store.get();
+        Ok((state.table.get(handle)?.clone(), state.life.enter()))
+    })
 }
 
 /// Takes the writer out of the table while it is written to elsewhere.
@@ -330,9 +362,12 @@ impl StreamProducer<State> for Outgoing {
                 next => ready!(next),
             };
             match next {
+                Some(Ok(piece)) if piece.is_empty() => return self.end(Ok(())),
                 Some(Ok(piece)) => *current = piece,
                 Some(Err(error)) => return self.end(Err(State::told(&error))),
-                None => return self.end(Ok(())),
+                None => {
+                    return self.end(Err(Told::Internal("a thread of the host that reads content ended early".into())));
+                }
             }
         }
         let mut direct = destination.as_direct(store, STREAM_PIECE_BYTES);
@@ -361,14 +396,13 @@ impl StreamProducer<State> for Outgoing {
     }
 }
 
-/// Reads content on a thread that may block.
-fn read_ahead(mut content: Content) -> mpsc::Receiver<Result<Bytes, Error>> {
+/// Reads content on a thread that may block. An empty piece is the end: a channel that closes without one is none.
+pub(super) fn read_ahead(mut content: Content) -> mpsc::Receiver<Result<Bytes, Error>> {
     let (sender, pieces) = mpsc::channel(STREAM_PIECES);
     tokio::spawn(blocking(move || {
         loop {
             let mut piece = vec![0; STREAM_PIECE_BYTES];
             let read = match content.read(&mut piece) {
-                Ok(0) => return,
                 Ok(read) => read,
                 Err(error) => {
                     let _ = sender.blocking_send(Err(Error::io("read the content", error)));
@@ -376,7 +410,7 @@ fn read_ahead(mut content: Content) -> mpsc::Receiver<Result<Bytes, Error>> {
                 }
             };
             piece.truncate(read);
-            if sender.blocking_send(Ok(piece.into())).is_err() {
+            if sender.blocking_send(Ok(piece.into())).is_err() || read == 0 {
                 return;
             }
         }

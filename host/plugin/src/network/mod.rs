@@ -2,10 +2,34 @@
 //! for; the host resolves the name, holds on to its addresses for as long as the call lives, and looks at each once more when
 //! it connects.
 
+mod address;
+mod connection;
+mod dial;
+mod http;
+mod judge;
+mod pieces;
+mod resolve;
+mod target;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dozo_job::Result;
+use rustls::ClientConfig;
+
+#[allow(unreachable_pub, reason = "generated code re-exports it")]
+pub use connection::Connection;
+pub(crate) use dial::Session;
+pub(crate) use http::{Body, Http, Request, Response};
+pub use resolve::Resolve;
+pub(crate) use target::Host;
+
+use resolve::{Pins, System};
+use target::{Endpoint, Target};
 
 /// A target that the operator wrote, with how TLS is spoken there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,10 +44,18 @@ pub struct NetworkGrant {
 
 /// What of the network one plugin may reach in one job. Default: nothing.
 #[derive(Clone, Default)]
-pub struct Network(Option<Arc<Inner>>);
+pub struct Network {
+    grants: Arc<[Grant]>,
+    resolver: Option<Arc<dyn Resolve>>,
+    /// TLS with the certificates of the system, made when it is first needed.
+    system: Arc<OnceLock<Arc<ClientConfig>>>,
+}
 
-struct Inner {
-    grants: Vec<NetworkGrant>,
+/// A grant, read.
+struct Grant {
+    target: Target,
+    /// None: the system's.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Network {
@@ -32,19 +64,55 @@ impl Network {
     /// # Errors
     /// [`Invalid`](dozo_job::Kind::Invalid), with the target, if one cannot be read.
     pub fn new(grants: Vec<NetworkGrant>) -> Result<Self> {
-        Ok(Network(Some(Arc::new(Inner { grants }))))
+        let read = |grant: NetworkGrant| {
+            let (target, tls) = (Target::parse(&grant.target)?, tls::configured(&grant));
+            Ok(Grant { target, tls: tls.map_err(|e| e.context(format!("the grant of {}", grant.target)))? })
+        };
+        Ok(Network { grants: grants.into_iter().map(read).collect::<Result<_>>()?, ..Network::default() })
+    }
+
+    /// The same, with another resolver than the system's.
+    #[must_use]
+    pub fn with_resolver(self, resolver: Arc<dyn Resolve>) -> Self {
+        Network { resolver: Some(resolver), ..self }
     }
 
     /// Whether a target that a plugin says it needs (`HOST:PORT`, `unix:///PATH`) is granted by its name.
     pub fn admits(&self, need: &str) -> bool {
-        self.0.as_ref().is_some_and(|inner| inner.grants.iter().any(|grant| grant.target == need))
+        Target::parse(need).is_ok_and(|need| self.covering(&need).is_some())
     }
 
-    /// What must stand in `network` beside what does, for this target to be reached now: resolves its name.
+    /// What is missing among the grants for a target that a plugin says it needs, as it is to be granted: its name, or the
+    /// address that its name leads to if that must be written out too. None: nothing is.
     ///
     /// # Errors
-    /// [`Unavailable`](dozo_job::Kind::Unavailable) if the name does not resolve.
-    pub async fn missing(&self, _need: &str) -> Result<Option<String>> {
-        Ok(None)
+    /// [`Invalid`](dozo_job::Kind::Invalid) if it is no target, [`Unavailable`](dozo_job::Kind::Unavailable) if its name has
+    /// no address.
+    pub async fn missing(&self, need: &str) -> Result<Option<String>> {
+        let target = Target::parse(need)?;
+        if self.covering(&target).is_none() {
+            return Ok(Some(target.to_string()));
+        }
+        let Some(Endpoint::Tcp(host, port)) = target.endpoint() else { return Ok(None) };
+        let found = self.pins().addresses(&host, port).await?;
+        let refusals: Vec<_> = found.iter().filter_map(|found| self.judge(&host, *found).err()).collect();
+        match refusals.first() {
+            Some(refusal) if refusals.len() == found.len() => Ok(Some(refusal.missing.to_string())),
+            _ => Ok(None),
+        }
+    }
+
+    /// The grant that says most about a target.
+    fn covering(&self, target: &Target) -> Option<&Grant> {
+        let covering = self.grants.iter().rev().filter(|grant| grant.target.covers(target));
+        covering.max_by_key(|grant| grant.target.precision())
+    }
+
+    fn pins(&self) -> Pins {
+        Pins::new(self.resolver.clone().unwrap_or_else(|| Arc::new(System)))
+    }
+
+    fn trusts_resolver(&self) -> bool {
+        self.resolver.as_ref().is_some_and(|resolver| resolver.trusted())
     }
 }

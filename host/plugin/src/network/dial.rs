@@ -1,0 +1,199 @@
+//! Connecting: what one call of a plugin may reach, its pinned addresses, its count of connections. Every connection, of `net`
+//! and of `http`, is made here.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use dozo_job::{Error, Kind, Result};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::address::plain;
+use super::resolve::Pins;
+use super::target::{Endpoint, Host};
+use super::{Network, tls};
+use crate::limits::{CONNECT_TRY_MIN, CONNECTIONS, Limits, REFUSALS_TOLD};
+use crate::state::Names;
+
+/// A connection's bytes, both ways.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection, of whatever kind.
+pub(super) type Socket = Box<dyn Io>;
+
+/// The network as one call of a plugin has it.
+#[derive(Clone)]
+pub(crate) struct Session(Arc<Inner>);
+
+struct Inner {
+    network: Network,
+    pins: Pins,
+    places: Arc<Semaphore>,
+    told: Mutex<HashSet<String>>,
+    names: Arc<Names>,
+    limits: Limits,
+    ended: CancellationToken,
+}
+
+impl Session {
+    pub(crate) fn new(network: Network, limits: Limits, names: Arc<Names>) -> Self {
+        let (pins, places) = (network.pins(), Arc::new(Semaphore::new(CONNECTIONS)));
+        let (told, ended) = (Mutex::default(), CancellationToken::new());
+        Session(Arc::new(Inner { network, pins, places, told, names, limits, ended }))
+    }
+
+    /// Tells, when it is cancelled, everybody who still moves bytes that the call is over.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.0.ended.clone()
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Connects to what the plugin asks for.
+    ///
+    /// # Errors
+    /// [`NotGranted`](Kind::NotGranted), with the line to add; [`Unavailable`](Kind::Unavailable) if nobody answers in time.
+    pub(super) async fn dial(&self, endpoint: &Endpoint) -> Result<Socket> {
+        self.told(self.0.network.grant(endpoint).map(|_| ()).map_err(Error::from))?;
+        let connect = async {
+            match endpoint {
+                Endpoint::Tcp(host, port) => self.tcp(host, *port).await,
+                Endpoint::Unix(path) => Ok(Box::new(self.placed(UnixStream::connect(path)).await?) as Socket),
+            }
+        };
+        let (allowed, what) = (self.0.limits.connect, format!("connect to {endpoint}"));
+        match tokio::time::timeout(allowed, connect).await {
+            Ok(connected) => connected.map_err(|e| if e.kind() == Kind::NotGranted { e } else { e.context(what) }),
+            Err(_) => Err(Error::unavailable(format!("{what}: nobody answered within {allowed:?}"))),
+        }
+    }
+
+    /// Tries one address after the other; each is judged right before it is connected to.
+    async fn tcp(&self, host: &Host, port: u16) -> Result<Socket> {
+        let addresses = self.0.pins.addresses(host, port).await?;
+        let share = self.0.limits.connect / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let mut failed = Error::unavailable("there is no address to connect to");
+        for (number, address) in addresses.iter().enumerate() {
+            let tried = async {
+                self.told(self.0.network.judge(host, *address).map_err(Error::from))?;
+                let late = Error::unavailable("nobody answered");
+                let connect = self.placed(TcpStream::connect(*address));
+                let connected = tokio::time::timeout(share.max(CONNECT_TRY_MIN), connect).await.unwrap_or(Err(late));
+                connected.map_err(|e| e.context(address.to_string()))
+            };
+            match tried.await {
+                Ok(stream) => {
+                    // Small messages must not wait for each other; where that cannot be said, they are only slower.
+                    let _ = stream.0.set_nodelay(true);
+                    return Ok(Box::new(stream));
+                }
+                // That an address was refused says more than that another did not answer.
+                Err(error) if number == 0 || error.kind() == Kind::NotGranted => failed = error,
+                Err(_) => {}
+            }
+        }
+        Err(failed)
+    }
+
+    /// Connects within the number of connections that a plugin may have.
+    async fn placed<S>(&self, connect: impl Future<Output = std::io::Result<S>>) -> Result<Placed<S>> {
+        let place = self.0.places.clone().try_acquire_owned().map_err(|_| {
+            Error::invalid(format!("the plugin has {CONNECTIONS} connections already, and may not have more"))
+        })?;
+        let failed = |e: std::io::Error| {
+            let denied = e.kind() == std::io::ErrorKind::PermissionDenied;
+            Error::new(if denied { Kind::Denied } else { Kind::Unavailable }, e.to_string())
+        };
+        Ok(Placed(connect.await.map_err(failed)?, place))
+    }
+
+    /// Speaks TLS to a server of that name over a connection that was made for `endpoint`.
+    ///
+    /// # Errors
+    /// [`NotGranted`](Kind::NotGranted) if it is neither the name that the plugin asked for nor granted itself.
+    pub(super) async fn secure(&self, endpoint: &Endpoint, name: &str, socket: Socket) -> Result<(Socket, [u8; 32])> {
+        let Endpoint::Tcp(asked, port) = endpoint else {
+            return Err(Error::unsupported(format!(
+                "{endpoint} never leaves this machine: there is no TLS to speak there"
+            )));
+        };
+        let host = Host::parse(name).ok_or_else(|| Error::invalid(format!("`{name}` is no server's name")))?;
+        let of = if host == *asked { endpoint.clone() } else { Endpoint::Tcp(host.clone(), *port) };
+        let grant = self.told(self.0.network.grant(&of).map_err(Error::from))?;
+        let config = self.0.network.tls(grant)?;
+        let allowed = self.0.limits.connect;
+        let late = |_| Error::unavailable(format!("{endpoint} did not answer in TLS within {allowed:?}"));
+        tokio::time::timeout(allowed, tls::secure(config, &host.to_string(), socket)).await.map_err(late)?
+    }
+
+    /// Whether a socket of the plugin's own standard library may connect to an address: one that a granted name led to in this
+    /// call, or that is granted itself.
+    pub(crate) fn admits_socket(&self, address: SocketAddr) -> bool {
+        let network = &self.0.network;
+        let judged = |host: &Host| {
+            network.grant(&Endpoint::Tcp(host.clone(), address.port()))?;
+            network.judge(host, address)
+        };
+        let leads = |addresses: &[SocketAddr]| addresses.iter().any(|pinned| plain(pinned.ip()) == plain(address.ip()));
+        let mut verdict = judged(&Host::Address(plain(address.ip())));
+        for (host, _) in self.0.pins.pinned().iter().filter(|(_, addresses)| leads(addresses)) {
+            if verdict.is_err() {
+                verdict = judged(host);
+            }
+        }
+        // WASI has no words for it: the plugin is told "permission denied", the operator gets the line.
+        self.told(verdict.map_err(Error::from)).is_ok()
+    }
+
+    /// The addresses of a name, for the plugin's own standard library; none unless it is granted for some port.
+    pub(crate) async fn addresses(&self, host: &Host) -> Result<Arc<[SocketAddr]>> {
+        self.told(self.0.network.names(host).map_err(Error::from))?;
+        let resolved = self.0.pins.addresses(host, 0);
+        let late = |_| Error::unavailable(format!("there was no address for {host} in time"));
+        tokio::time::timeout(self.0.limits.connect, resolved).await.map_err(late)?
+    }
+
+    /// Notes a refusal in the log, once: what the plugin makes of its error the operator may never see.
+    fn told<T>(&self, judged: Result<T>) -> Result<T> {
+        let refused = |error: &Error| {
+            let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() < REFUSALS_TOLD && told.insert(error.to_string()) {
+                let Names { job, plugin } = &*self.0.names;
+                let hint = error.hint().unwrap_or_default();
+                tracing::warn!(target: "plugin", %job, %plugin, "refused: {error}; to allow it: {hint}");
+            }
+        };
+        judged.inspect_err(refused)
+    }
+}
+
+/// A connection that counts for as long as it is open.
+struct Placed<S>(S, #[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

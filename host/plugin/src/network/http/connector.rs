@@ -1,0 +1,68 @@
+//! What the HTTP client calls when it needs a connection.
+
+use std::task::{Context, Poll};
+
+use dozo_job::{Error, Result};
+use futures::future::BoxFuture;
+use hyper::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tower_service::Service;
+
+use crate::network::dial::{Io, Session, Socket};
+use crate::network::target::{Endpoint, Host};
+
+/// Connects as `net` does, and speaks TLS where the URL says so.
+#[derive(Clone)]
+pub(super) struct Connector(Session);
+
+impl Connector {
+    pub(super) fn new(session: Session) -> Self {
+        Connector(session)
+    }
+}
+
+/// Where a URL leads, and whether in TLS.
+pub(super) fn endpoint(uri: &Uri) -> Result<(Endpoint, Scheme)> {
+    let scheme = match uri.scheme_str() {
+        Some("http") => Scheme::Http,
+        Some("https") => Scheme::Https,
+        _ => return Err(Error::invalid("a URL begins with `http://` or `https://`")),
+    };
+    let host = uri.host().and_then(Host::parse).ok_or_else(|| Error::invalid("there is no host's name in the URL"))?;
+    let port = uri.port_u16().unwrap_or(if scheme == Scheme::Https { 443 } else { 80 });
+    Ok((Endpoint::Tcp(host, port), scheme))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Socket>;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<TokioIo<Socket>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let session = self.0.clone();
+        Box::pin(async move {
+            let (endpoint, scheme) = endpoint(&uri)?;
+            let socket = session.dial(&endpoint).await?;
+            let (Scheme::Https, Endpoint::Tcp(host, _)) = (scheme, &endpoint) else { return Ok(TokioIo::new(socket)) };
+            let (socket, _) = session.secure(&endpoint, &host.to_string(), socket).await?;
+            Ok(TokioIo::new(socket))
+        })
+    }
+}
+
+impl Connection for Box<dyn Io> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}

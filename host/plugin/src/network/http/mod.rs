@@ -1,0 +1,193 @@
+//! HTTP for a plugin: one request, one answer, no redirect followed, no proxy, no cookie. Every connection comes from
+//! [`Session::dial`], so whatever a URL says, it is judged as `net` is.
+
+mod connector;
+mod prepare;
+mod upload;
+
+use std::error::Error as StdError;
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dozo_job::port::Content;
+use dozo_job::{Error, Result};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::connection::cut;
+use super::dial::Session;
+use super::pieces::{Piece, Pieces};
+use crate::limits::{HTTP_IDLE_CONNECTION, HTTP_PIECES, RESPONSE_HEADER_BYTES, RESPONSE_HEADERS};
+use connector::Connector;
+use prepare::{Prepared, prepare};
+use upload::Upload;
+
+/// What a plugin sends.
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Body,
+}
+
+/// The body of a request.
+pub(crate) enum Body {
+    None,
+    Bytes(Vec<u8>),
+    /// What a thread reads ahead; an empty piece is its end.
+    Pieces(mpsc::Receiver<Result<Bytes>>),
+}
+
+/// What comes back.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Content,
+}
+
+/// The client of one call of a plugin; connections are used again within the call.
+#[derive(Clone)]
+pub(crate) struct Http {
+    client: Client<Connector, Upload>,
+    session: Session,
+}
+
+impl Http {
+    pub(crate) fn new(session: Session) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(HTTP_IDLE_CONNECTION)
+            .http1_max_headers(RESPONSE_HEADERS)
+            .build(Connector::new(session.clone()));
+        Http { client, session }
+    }
+
+    /// Sends a request and returns the answer when its headers are there, whatever its status.
+    ///
+    /// # Errors
+    /// [`NotGranted`](dozo_job::Kind::NotGranted), with the line to add; [`Invalid`](dozo_job::Kind::Invalid) if the request
+    /// is none; [`Unavailable`](dozo_job::Kind::Unavailable) if nothing moves in time, either way.
+    pub(crate) async fn send(&self, request: Request) -> Result<Response> {
+        let Prepared { request, what, moved, failure } = prepare(request)?;
+        let idle = self.session.limits().idle;
+        let answer = match while_it_moves(self.client.request(request), &moved, idle).await {
+            Some(answer) => answer.map_err(|e| failure.get().cloned().unwrap_or_else(|| failed(&what, e)))?,
+            None => return Err(Error::unavailable(format!("{what}: no answer, and nothing moved, for {idle:?}"))),
+        };
+        let (head, body) = answer.into_parts();
+        let headers: Vec<_> = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > RESPONSE_HEADER_BYTES {
+            return Err(Error::invalid(format!(
+                "{what}: the answer has more than {RESPONSE_HEADER_BYTES} bytes of headers"
+            )));
+        }
+        Ok(Response { status: head.status.as_u16(), headers, body: self.download(body, what)? })
+    }
+
+    /// The answer's body as content, pumped by a task outside of the plugin's store.
+    fn download(&self, body: Incoming, what: String) -> Result<Content> {
+        let of = format!("{what}: the answer");
+        let bound = Bound { max: self.session.limits().response_bytes, of: of.clone() };
+        bound.check(body.size_hint().lower())?;
+        let (sender, receiver) = mpsc::channel(HTTP_PIECES);
+        tokio::spawn(read_on(body, sender, bound));
+        let pieces = Pieces::new(receiver, &self.session, of);
+        Ok(Box::new(Download { pieces, runtime: Handle::current() }))
+    }
+}
+
+/// Headers are bytes; those that are not UTF-8 are shown as well as they can be.
+fn text(value: &hyper::header::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// Waits as long as bytes of the request move; none when they have stopped for so long, or twice as long at most.
+async fn while_it_moves<T>(work: impl Future<Output = T>, moved: &AtomicU64, idle: Duration) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut seen = moved.load(Ordering::Relaxed);
+    loop {
+        if let Ok(done) = tokio::time::timeout(idle, &mut work).await {
+            return Some(done);
+        }
+        let now = moved.load(Ordering::Relaxed);
+        if now == seen {
+            return None;
+        }
+        seen = now;
+    }
+}
+
+/// A failed request; an error of ours that travelled through the client comes out as it went in.
+fn failed(what: &str, error: hyper_util::client::legacy::Error) -> Error {
+    ours(&error).unwrap_or_else(|| Error::unavailable("the request failed").caused_by(error)).context(what)
+}
+
+fn ours(error: &(dyn StdError + 'static)) -> Option<Error> {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.find_map(|cause| cause.downcast_ref::<Error>().cloned())
+}
+
+/// How long an answer may be.
+struct Bound {
+    max: Option<u64>,
+    of: String,
+}
+
+impl Bound {
+    fn check(&self, bytes: u64) -> Result<()> {
+        match self.max {
+            Some(max) if bytes > max => {
+                Err(Error::invalid(format!("{} is longer than its limit of {max} bytes", self.of)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn read_on(mut body: Incoming, pieces: mpsc::Sender<Piece>, bound: Bound) {
+    let mut total = 0;
+    while let Ok(place) = pieces.reserve().await {
+        let next = tokio::select! {
+            next = body.frame() => next,
+            () = pieces.closed() => return,
+        };
+        let piece = match next {
+            None => Piece::End,
+            // One that ends before its length is an error of the client's, as is one that TLS does not end.
+            Some(Err(error)) => Piece::Cut(cut(&bound.of, std::io::Error::other(error))),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(bytes) if !bytes.is_empty() => {
+                    total += bytes.len() as u64;
+                    bound.check(total).map_or_else(Piece::Cut, |()| Piece::Bytes(bytes))
+                }
+                // Trailers, and nothing.
+                _ => continue,
+            },
+        };
+        let over = !matches!(piece, Piece::Bytes(_));
+        place.send(piece);
+        if over {
+            return;
+        }
+    }
+}
+
+/// An answer's body.
+struct Download {
+    pieces: Pieces,
+    runtime: Handle,
+}
+
+impl Read for Download {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.runtime.block_on(self.pieces.next(buf.len()))?;
+        buf[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+}

@@ -1,0 +1,287 @@
+//! HTTP against servers that say exactly what a test wants.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dozo_job::{Error, Kind, Result};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::secure::Authority;
+use super::{Answers, impatient, network, read_all, server, session, session_within};
+use crate::limits::Limits;
+use crate::network::{Body, Http, Request, Response};
+
+/// Reads the head of a request.
+async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+/// Answers each request of a connection with the same bytes, and closes it.
+async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) {
+    if head(stream).await.is_some() {
+        stream.write_all(bytes).await.unwrap();
+        let _ = stream.shutdown().await;
+    }
+}
+
+async fn answering(bytes: &'static [u8]) -> SocketAddr {
+    server(move |mut stream| async move { answer(&mut stream, bytes).await }).await
+}
+
+fn get(url: String) -> Request {
+    Request { method: "GET".into(), url, headers: vec![], body: Body::None }
+}
+
+fn http(limits: Limits) -> Http {
+    Http::new(session_within(network(&["127.0.0.1:*"]), limits))
+}
+
+async fn got(bytes: &'static [u8], limits: Limits) -> Result<Response> {
+    http(limits).send(get(format!("http://{}/", answering(bytes).await))).await
+}
+
+/// Content as the interface hands it over.
+fn pieces(bytes: &[&'static [u8]]) -> Body {
+    let (sender, receiver) = mpsc::channel(bytes.len() + 1);
+    for piece in bytes.iter().chain(&[&b""[..]]) {
+        sender.try_send(Ok(Bytes::from_static(piece))).unwrap();
+    }
+    Body::Pieces(receiver)
+}
+
+#[tokio::test]
+async fn an_answer_comes_back_as_it_is() {
+    let said = b"HTTP/1.1 418 x\r\nX-Tea: green\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 5\r\n\r\nshort";
+    let response = got(said, Limits::default()).await.unwrap();
+    assert_eq!(response.status, 418);
+    let names: Vec<_> = response.headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(names, ["x-tea=green", "set-cookie=a", "set-cookie=b", "content-length=5"]);
+    assert_eq!(read_all(response.body).await.unwrap(), b"short");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Arc::new(AtomicUsize::new(0));
+    let count = elsewhere.clone();
+    let other = server(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(())
+    });
+    let location = format!("HTTP/1.1 302 x\r\nlocation: http://{}/\r\ncontent-length: 0\r\n\r\n", other.await);
+    let location: &'static str = location.leak();
+    let response = got(location.as_bytes(), Limits::default()).await.unwrap();
+    assert_eq!(response.status, 302);
+    assert!(response.headers.iter().any(|(name, value)| name == "location" && location.contains(value.as_str())));
+    assert_eq!(elsewhere.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_is_an_error() {
+    for said in [
+        &b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort"[..],
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nshort\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nshort\r\n0\r\n",
+    ] {
+        let response = got(said, Limits::default()).await.unwrap();
+        let error = read_all(response.body).await.unwrap_err();
+        let said = String::from_utf8_lossy(said);
+        assert!(
+            error.kind() == Kind::Unavailable && error.to_string().contains("was cut"),
+            "{said}: {}",
+            error.chain()
+        );
+    }
+    let whole = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nshort\r\n0\r\n\r\n";
+    assert_eq!(read_all(got(whole, Limits::default()).await.unwrap().body).await.unwrap(), b"short");
+}
+
+#[tokio::test]
+async fn answers_have_bounds() {
+    let bounded = || Limits { response_bytes: Some(4), ..Limits::default() };
+    let error = got(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nshort", bounded()).await.err().unwrap();
+    assert!(error.kind() == Kind::Invalid && error.to_string().contains("its limit of 4 bytes"), "{error}");
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nsho\r\n2\r\nrt\r\n0\r\n\r\n";
+    let error = read_all(got(chunked, bounded()).await.unwrap().body).await.unwrap_err();
+    assert!(error.kind() == Kind::Invalid && error.to_string().contains("its limit of 4 bytes"), "{error}");
+    for headers in ["x: y\r\n".repeat(10_000), format!("x: {}\r\n", "y".repeat(1 << 20))] {
+        let said: &'static str = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 0\r\n\r\n").leak();
+        assert!(got(said.as_bytes(), Limits::default()).await.is_err(), "{} bytes of headers", headers.len());
+    }
+}
+
+#[tokio::test]
+async fn bodies_go_out_as_said_or_not_at_all() {
+    let heard = Arc::new(Mutex::new(Vec::<String>::new()));
+    let hear = heard.clone();
+    let address = server(move |mut stream| {
+        let hear = hear.clone();
+        async move {
+            let mut all = Vec::new();
+            // Whatever comes within a moment; a request that breaks off ends sooner.
+            let _ = tokio::time::timeout(Duration::from_millis(300), stream.read_to_end(&mut all)).await;
+            hear.lock().unwrap().push(String::from_utf8(all).unwrap());
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    let url = format!("http://{}/", address.await);
+    let post = async |body: Body, length: Option<&str>| {
+        let headers = length.map(|length| ("Content-Length".to_string(), length.to_string())).into_iter().collect();
+        let request = Request { method: "POST".into(), url: url.clone(), headers, body };
+        http(Limits::default()).send(request).await.map(|response| response.status)
+    };
+    for (body, length, expected) in [
+        (Body::None, None, "content-length: 0"),
+        (Body::Bytes(b"whole".to_vec()), None, "content-length: 5"),
+        (Body::Bytes(b"whole".to_vec()), Some("5"), "\r\n\r\nwhole"),
+        (pieces(&[b"two ", b"pieces"]), Some("10"), "\r\n\r\ntwo pieces"),
+        (pieces(&[b"two ", b"pieces"]), None, "4\r\ntwo \r\n6\r\npieces\r\n0\r\n\r\n"),
+    ] {
+        assert_eq!(post(body, length).await.unwrap(), 200, "{expected}");
+        let heard = heard.lock().unwrap().pop().unwrap();
+        assert!(heard.contains(expected) && heard.contains("user-agent: dozo/"), "no {expected:?} in {heard:?}");
+    }
+    for (body, length) in [
+        (Body::Bytes(b"whole".to_vec()), "4"),
+        (pieces(&[b"two ", b"pieces"]), "11"),
+        (pieces(&[b"two ", b"pieces"]), "9"),
+        (pieces(&[b"two ", b"pieces"]), "4"),
+        (pieces(&[]), "1"),
+    ] {
+        let error = post(body, Some(length)).await.unwrap_err();
+        assert!(error.kind() == Kind::Invalid && error.chain().contains("content-length"), "{}", error.chain());
+    }
+}
+
+#[tokio::test]
+async fn what_fails_to_be_read_is_not_sent_as_if_it_were_all() {
+    let address = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let (sender, receiver) = mpsc::channel(4);
+    sender.try_send(Ok(Bytes::from_static(b"half"))).unwrap();
+    sender.try_send(Err(Error::corrupt("the disk is on fire"))).unwrap();
+    let post = |body| Request { method: "POST".into(), url: format!("http://{address}/"), headers: vec![], body };
+    // The server of this test answers before it has read the body: what it says does not count then.
+    if let Err(error) = http(Limits::default()).send(post(Body::Pieces(receiver))).await {
+        assert!(error.kind() == Kind::Corrupt && error.chain().contains("on fire"), "{}", error.chain());
+    }
+    // A thread that died while it read is no end either.
+    let (sender, receiver) = mpsc::channel::<Result<Bytes>>(4);
+    drop(sender);
+    let silent = server(|mut stream| async move {
+        let mut all = Vec::new();
+        let _ = stream.read_to_end(&mut all).await;
+    });
+    let request = Request { url: format!("http://{}/", silent.await), ..post(Body::Pieces(receiver)) };
+    let error = http(Limits::default()).send(request).await.err().unwrap();
+    assert!(error.kind() == Kind::Internal, "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_connection_serves_several_requests_and_one_that_was_closed_meanwhile_is_made_anew() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = connections.clone();
+    let address = server(move |mut stream| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move {
+            for _ in 0..3 {
+                let Some(_) = head(&mut stream).await else { return };
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            }
+        }
+    });
+    let (http, url) = (http(Limits::default()), format!("http://{}/", address.await));
+    for _ in 0..6 {
+        let response = http.send(get(url.clone())).await.unwrap();
+        assert_eq!(read_all(response.body).await.unwrap(), b"ok");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn every_url_is_judged_as_a_connection_is() {
+    let near = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let resolver = Answers::new(&[("api.example", &[&[near]])]);
+    let http = Http::new(session(network(&["api.example:*"]).with_resolver(resolver)));
+    let port = near.port();
+    for (url, line) in [
+        (format!("http://api.example:{port}/"), format!("\"127.0.0.1:{port}\"")),
+        ("https://evil.example/".into(), "\"evil.example:443\"".into()),
+        ("http://evil.example/".into(), "\"evil.example:80\"".into()),
+        (format!("http://127.0.0.1:{port}/"), format!("\"127.0.0.1:{port}\"")),
+        (format!("http://2130706433:{port}/"), format!("\"127.0.0.1:{port}\"")),
+        (format!("http://0x7f.1:{port}/"), format!("\"127.0.0.1:{port}\"")),
+        (format!("http://[::ffff:7f00:1]:{port}/"), format!("\"127.0.0.1:{port}\"")),
+    ] {
+        let error = http.send(get(url.clone())).await.err().unwrap();
+        assert_eq!(error.kind(), Kind::NotGranted, "{url}: {}", error.chain());
+        assert!(error.hint().unwrap().contains(&line), "{url}: {:?}", error.hint());
+    }
+}
+
+#[tokio::test]
+async fn every_wait_has_an_end() {
+    let begun = Instant::now();
+    let silent = server(|mut stream| async move {
+        head(&mut stream).await;
+        std::future::pending().await
+    });
+    let error = http(impatient()).send(get(format!("http://{}/", silent.await))).await.err().unwrap();
+    assert!(error.kind() == Kind::Unavailable && error.to_string().contains("no answer"), "{error}");
+    let stalled = server(|mut stream| async move {
+        head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+        std::future::pending().await
+    });
+    let response = http(impatient()).send(get(format!("http://{}/", stalled.await))).await.unwrap();
+    let error = read_all(response.body).await.unwrap_err();
+    assert!(error.kind() == Kind::Unavailable && error.to_string().contains("nothing came"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_slow_upload_is_no_standstill() {
+    let address = server(|mut stream| async move {
+        let mut all = Vec::new();
+        while !all.ends_with(b"0\r\n\r\n") {
+            all.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    });
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for piece in [b"a", b"b", b"c", b"d", b"e", b"f"] {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            sender.send(Ok(Bytes::from_static(piece))).await.unwrap();
+        }
+        sender.send(Ok(Bytes::new())).await.unwrap();
+    });
+    let url = format!("http://{}/", address.await);
+    let request = Request { method: "PUT".into(), url, headers: vec![], body: Body::Pieces(receiver) };
+    assert_eq!(http(impatient()).send(request).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn https_is_spoken_with_whom_the_grant_says() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (acceptor, _) = authority.acceptor("localhost", None);
+    let address = server(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            answer(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecure").await;
+        }
+    });
+    let url = format!("https://localhost:{}/", address.await.port());
+    let response = Http::new(session(authority.network(&["localhost:*"]))).send(get(url.clone())).await.unwrap();
+    assert_eq!(read_all(response.body).await.unwrap(), b"secure");
+    let error = Http::new(session(other.network(&["localhost:*"]))).send(get(url)).await.err().unwrap();
+    assert!(error.kind() == Kind::Invalid && error.hint().unwrap().contains("`ca`"), "{}", error.chain());
+}

@@ -1,0 +1,230 @@
+//! HTTP that the host makes, to what the operator granted. Nothing is followed, kept or unpacked: an answer comes back as it
+//! is, its body as [`Content`] that can be handed on without entering the plugin.
+//!
+//! ```no_run
+//! use dozo_sdk::http::Request;
+//! use dozo_sdk::prelude::*;
+//!
+//! #[derive(Deserialize)]
+//! struct Document {
+//!     id: String,
+//! }
+//!
+//! fn back_up(url: &str, key: &str, backup: &Backup) -> Result<()> {
+//!     let list = Request::get(format!("{url}/documents")).header("x-api-key", key).send()?.error_for_status()?;
+//!     for Document { id } in list.json::<Vec<Document>>()? {
+//!         let got = Request::get(format!("{url}/documents/{id}")).header("x-api-key", key).send()?;
+//!         backup.file(dozo_sdk::escape(&id)).copy_from(got.error_for_status()?.body)?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::dozo::plugin::{http, streaming};
+use crate::content::read_all;
+use crate::{Content, Error, Result};
+
+/// Longest answer that [`Response::json`] takes into memory.
+pub const JSON_BYTES: usize = 16 << 20;
+/// Of an answer that is an error, so much is told.
+const ERROR_BYTES: u32 = 500;
+
+/// A request in the making.
+#[must_use = "a request does nothing until it is sent"]
+pub struct Request {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: http::Body,
+    failed: Option<Error>,
+}
+
+impl Request {
+    /// Any method.
+    pub fn new(method: &str, url: impl Into<String>) -> Self {
+        Request { method: method.into(), url: url.into(), headers: vec![], body: http::Body::None, failed: None }
+    }
+
+    /// `GET`.
+    pub fn get(url: impl Into<String>) -> Self {
+        Request::new("GET", url)
+    }
+
+    /// `POST`.
+    pub fn post(url: impl Into<String>) -> Self {
+        Request::new("POST", url)
+    }
+
+    /// `PUT`.
+    pub fn put(url: impl Into<String>) -> Self {
+        Request::new("PUT", url)
+    }
+
+    /// `DELETE`.
+    pub fn delete(url: impl Into<String>) -> Self {
+        Request::new("DELETE", url)
+    }
+
+    /// Adds a header. Those that belong to the connection (`host`, `connection`, `transfer-encoding` …) are the host's.
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds `authorization: Bearer TOKEN`.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// Bytes as the body.
+    pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.body = http::Body::Bytes(bytes.into());
+        self
+    }
+
+    /// A value as the body, in JSON.
+    pub fn json(self, value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(bytes) => self.header("content-type", "application/json").body(bytes),
+            Err(error) => Request { failed: Some(Error::Internal(format!("write JSON: {error}"))), ..self },
+        }
+    }
+
+    /// Content that the host holds as the body; it never enters the plugin. With a length that is known beforehand, the
+    /// server is told, and content of another length is an error.
+    pub fn content(mut self, content: Content, length: Option<u64>) -> Self {
+        self.body = http::Body::Content(content);
+        match length {
+            Some(length) => self.header("content-length", length.to_string()),
+            None => self,
+        }
+    }
+
+    /// Sends it; returns when the answer's headers are there, whatever its status.
+    ///
+    /// # Errors
+    /// [`Error::NotGranted`] names the line that the operator would have to add; [`Error::Unavailable`] if nobody answers.
+    pub fn send(self) -> Result<Response> {
+        let (what, request) = self.ready()?;
+        http::send(request).map(|response| Response::new(what, response))
+    }
+
+    /// The same, while other futures of the plugin go on.
+    pub async fn fetch(self) -> Result<Response> {
+        let (what, request) = self.ready()?;
+        streaming::fetch(request).await.map(|response| Response::new(what, response))
+    }
+
+    fn ready(self) -> Result<(String, http::Request)> {
+        let Request { method, url, headers, body, failed } = self;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        // What stands behind a server's name may be a secret.
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", &url));
+        let server = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        Ok((format!("{method} {scheme}://{server}"), http::Request { method, url, headers, body }))
+    }
+}
+
+/// An answer.
+pub struct Response {
+    /// Its status.
+    pub status: u16,
+    /// Its headers, their names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Its body; it is [`std::io::Read`]. One that ends before its length is an error, not an end.
+    pub body: Content,
+    what: String,
+}
+
+impl Response {
+    fn new(what: String, response: http::Response) -> Self {
+        let http::Response { status, headers, body } = response;
+        Response { status, headers, body, what }
+    }
+
+    /// The first header of a name, in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How long the server asks to wait before the next try. None if it does not, or says a date.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    }
+
+    /// The answer, if its status is one of success (2xx); else an error of the kind that its status means, with the
+    /// beginning of what the server says.
+    pub fn error_for_status(self) -> Result<Self> {
+        if (200..300).contains(&self.status) {
+            return Ok(self);
+        }
+        let said = self.body.read(ERROR_BYTES).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).split_whitespace().collect::<Vec<_>>().join(" ");
+        let more = match (self.header("location"), self.retry_after()) {
+            (Some(location), _) if self.status < 400 => {
+                format!(" (go to {location}, which the host does not do by itself)")
+            }
+            (_, Some(wait)) => format!(" (try again in {} s)", wait.as_secs()),
+            _ => String::new(),
+        };
+        let colon = if said.is_empty() { "" } else { ": " };
+        Err(kind_of(self.status)(format!("{} answered {}{more}{colon}{said}", self.what, self.status)))
+    }
+
+    /// The body, of at most `max` bytes.
+    pub fn bytes(&self, max: usize) -> Result<Vec<u8>> {
+        read_all(&self.body, max).map_err(|e| e.context(&self.what))
+    }
+
+    /// The body as text, of at most `max` bytes.
+    pub fn text(&self, max: usize) -> Result<String> {
+        let none = |_| Error::Corrupt(format!("the answer to {} is not UTF-8", self.what));
+        String::from_utf8(self.bytes(max)?).map_err(none)
+    }
+
+    /// The body, in JSON, of at most [`JSON_BYTES`].
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        let none = |e| Error::Corrupt(format!("the answer to {} is not the expected JSON: {e}", self.what));
+        serde_json::from_slice(&self.bytes(JSON_BYTES)?).map_err(none)
+    }
+}
+
+/// What the operator can do about a status.
+fn kind_of(status: u16) -> fn(String) -> Error {
+    match status {
+        401 | 403 | 407 => Error::Denied,
+        408 | 425 | 429 | 500.. => Error::Unavailable,
+        _ => Error::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_the_kind_of_error_that_it_means() {
+        for status in [401, 403] {
+            assert!(matches!(kind_of(status)(String::new()), Error::Denied(_)), "{status}");
+        }
+        for status in [301, 304, 400, 404, 410, 422] {
+            assert!(matches!(kind_of(status)(String::new()), Error::Invalid(_)), "{status}");
+        }
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert!(matches!(kind_of(status)(String::new()), Error::Unavailable(_)), "{status}");
+        }
+    }
+
+    #[test]
+    fn messages_name_the_server_and_no_path() {
+        let (what, _) = Request::post("https://hooks.example/T0/secret?key=secret").ready().unwrap();
+        assert_eq!(what, "POST https://hooks.example");
+    }
+}

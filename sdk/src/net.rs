@@ -1,0 +1,110 @@
+//! Connections that the host makes, to what the operator granted; TLS is the host's, with its authorities and certificates.
+//!
+//! ```no_run
+//! use std::io::{Read, Write};
+//!
+//! use dozo_sdk::net::Connection;
+//!
+//! fn ping(host: &str) -> dozo_sdk::Result<()> {
+//!     let mut redis = Connection::connect(&format!("tcp://{host}:6379"))?;
+//!     redis.write_all(b"PING\r\n")?;
+//!     let mut pong = [0; 7];
+//!     redis.read_exact(&mut pong)?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Bytes that are only forwarded never enter the plugin: [`receive`](Connection::receive) hands them on.
+//!
+//! ```no_run
+//! # use dozo_sdk::prelude::*;
+//! # use dozo_sdk::net::Connection;
+//! # fn dump(connection: &Connection, backup: &Backup, length: u64) -> Result<()> {
+//! backup.file("dump.rdb").size(length).copy_from(connection.receive(length)?)?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::io::{Read, Write};
+
+use crate::bindings::dozo::plugin::{net, streaming};
+use crate::{Content, Error, Result};
+
+/// A connection. It is [`Read`] and [`Write`], also by reference: both ends can be used at once.
+pub struct Connection(net::Connection);
+
+impl Connection {
+    /// Connects to `tcp://HOST:PORT` or `unix:///PATH`.
+    ///
+    /// # Errors
+    /// [`Error::NotGranted`] names the line that the operator would have to add; [`Error::Unavailable`] if nobody answers.
+    pub fn connect(target: &str) -> Result<Self> {
+        net::Connection::connect(target).map(Connection)
+    }
+
+    /// Goes on in TLS (PostgreSQL's `SSLRequest`, SMTP's `STARTTLS`), with a server that proves to be `server_name`. Returns
+    /// the SHA-256 of its certificate, for channel binding (RFC 5929, `tls-server-end-point`).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the certificate is not to be believed, [`Error::Denied`] if the server wants another one of ours.
+    pub fn start_tls(&self, server_name: &str) -> Result<[u8; 32]> {
+        let digest = self.0.start_tls(server_name)?;
+        digest.try_into().map_err(|_| Error::Internal("the host's digest of a certificate is not a SHA-256".into()))
+    }
+
+    /// The next `length` bytes, to be handed on: to a writer, to a directory, into a request. Until they have been read
+    /// nobody else can read; fewer are an error for whoever reads them.
+    pub fn receive(&self, length: u64) -> Result<Content> {
+        self.0.receive(length)
+    }
+
+    /// At most `max` bytes, as soon as there are any, while other futures of the plugin go on. None: the orderly end.
+    pub async fn read_some(&self, max: u32) -> Result<Vec<u8>> {
+        streaming::receive(&self.0, max).await
+    }
+
+    /// Writes all of it, while other futures of the plugin go on.
+    pub async fn send(&self, bytes: Vec<u8>) -> Result<()> {
+        streaming::send(&self.0, bytes).await
+    }
+}
+
+impl Read for &Connection {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let max = u32::try_from(buf.len()).unwrap_or(u32::MAX);
+        let bytes = self.0.read(max).map_err(std::io::Error::other)?;
+        buf[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+}
+
+impl Write for &Connection {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes).map_err(std::io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    /// What was written has gone out already.
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        Read::read(&mut &*self, buf)
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Write::write(&mut &*self, bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
