@@ -17,7 +17,7 @@ struct Config {
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     secret: Option<String>,
-    /// A path that was not granted.
+    /// A path that was not granted; for downloads, the server.
     #[serde(default)]
     path: String,
 }
@@ -37,6 +37,7 @@ impl Source for Hostile {
                 needs.read.push("/srv/data".into());
                 needs.programs.push("/usr/bin/pg_dump --format=custom **".into());
             }
+            "download" | "download-what-comes" => needs.network.push(config.path.clone()),
             "needs-escape" => needs.read.push("/srv/\u{1b}[2J".into()),
             "needs-trap" => panic!("no needs for you"),
             _ => {}
