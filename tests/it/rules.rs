@@ -36,7 +36,10 @@ fn knowledge_has_one_direction() {
         ("host/repository", &["dozo-job", "dozo-plugin", "wasmtime", "clap", "toml", "indicatif"][..]),
         ("host/job", &["dozo-plugin", "wasmtime", "clap", "toml", "indicatif", "object_store", "age"][..]),
         ("host/plugin", &["dozo-repository", "clap", "toml", "indicatif", "object_store", "age"][..]),
-        ("host/kit", &["dozo", "wasmtime", "clap", "toml", "indicatif", "object_store", "age", "getrandom", "jiff"][..]),
+        (
+            "host/kit",
+            &["dozo", "wasmtime", "clap", "toml", "indicatif", "object_store", "age", "getrandom", "jiff"][..],
+        ),
         ("host/cli", &["wasmtime", "object_store", "age", "zstd"][..]),
         ("sdk", &["dozo-repository", "dozo-job", "dozo-plugin", "wasmtime", "tokio"][..]),
     ] {
@@ -60,7 +63,9 @@ fn the_format_is_pure() {
 
 #[test]
 fn clock_environment_and_chance_stay_in_the_binary() {
-    for (file, text) in ["host/repository/src", "host/job/src", "host/plugin/src", "host/kit/src"].into_iter().flat_map(sources) {
+    for (file, text) in
+        ["host/repository/src", "host/job/src", "host/plugin/src", "host/kit/src"].into_iter().flat_map(sources)
+    {
         for word in
             ["Timestamp::now", "SystemTime::now", "std::env::var", "TimeZone::system", "getrandom", "thread_rng"]
         {

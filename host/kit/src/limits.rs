@@ -24,6 +24,10 @@ pub const WORTH_KEEPING_BYTES: u64 = 1 << 20;
 pub const DIFFERENCES_TOLD: usize = 5;
 /// Bytes compared at once.
 pub const COMPARE_BYTES: usize = 256 << 10;
+/// How long a plugin's connection may stand still while the kit lets it: what is stalled is to fail soon.
+pub const LINE_WAIT: Duration = Duration::from_secs(2);
+/// How long a run over a bad line may take to fail: some waits in a row, not a plugin's own tries for ever.
+pub const LINE_DEADLINE: Duration = Duration::from_secs(60);
 /// No plugin starts with less memory.
 pub const MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// Longest one-line description that a listing can show.

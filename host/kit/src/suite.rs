@@ -6,7 +6,9 @@ use futures::future::LocalBoxFuture;
 use dozo_job::Result;
 use dozo_plugin::{Plugin, PluginKind};
 
-use crate::cases::{after, backup, cancel, configuration, description, grants, interrupt, memory, notify, restore, slow};
+use crate::cases::{
+    after, backup, cancel, configuration, description, grants, interrupt, memory, network, notify, restore, slow,
+};
 use crate::config::KitConfig;
 use crate::limits::CASE_WALL;
 use crate::outcome::{Ended, Outcome};
@@ -27,7 +29,7 @@ const BOTH: &[PluginKind] = &[PluginKind::Source, PluginKind::Notifier];
 const SOURCE: &[PluginKind] = &[PluginKind::Source];
 const NOTIFIER: &[PluginKind] = &[PluginKind::Notifier];
 
-const PROMISES: [Promise; 17] = [
+const PROMISES: [Promise; 18] = [
     Promise {
         of: BOTH,
         name: "description",
@@ -111,6 +113,12 @@ const PROMISES: [Promise; 17] = [
         name: "slow-store",
         holds: "a store that is slow changes nothing but the time",
         check: |trial| Box::pin(slow::slow(trial)),
+    },
+    Promise {
+        of: SOURCE,
+        name: "bad-line",
+        holds: "a connection that is refused, cut or stalls is an error that can be tried again, never an end",
+        check: |trial| Box::pin(network::network(trial)),
     },
     Promise {
         of: SOURCE,

@@ -93,7 +93,9 @@ impl Trial {
     /// The snapshot of a run that must have made a complete one.
     pub(crate) async fn complete(&self, report: Report) -> Outcome<Taken> {
         match (&report.error, report.outcome) {
-            (Some(failure), _) => Err(Ended::failed(format!("the backup failed: {}", in_words(failure)), advice(failure))),
+            (Some(failure), _) => {
+                Err(Ended::failed(format!("the backup failed: {}", in_words(failure)), advice(failure)))
+            }
             (None, RunOutcome::Partial) => {
                 let (path, why) = report.omitted.first().cloned().unwrap_or_default();
                 let count = report.omitted_count;
@@ -139,4 +141,5 @@ pub(crate) fn advice(failure: &Failure) -> String {
 }
 
 /// What an author can do about a trap.
-pub(crate) const TRAP: &str = "return an error instead of panicking: no `unwrap`, no index out of bounds, no endless wait";
+pub(crate) const TRAP: &str =
+    "return an error instead of panicking: no `unwrap`, no index out of bounds, no endless wait";

@@ -29,8 +29,14 @@ impl Source for Filesystem {
         config.selection()?;
         let look = |path: &String| {
             let place = tree::locate(path)?;
-            let first = place.directory.children(&place.path, None, 1)?;
-            let found = if first.is_empty() { "it is empty" } else { "it can be listed" };
+            let Some(found) = place.directory.get(&place.path)? else {
+                return Err(Error::Invalid(format!("{path} does not exist: is its file system mounted?")));
+            };
+            let found = match found.kind {
+                Kind::Directory if place.directory.children(&place.path, None, 1)?.is_empty() => "it is empty",
+                Kind::Directory => "it can be listed",
+                _ => "it is there, and no directory",
+            };
             Ok((path.clone(), found.to_string()))
         };
         config.paths.iter().map(look).collect()

@@ -47,7 +47,10 @@ pub(crate) async fn full_again(trial: &Trial) -> Outcome {
     let contents = compare(first, &second, Depth::Contents, &BTreeSet::new()).await?;
     let note = contents.sentence();
     let _ = trial.moving.set(contents.paths);
-    Ok(note.map(|differences| format!("contents differ, so the source changes by itself: {differences}")).into_iter().collect())
+    Ok(note
+        .map(|differences| format!("contents differ, so the source changes by itself: {differences}"))
+        .into_iter()
+        .collect())
 }
 
 pub(crate) async fn incremental(trial: &Trial) -> Outcome {

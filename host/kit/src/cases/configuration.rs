@@ -23,8 +23,9 @@ pub(crate) async fn configuration(trial: &Trial) -> Outcome {
     let Ok(Value::Object(table)) = serde_json::from_str(&trial.config.config) else {
         return Err(Ended::skipped("its configuration is not a table"));
     };
-    let validator = jsonschema::validator_for(&schema)
-        .map_err(|e| Ended::failed(format!("the schema of its configuration is no JSON Schema: {e}"), "see `description`"))?;
+    let validator = jsonschema::validator_for(&schema).map_err(|e| {
+        Ended::failed(format!("the schema of its configuration is no JSON Schema: {e}"), "see `description`")
+    })?;
     let mut notes = Vec::new();
     for wrong in mistakes(&table, &schema) {
         let parsed = serde_json::from_str::<Value>(&wrong.config);
@@ -65,7 +66,9 @@ fn mistakes(table: &Map<String, Value>, schema: &Value) -> Vec<Wrong> {
     add(
         "a key that it does not know".into(),
         with(table, "dozo-kit-unknown", json!(true)),
-        Some("`#[serde(deny_unknown_fields)]`, or `\"additionalProperties\": false`: a mistyped key must not go unnoticed"),
+        Some(
+            "`#[serde(deny_unknown_fields)]`, or `\"additionalProperties\": false`: a mistyped key must not go unnoticed",
+        ),
     );
     let required = required(schema);
     for key in &required {
@@ -82,7 +85,8 @@ fn mistakes(table: &Map<String, Value>, schema: &Value) -> Vec<Wrong> {
         }
         // Whether empty means something is for the plugin to say; it must not trap over it.
         let empty = [("string", json!("")), ("array", json!([])), ("object", json!({}))];
-        for (_, value) in empty.into_iter().filter(|(name, _)| types.contains(name) && required.contains(&key.as_str())) {
+        for (_, value) in empty.into_iter().filter(|(name, _)| types.contains(name) && required.contains(&key.as_str()))
+        {
             add(format!("an empty `{key}`"), with(table, key, value), None);
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod description;
 pub(crate) mod grants;
 pub(crate) mod interrupt;
 pub(crate) mod memory;
+pub(crate) mod network;
 pub(crate) mod notify;
 pub(crate) mod restore;
 mod schema;

@@ -1,7 +1,7 @@
 //! A notifier: it is told of a test, and of a job that could not run.
 
-use dozo_job::port::Notifier;
 use dozo_job::notify::{event_of_no_run, event_of_test};
+use dozo_job::port::Notifier;
 use dozo_job::{Error, Failure};
 use dozo_plugin::died;
 
@@ -17,7 +17,8 @@ pub(crate) async fn notify(trial: &Trial) -> Outcome {
     for event in events {
         let kind = event.kind.word();
         if let Err(error) = notifier.notify(&trial.config.config, event).await {
-            let advice = if died(&error.to_string()) { TRAP } else { "name somewhere in kit.toml where a test may be told" };
+            let advice =
+                if died(&error.to_string()) { TRAP } else { "name somewhere in kit.toml where a test may be told" };
             return Err(Ended::failed(format!("an event of the kind `{kind}` is not told: {}", told(&error)), advice));
         }
         notes.push(format!("told an event of the kind `{kind}`"));

@@ -59,7 +59,9 @@ async fn not_restored(trial: &Trial, first: &Taken, error: Error) -> Result<Ende
     }
     let bytes = read_all(first).await?;
     let why = match without_target {
-        true => format!("it restores elsewhere than into a directory: name a target in `[restore]` of kit.toml ({error})"),
+        true => {
+            format!("it restores elsewhere than into a directory: name a target in `[restore]` of kit.toml ({error})")
+        }
         false => "it does not restore".into(),
     };
     Ok(Ended::skipped(format!("{why}; all {} entries were read back, {bytes} bytes", first.entries.len())))
@@ -80,7 +82,8 @@ async fn look(trial: &Trial, first: &Taken, target: &Path) -> Outcome<Depth> {
     match compare(first, &second, depth, &moving).await?.sentence() {
         None => Ok(depth),
         Some(differences) => {
-            let advice = "a restore must bring back everything that the backup took, or the backup say what it leaves out";
+            let advice =
+                "a restore must bring back everything that the backup took, or the backup say what it leaves out";
             Err(Ended::failed(format!("what was restored is not what was there: {differences}"), advice))
         }
     }

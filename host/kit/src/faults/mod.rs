@@ -1,6 +1,7 @@
 //! A source between the pipeline and the plugin, whose ports fail, wait or hang as planned.
 
 mod intake;
+mod line;
 mod stored;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use dozo_plugin::WasmSource;
 use tokio::sync::Notify;
 
 use intake::FaultyIntake;
+pub(crate) use line::{Line, LinePlan};
 use stored::FaultyStored;
 
 /// What happens to the calls that a plugin makes.

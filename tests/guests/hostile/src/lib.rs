@@ -18,7 +18,7 @@ struct Config {
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     secret: Option<String>,
-    /// A path that was not granted.
+    /// A path that was not granted; for downloads, the server.
     #[serde(default)]
     path: String,
     /// A program and its arguments.
@@ -41,6 +41,7 @@ impl Source for Hostile {
                 needs.read.push("/srv/data".into());
                 needs.programs.push("/usr/bin/env --split-string=true **".into());
             }
+            "download" | "download-what-comes" => needs.network.push(config.path.clone()),
             "needs-escape" => needs.read.push("/srv/\u{1b}[2J".into()),
             "needs-trap" => panic!("no needs for you"),
             _ => {}

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use dozo_sdk::bindings::dozo::plugin::snapshot;
+use dozo_sdk::http::Request;
 use dozo_sdk::tree;
 use dozo_sdk::{Backup, Chunking, Entry, Error, Kind, Restore, Result, SmallEntry};
 
@@ -43,6 +44,8 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Option<Result<()>> 
         }
         "ignore-previous" => ignore_previous(backup),
         "ok-after-cut" => ok_after_cut(backup),
+        "download" => download(config, backup),
+        "download-what-comes" => download_what_comes(config, backup),
         "another-name-every-time" => another_name(backup),
         "omit-everything" => backup.omit("all/of/it", &Error::Denied("locked".into())),
         act => match act.strip_prefix("forge:") {
@@ -69,6 +72,25 @@ fn ok_after_cut(backup: &Backup) -> Result<()> {
         let _ = backup.put_small(&[SmallEntry { entry: entry(path), content: path.into() }]);
     }
     Ok(())
+}
+
+/// An honest download, to compare with.
+fn download(config: &Config, backup: &Backup) -> Result<()> {
+    let answer = Request::get(format!("http://{}/", config.path)).send()?.error_for_status()?;
+    backup.file("download").copy_from(answer.body).map(|_| ())
+}
+
+/// Takes the end of the line for the end of the file.
+fn download_what_comes(config: &Config, backup: &Backup) -> Result<()> {
+    let answer = Request::get(format!("http://{}/", config.path)).send()?.error_for_status()?;
+    let mut writer = backup.file("download").create();
+    while let Ok(piece) = answer.body.read(64 << 10) {
+        if piece.is_empty() {
+            break;
+        }
+        writer.write_all(&piece)?;
+    }
+    writer.finish().map(|_| ())
 }
 
 /// Names what it reads by when it was read.

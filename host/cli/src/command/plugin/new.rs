@@ -69,7 +69,8 @@ fn check_name(name: &str) -> Result<()> {
 /// The dependency on an SDK in a directory.
 fn local(directory: &Path) -> Result<String> {
     let found = directory.join("Cargo.toml");
-    let whole = directory.canonicalize().map_err(|e| Error::io(format!("find the SDK in {}", directory.display()), e))?;
+    let whole =
+        directory.canonicalize().map_err(|e| Error::io(format!("find the SDK in {}", directory.display()), e))?;
     if !found.exists() {
         return Err(Error::invalid(format!("{} is not the SDK: it has no Cargo.toml", directory.display())));
     }
