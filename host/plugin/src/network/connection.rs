@@ -92,6 +92,10 @@ impl Connection {
     /// [`Denied`](Kind::Denied) if the server sent more before TLS began: whoever is in between could have put it there, to be
     /// taken for the server's own (CVE-2021-23222).
     pub(crate) async fn start_tls(&self, name: &str) -> Result<[u8; 32]> {
+        let Endpoint::Tcp(asked, port) = &self.0.endpoint else {
+            let what = format!("{} never leaves this machine: there is no TLS to speak there", self.0.endpoint);
+            return Err(Error::unsupported(what));
+        };
         let mut incoming = self.incoming()?;
         let mut outgoing = self.0.outgoing.lock().await;
         let pumps = self.0.pumps.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -99,7 +103,7 @@ impl Connection {
         let started = async {
             let socket = pumps.let_go(LETTING_GO).await?;
             incoming.is_quiet().map_err(|e| e.context("TLS can begin only where nothing else is left to read"))?;
-            self.0.session.secure(&self.0.endpoint, name, socket).await
+            self.0.session.secure((asked, *port), name, socket).await
         };
         match started.await {
             Ok((socket, digest)) => {

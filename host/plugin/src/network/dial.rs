@@ -115,22 +115,22 @@ impl Session {
         Ok(Placed(connect.await.map_err(failed)?, place))
     }
 
-    /// Speaks TLS to a server of that name over a connection that was made for `endpoint`.
+    /// Speaks TLS to a server of that name over a connection that was made for `asked`.
     ///
     /// # Errors
     /// [`NotGranted`](Kind::NotGranted) if it is neither the name that the plugin asked for nor granted itself.
-    pub(super) async fn secure(&self, endpoint: &Endpoint, name: &str, socket: Socket) -> Result<(Socket, [u8; 32])> {
-        let Endpoint::Tcp(asked, port) = endpoint else {
-            return Err(Error::unsupported(format!(
-                "{endpoint} never leaves this machine: there is no TLS to speak there"
-            )));
-        };
+    pub(super) async fn secure(
+        &self,
+        (asked, port): (&Host, u16),
+        name: &str,
+        socket: Socket,
+    ) -> Result<(Socket, [u8; 32])> {
         let host = Host::parse(name).ok_or_else(|| Error::invalid(format!("`{name}` is no server's name")))?;
-        let of = if host == *asked { endpoint.clone() } else { Endpoint::Tcp(host.clone(), *port) };
+        let of = Endpoint::Tcp(host.clone(), port);
         let grant = self.told(self.0.network.grant(&of).map_err(Error::from))?;
         let config = self.0.network.tls(grant)?;
         let allowed = self.0.limits.connect;
-        let late = |_| Error::unavailable(format!("{endpoint} did not answer in TLS within {allowed:?}"));
+        let late = |_| Error::unavailable(format!("{asked}:{port} did not answer in TLS within {allowed:?}"));
         tokio::time::timeout(allowed, tls::secure(config, &host.to_string(), socket)).await.map_err(late)?
     }
 

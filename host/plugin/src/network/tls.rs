@@ -65,7 +65,8 @@ pub(super) async fn secure(config: Arc<ClientConfig>, name: &str, socket: Socket
 fn refused(name: &str, error: std::io::Error) -> Error {
     let what = format!("start TLS with {name}");
     let Some(kind) = kind(&error) else { return Error::unavailable(what).caused_by(error) };
-    let unknown = error.to_string().contains("UnknownIssuer");
+    // Of an authority with the same name and another key, too.
+    let unknown = ["UnknownIssuer", "BadSignature"].iter().any(|why| error.to_string().contains(why));
     let error = Error::new(kind, what).caused_by(error);
     match kind {
         Kind::Denied => error.hinted("the server wants another certificate: name one with `certificate` in the grant"),

@@ -54,8 +54,10 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             let (endpoint, scheme) = endpoint(&uri)?;
             let socket = session.dial(&endpoint).await?;
-            let (Scheme::Https, Endpoint::Tcp(host, _)) = (scheme, &endpoint) else { return Ok(TokioIo::new(socket)) };
-            let (socket, _) = session.secure(&endpoint, &host.to_string(), socket).await?;
+            let (Scheme::Https, Endpoint::Tcp(host, port)) = (scheme, &endpoint) else {
+                return Ok(TokioIo::new(socket));
+            };
+            let (socket, _) = session.secure((host, *port), &host.to_string(), socket).await?;
             Ok(TokioIo::new(socket))
         })
     }

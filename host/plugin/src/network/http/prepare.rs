@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use dozo_job::{Error, Result};
+use hyper::body::Body as _;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Uri};
 use url::Url;
@@ -43,10 +44,15 @@ pub(super) fn prepare(request: Request) -> Result<Prepared> {
     let method = verb(&method)?;
     let uri = address(&url)?;
     let what = format!("{method} to {}", endpoint(&uri)?.0);
-    let (headers, length) = fields(headers).map_err(|e| e.context(what.clone()))?;
+    let (mut headers, length) = fields(headers).map_err(|e| e.context(what.clone()))?;
     let (moved, failure) = (Arc::default(), Arc::default());
     let upload = Upload::new(body, length, Arc::clone(&moved), Arc::clone(&failure));
-    let mut request = hyper::Request::new(upload.map_err(|e| e.context(what.clone()))?);
+    let upload = upload.map_err(|e| e.context(what.clone()))?;
+    if upload.is_end_stream() && [Method::POST, Method::PUT, Method::PATCH].contains(&method) {
+        // The client says nothing of a body that is none, and servers want to hear it (RFC 9110, 8.6).
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    let mut request = hyper::Request::new(upload);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
     Ok(Prepared { request, what, moved, failure })
 }
@@ -81,7 +87,8 @@ fn fields(given: Vec<(String, String)>) -> Result<(HeaderMap, Option<u64>)> {
         }
         if known == CONTENT_LENGTH {
             let digits = value.bytes().all(|b| b.is_ascii_digit());
-            length = Some(value.parse().ok().filter(|_| digits && length.is_none()).ok_or_else(none)?);
+            let said = value.parse().ok().filter(|_| digits && length.is_none());
+            length = Some(said.ok_or_else(|| Error::invalid("`content-length` is to be one number, once"))?);
             continue;
         }
         let mut value = HeaderValue::from_str(&value).map_err(|_| none())?;
