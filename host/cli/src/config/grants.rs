@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn the_line_keeps_what_is_there_in_the_form_that_it_has() {
         let tables = "network = [{ to = \"db:5432\", ca = \"ca.pem\" }]";
-        let missing = "network = [{ to = \"db:5432\", ca = \"ca.pem\" }, \"db-2:5432\"]";
+        let missing = "network = [{ ca = \"ca.pem\", to = \"db:5432\" }, \"db-2:5432\"]";
         let read = "read = [\"/srv/a\", \"/srv/c\"]";
         let run = "programs = ['/usr/bin/env --set=\"c\" **']";
         for (grant, hint) in [
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn mistakes_in_grants_are_shown_at_their_place() {
         for (grant, place, message) in [
-            ("grant = { network = [{ to = \"db:1\", certificate = \"a\" }] }", "6:54", "without `certificate_key`"),
+            ("grant = { network = [{ to = \"db:1\", certificate = \"a\" }] }", "6:51", "without `certificate_key`"),
             (
                 "grant = { programs = [\"/usr/bin/env\", { run = \"/usr/bin/env\", read = [\"x\"] }] }",
                 "6:",
