@@ -76,8 +76,8 @@ impl Event {
         let job = &self.job;
         match &self.kind {
             EventKind::Failure => Some(match self.report.error.as_ref().map(|error| error.kind.as_str()) {
-                Some("invalid" | "not granted") => "dozo config check".into(),
-                Some("denied" | "unavailable") => format!("dozo check && dozo run {job}"),
+                // It looks at the configuration, the grants, the store and the source.
+                Some("invalid" | "not granted" | "denied" | "unavailable") => format!("dozo check && dozo run {job}"),
                 Some("corrupt") => "dozo verify --scrub".into(),
                 Some("busy") => "dozo status".into(),
                 _ => format!("dozo run {job} -v"),
@@ -112,7 +112,8 @@ mod tests {
     fn what_to_type_next_fits_the_error() {
         let of =
             |kind: &str| event("failure", &format!(r#"{{"error": {{"kind": "{kind}"}}}}"#)).next_command().unwrap();
-        assert_eq!(of("not granted"), "dozo config check");
+        assert_eq!(of("not granted"), "dozo check && dozo run db");
+        assert_eq!(of("corrupt"), "dozo verify --scrub");
         assert_eq!(of("unavailable"), "dozo check && dozo run db");
         assert_eq!(of("internal"), "dozo run db -v");
         assert_eq!(event("partial", "{}").next_command().unwrap(), "dozo run db");

@@ -66,7 +66,9 @@ fn fields(event: &Event) -> Value {
     let report = &event.report;
     let mut named = vec![("Job", event.job.clone()), ("Host", event.host.clone())];
     named.extend((!report.started.is_empty()).then(|| ("Started", moment(&report.started))));
-    named.extend(report.took().map(|took| ("Took", words::duration(took))));
+    // What could not be begun took no time.
+    let took = report.plugin.as_ref().and_then(|_| report.took());
+    named.extend(took.map(|took| ("Took", words::duration(took))));
     if report.snapshot.is_some() {
         named.push(("Entries", words::count(report.entries)));
         named.push(("Size", words::bytes(report.bytes)));
