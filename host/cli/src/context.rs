@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dozo_job::{Clock, Error, Kind};
-use dozo_plugin::{Access, Directory, Grants, Permit, Plugin};
 use dozo_repository::format::snapshot::Named;
 use dozo_repository::{
     HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Stamp, Store, View,
@@ -14,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::args::{FromArgs, Global, IdentityArgs};
 use crate::at_work::AtWork;
-use crate::config::{Granted, JobTable, Loaded, Need, ResolvedConfig, Secrecy};
+use crate::config::Loaded;
 use crate::keyfile::read_key;
 use crate::plugins::PluginShelf;
 use crate::ui::ask::Operator;
@@ -167,51 +166,6 @@ impl Context {
     pub(crate) fn plugins(&self) -> anyhow::Result<PluginShelf> {
         PluginShelf::open(Some(&self.loaded))
     }
-
-    /// A job's configuration, checked against its plugin, and what it is permitted.
-    pub(crate) async fn prepare(&self, name: &str, job: &JobTable, plugin: &Plugin) -> anyhow::Result<Prepared> {
-        let resolved = self.loaded.resolve(name, job, &plugin.description().config_schema, Secrecy::Fetch)?;
-        let Granted { network, programs, .. } = self.check_grants(name, job, plugin, &resolved).await?;
-        let open = |path: &PathBuf| Directory::open(path, Access::Read);
-        let directories = job.grant.read.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let permit = Permit {
-            job: name.to_string(),
-            grants: Grants { directories, network, programs },
-            limits: self.loaded.limits(&["job", name], &job.limits)?,
-            secrets: resolved.secrets,
-        };
-        Ok(Prepared { config: resolved.json, permit })
-    }
-
-    /// Compares what the plugin says it needs with what is granted; names everything that is missing, and the line to write.
-    /// Returns what is granted.
-    pub(crate) async fn check_grants<'a>(
-        &self,
-        name: &str,
-        job: &'a JobTable,
-        plugin: &Plugin,
-        resolved: &ResolvedConfig,
-    ) -> anyhow::Result<Granted<'a>> {
-        let granted = self.loaded.granted(&["job", name], &job.grant)?;
-        let needs = self.needs(&["job", name], &granted, plugin, resolved).await?;
-        self.loaded.refuse_missing(&["job", name], &job.grant, &needs)?;
-        Ok(granted)
-    }
-
-    /// Everything that the plugin of a job, a target or a notifier needs, and whether it is granted.
-    pub(crate) async fn needs(
-        &self,
-        owner: &[&str],
-        granted: &Granted<'_>,
-        plugin: &Plugin,
-        resolved: &ResolvedConfig,
-    ) -> anyhow::Result<Vec<Need>> {
-        let needs = plugin.needs(&resolved.json, resolved.secrets.clone()).await.map_err(|error| {
-            let message = error.chain();
-            self.loaded.fault(&[owner, &["config"]].concat(), message)
-        })?;
-        Ok(granted.needs(&needs))
-    }
 }
 
 /// The owner key in a file, or the passphrase that `passphrase:LABEL` names. May ask the operator, so it has a thread of
@@ -236,12 +190,6 @@ pub(crate) async fn owner_key(named: PathBuf, args: &IdentityArgs) -> Result<Own
 /// The label of a passphrase, if that is what is named instead of a file.
 fn label(named: &Path) -> Option<&str> {
     passphrase_label(named.to_str()?)
-}
-
-/// A job's configuration as the plugin gets it, and what it is permitted.
-pub(crate) struct Prepared {
-    pub(crate) config: String,
-    pub(crate) permit: Permit,
 }
 
 pub(crate) fn cache_dir(loaded: Option<&Loaded>) -> anyhow::Result<PathBuf> {

@@ -14,6 +14,7 @@ mod memory;
 mod notifiers;
 mod outcomes;
 mod plugins;
+mod prepare;
 mod rollback;
 mod target;
 mod thaw;

@@ -7,18 +7,19 @@ use std::sync::Arc;
 use dozo_job::notify::{Listener, Told, event_of_no_run, event_of_run, tell};
 use dozo_job::port::{Event, Notifier as _};
 use dozo_job::{Clock, Error, Report, limits};
-use dozo_plugin::{Grants, Permit, Plugin, PluginKind};
+use dozo_plugin::PluginKind;
 use dozo_repository::format::record::Outcome;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::args::Global;
 use crate::command::sources::addresses;
-use crate::config::{Granted, NotifyTable, ResolvedConfig, Secrecy};
-use crate::context::{Context, Prepared, SystemClock};
+use crate::config::NotifyTable;
+use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
 use crate::outcomes::Outcomes;
 use crate::plugins::PluginShelf;
+use crate::prepare::Prepared;
 use crate::ui;
 
 /// Who is told in this process.
@@ -129,7 +130,7 @@ impl Context {
         plugins: &mut PluginShelf,
     ) -> anyhow::Result<Listener> {
         let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
-        let Prepared { config, permit } = self.prepare_notifier(name, table, &plugin).await?;
+        let Prepared { config, permit } = self.prepare(table.table(&["notify", name]), &plugin).await?;
         Ok(Listener {
             name: name.to_string(),
             on: table.on.iter().map(|on| (*on).into()).collect(),
@@ -139,45 +140,11 @@ impl Context {
         })
     }
 
-    /// A notifier's configuration, checked against its plugin, and what it is permitted.
-    async fn prepare_notifier(&self, name: &str, table: &NotifyTable, plugin: &Plugin) -> anyhow::Result<Prepared> {
-        let owner = ["notify", name];
-        let schema = &plugin.description().config_schema;
-        let resolved = self.loaded.resolve_at(&owner, &table.config, schema, Secrecy::Fetch)?;
-        let Granted { network, programs, .. } = self.notifier_grants(name, table, plugin, &resolved).await?;
-        let permit = Permit {
-            job: name.to_string(),
-            grants: Grants { directories: Vec::new(), network, programs },
-            limits: self.loaded.limits(&owner, &table.limits)?,
-            secrets: resolved.secrets,
-        };
-        Ok(Prepared { config: resolved.json, permit })
-    }
-
-    /// What a notifier is granted, if that is all that it needs.
-    async fn notifier_grants<'a>(
-        &self,
-        name: &str,
-        table: &'a NotifyTable,
-        plugin: &Plugin,
-        resolved: &ResolvedConfig,
-    ) -> anyhow::Result<Granted<'a>> {
-        let owner = ["notify", name];
-        let granted = self.loaded.granted(&owner, &table.grant)?;
-        let needs = self.needs(&owner, &granted, plugin, resolved).await?;
-        self.loaded.refuse_missing(&owner, &table.grant, &needs)?;
-        Ok(granted)
-    }
-
     /// Checks the notifiers' tables: kind of plugin, configuration, grants, limits. Fetches no secret.
     pub(crate) async fn check_notifiers(&self, plugins: &mut PluginShelf) -> anyhow::Result<()> {
         for (name, table) in &self.loaded.config.notify {
-            let owner = ["notify", name.as_str()];
             let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
-            let schema = &plugin.description().config_schema;
-            let resolved = self.loaded.resolve_at(&owner, &table.config, schema, Secrecy::Pretend)?;
-            self.notifier_grants(name, table, &plugin, &resolved).await?;
-            self.loaded.limits(&owner, &table.limits)?;
+            self.check_table(table.table(&["notify", name]), &plugin).await?;
         }
         Ok(())
     }
@@ -208,8 +175,9 @@ async fn look(
     table: &NotifyTable,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
-    let prepared = context.prepare_notifier(name, table, &plugin).await?;
-    addresses(context, (&["notify", name], &table.grant), &plugin, &prepared).await?;
+    let keys = ["notify", name];
+    let prepared = context.prepare(table.table(&keys), &plugin).await?;
+    addresses(context, table.table(&keys), &plugin, &prepared).await?;
     Ok(plugin.notifier(prepared.permit)?.check(&prepared.config).await?)
 }
 

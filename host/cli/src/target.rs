@@ -8,7 +8,8 @@ use dozo_job::port::Conflict;
 use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Plugin};
 
 use crate::config::{Loaded, Secrecy, TargetTable};
-use crate::context::{Context, Prepared};
+use crate::context::Context;
+use crate::prepare::Prepared;
 
 /// Where a restore goes.
 pub(crate) enum Target<'a> {
@@ -37,7 +38,10 @@ impl<'a> Target<'a> {
     ) -> anyhow::Result<Prepared> {
         match self {
             Target::Directory { job, path } => into_directory(context, job, path, plugin, conflict),
-            Target::Named { job, name, table } => into_named(context, (job, name, table), plugin).await,
+            Target::Named { job, name, table } => {
+                let keys = ["job", job, "target", name];
+                context.prepare(table.table(&keys, context.loaded.job(job)?), plugin).await
+            }
         }
     }
 }
@@ -64,35 +68,13 @@ fn into_directory(
     let mut permit = Permit { job: job.to_string(), grants, limits: Limits::default(), ..Permit::default() };
     let mut config = String::new();
     if let Some(table) = context.loaded.config.job.get(job) {
-        let resolved = context.loaded.resolve(job, table, &plugin.description().config_schema, Secrecy::Fetch)?;
-        permit.limits = context.loaded.limits(&["job", job], &table.limits)?;
+        let keys = ["job", job];
+        let table = table.table(&keys);
+        let resolved = context.loaded.resolve(table, &plugin.description().config_schema, Secrecy::Fetch)?;
+        permit.limits = context.loaded.limits(table)?;
         (config, permit.secrets) = (resolved.json, resolved.secrets);
     }
     Ok(Prepared { config, permit })
-}
-
-async fn into_named(
-    context: &Context,
-    (job, name, table): (&str, &str, &TargetTable),
-    plugin: &Plugin,
-) -> anyhow::Result<Prepared> {
-    let owner = ["job", job, "target", name];
-    let loaded = &context.loaded;
-    let schema = &plugin.description().config_schema;
-    let resolved = loaded.resolve_at(&owner, &table.config, schema, Secrecy::Fetch)?;
-    let granted = loaded.granted(&owner, &table.grant)?;
-    let needs = context.needs(&owner, &granted, plugin, &resolved).await?;
-    loaded.refuse_missing(&owner, &table.grant, &needs)?;
-    let open = |path: &std::path::PathBuf| Directory::open(path, Access::Read);
-    let directories = table.grant.read.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let limits = loaded.job(job)?;
-    let permit = Permit {
-        job: job.to_string(),
-        grants: Grants { directories, network: granted.network, programs: granted.programs },
-        limits: loaded.limits(&["job", job], &limits.limits)?,
-        secrets: resolved.secrets,
-    };
-    Ok(Prepared { config: resolved.json, permit })
 }
 
 /// Makes the directory; one that holds something is refused unless the operator said what to do with it.

@@ -29,8 +29,10 @@ async fn check(global: &Global) -> anyhow::Result<Exit> {
     let mut plugins = context.plugins()?;
     for (name, job) in &context.loaded.config.job {
         let plugin = plugins.get_as(&job.plugin, PluginKind::Source).await?;
-        let resolved = context.loaded.resolve(name, job, &plugin.description().config_schema, Secrecy::Pretend)?;
-        context.check_grants(name, job, &plugin, &resolved).await?;
+        context.check_table(job.table(&["job", name]), &plugin).await?;
+        for (target, table) in &job.target {
+            context.check_table(table.table(&["job", name, "target", target], job), &plugin).await?;
+        }
     }
     context.check_notifiers(&mut plugins).await?;
     let kept = kept(&context)?;

@@ -10,8 +10,9 @@ use dozo_repository::{ObjectId, View};
 
 use crate::args::{ConflictArg, Global, RestoreArgs};
 use crate::command::verify::released;
-use crate::context::{Context, Prepared, SystemClock, find_snapshot};
+use crate::context::{Context, SystemClock, find_snapshot};
 use crate::exit::Exit;
+use crate::prepare::Prepared;
 use crate::rollback::Back;
 use crate::target::Target;
 use crate::ui::{self, progress, words};

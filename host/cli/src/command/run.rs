@@ -78,7 +78,7 @@ async fn run_job(
     args: &RunArgs,
 ) -> anyhow::Result<Report> {
     let plugin = plugins.get_as(&table.plugin, PluginKind::Source).await?;
-    let prepared = context.prepare(name, table, &plugin).await?;
+    let prepared = context.prepare(table.table(&["job", name]), &plugin).await?;
     let job = Job {
         name: name.to_string(),
         config: prepared.config,

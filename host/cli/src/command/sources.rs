@@ -5,10 +5,11 @@ use dozo_job::port::Source;
 use dozo_plugin::{Plugin, PluginKind};
 
 use crate::args::Global;
-use crate::config::{GrantTable, JobTable, Need, NeedKind};
-use crate::context::{Context, Prepared};
+use crate::config::{JobTable, Need, NeedKind, PluginTable};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::plugins::PluginShelf;
+use crate::prepare::Prepared;
 use crate::ui;
 
 /// Looks at the jobs that were named, or at all.
@@ -41,15 +42,17 @@ async fn look(
     job: &JobTable,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let plugin = plugins.get_as(&job.plugin, PluginKind::Source).await?;
-    let prepared = context.prepare(name, job, &plugin).await?;
-    addresses(context, (&["job", name], &job.grant), &plugin, &prepared).await?;
+    let keys = ["job", name];
+    let table = job.table(&keys);
+    let prepared = context.prepare(table, &plugin).await?;
+    addresses(context, table, &plugin, &prepared).await?;
     Ok(plugin.source(prepared.permit)?.check(&prepared.config).await?)
 }
 
 /// Names are granted as they are written; whether what they lead to is granted too is known when they are resolved.
 pub(crate) async fn addresses(
     context: &Context,
-    (owner, grant): (&[&str], &GrantTable),
+    table: PluginTable<'_>,
     plugin: &Plugin,
     prepared: &Prepared,
 ) -> anyhow::Result<()> {
@@ -61,7 +64,7 @@ pub(crate) async fn addresses(
             missing.push(Need { grant: NeedKind::Network, what, granted: false });
         }
     }
-    Ok(context.loaded.refuse_missing(owner, grant, &missing)?)
+    Ok(context.loaded.refuse_missing(table, &missing)?)
 }
 
 fn tell(global: &Global, name: &str, facts: &[(String, String)]) -> anyhow::Result<()> {

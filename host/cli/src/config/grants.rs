@@ -8,8 +8,8 @@ use dozo_plugin::{Limits, Network, NetworkGrant, ProgramGrant, Programs};
 use serde::Serialize;
 
 use super::place::{self, Form};
-use super::raw_grant::{GrantTable, LimitsTable, NetworkTable, OrText, ProgramTable};
-use super::{ConfigError, Loaded};
+use super::raw_grant::{GrantTable, NetworkTable, OrText, ProgramTable};
+use super::{ConfigError, Loaded, PluginTable};
 
 /// A plugin's own tables and stack take some megabytes.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
@@ -89,14 +89,13 @@ impl Granted<'_> {
     }
 }
 
-/// `owner` is the path of keys of the table that has `grant` and `limits`: `job` and a job's name.
 impl Loaded {
     /// Reads targets and command lines, and the certificates that they name.
-    pub(crate) fn granted<'a>(&self, owner: &[&str], table: &'a GrantTable) -> Result<Granted<'a>, ConfigError> {
-        let (network, programs) = self.written(owner, table)?;
-        let whole = |key: &'static str| move |e: dozo_job::Error| hinted(self.at_key(owner, key, e.chain()), &e);
+    pub(crate) fn granted<'a>(&self, table: PluginTable<'a>) -> Result<Granted<'a>, ConfigError> {
+        let (network, programs) = self.written(table)?;
+        let whole = |key: &'static str| move |e: dozo_job::Error| hinted(self.at_key(table, key, e.chain()), &e);
         Ok(Granted {
-            table,
+            table: table.grant,
             network: Network::new(network).map_err(whole("network"))?,
             programs: Programs::new(programs).map_err(whole("programs"))?,
         })
@@ -105,20 +104,19 @@ impl Loaded {
     /// Targets and command lines one by one, each of which can be read.
     pub(crate) fn written(
         &self,
-        owner: &[&str],
-        table: &GrantTable,
+        table: PluginTable<'_>,
     ) -> Result<(Vec<NetworkGrant>, Vec<ProgramGrant>), ConfigError> {
         let mut network = Vec::new();
-        for (number, OrText(entry)) in table.network.iter().enumerate() {
-            let at = |key: &'static str| self.at(owner, "network", number, key);
+        for (number, OrText(entry)) in table.grant.network.iter().enumerate() {
+            let at = |key: &'static str| self.at(table, "network", number, key);
             let grant = self.network_grant(entry).map_err(|(key, message)| at(key)(message.into()))?;
             // One alone, so that the complaint points at it.
             Network::new(vec![grant.clone()]).map_err(|e| hinted(at("to")(e.chain()), &e))?;
             network.push(grant);
         }
         let mut programs = Vec::new();
-        for (number, OrText(entry)) in table.programs.iter().enumerate() {
-            let at = |key: &'static str| self.at(owner, "programs", number, key);
+        for (number, OrText(entry)) in table.grant.programs.iter().enumerate() {
+            let at = |key: &'static str| self.at(table, "programs", number, key);
             let grant = program_grant(entry).map_err(|(key, message)| at(key)(message))?;
             Programs::new(vec![grant.clone()]).map_err(|e| hinted(at("run")(e.chain()), &e))?;
             programs.push(grant);
@@ -138,18 +136,14 @@ impl Loaded {
     }
 
     /// What the plugin may use.
-    pub(crate) fn limits(&self, owner: &[&str], table: &LimitsTable) -> Result<Limits, ConfigError> {
-        self.limits_or(Limits::default(), owner, table)
+    pub(crate) fn limits(&self, table: PluginTable<'_>) -> Result<Limits, ConfigError> {
+        self.limits_or(Limits::default(), table)
     }
 
     /// The same with others where the table says nothing.
-    pub(crate) fn limits_or(
-        &self,
-        default: Limits,
-        owner: &[&str],
-        table: &LimitsTable,
-    ) -> Result<Limits, ConfigError> {
-        let fault = |key: &str, message: String| self.fault(&[owner, &["limits", key]].concat(), message);
+    pub(crate) fn limits_or(&self, default: Limits, table: PluginTable<'_>) -> Result<Limits, ConfigError> {
+        let (keys, table) = (table.keys, table.limits);
+        let fault = |key: &str, message: String| self.fault(&[keys, &["limits", key]].concat(), message);
         let time = |key: &str, set: Option<jiff::SignedDuration>, default: std::time::Duration| match set {
             None => Ok(default),
             Some(time) if time.is_positive() => Ok(time.unsigned_abs()),
@@ -184,7 +178,7 @@ impl Loaded {
     }
 
     /// What is needed and not granted, all of it, with the lines to write; nothing if nothing is missing.
-    pub(crate) fn refuse_missing(&self, owner: &[&str], table: &GrantTable, needs: &[Need]) -> Result<(), ConfigError> {
+    pub(crate) fn refuse_missing(&self, table: PluginTable<'_>, needs: &[Need]) -> Result<(), ConfigError> {
         let missing: Vec<&Need> = needs.iter().filter(|need| !need.granted).collect();
         if missing.is_empty() {
             return Ok(());
@@ -193,20 +187,21 @@ impl Loaded {
         let message = format!("the plugin needs more than it is granted: {}", doing.join(", "));
         let hint = match missing.iter().any(|need| need.grant == NeedKind::Write) {
             true => "a job's plugin reads; this version of dozo cannot let it write".to_string(),
-            false => self.lines_to_write(owner, table, &missing),
+            false => self.lines_to_write(table, &missing),
         };
-        Err(self.fault(&[owner, &["grant"]].concat(), message).hinted(hint))
+        Err(self.fault(&[table.keys, &["grant"]].concat(), message).hinted(hint))
     }
 
     /// The lines of `grant` that have what is there and what is missing, as they are to be written in this file.
-    pub(crate) fn lines_to_write(&self, owner: &[&str], table: &GrantTable, missing: &[&Need]) -> String {
+    pub(crate) fn lines_to_write(&self, table: PluginTable<'_>, missing: &[&Need]) -> String {
+        let (path, table) = (table.keys, table.grant);
         let read = table.read.iter().map(|path| toml::Value::String(path.display().to_string()));
         let keys: [(NeedKind, Vec<toml::Value>); 3] = [
             (NeedKind::Read, read.collect()),
             (NeedKind::Network, table.network.iter().map(OrText::to_toml).collect()),
             (NeedKind::Programs, table.programs.iter().map(OrText::to_toml).collect()),
         ];
-        let form = place::form(&self.text, &[owner, &["grant"]].concat());
+        let form = place::form(&self.text, &[path, &["grant"]].concat());
         let mut lines = Vec::new();
         for (kind, mut values) in keys {
             let mut new: Vec<toml::Value> =
@@ -218,7 +213,7 @@ impl Loaded {
                 lines.push(format!("{} = {}", kind.key(), toml::Value::Array(values)));
             }
         }
-        let header: Vec<String> = owner.iter().map(|key| bare_or_quoted(key)).collect();
+        let header: Vec<String> = path.iter().map(|key| bare_or_quoted(key)).collect();
         let header = header.join(".");
         match form {
             Form::Inline | Form::Absent => format!("in [{header}]: grant = {{ {} }}", lines.join(", ")),
@@ -230,16 +225,16 @@ impl Loaded {
     /// Complaints about a key of one entry of a list in `grant`, or about the entry if it is a string.
     fn at(
         &self,
-        owner: &[&str],
+        table: PluginTable<'_>,
         list: &'static str,
         number: usize,
         key: &'static str,
     ) -> impl Fn(String) -> ConfigError {
-        move |message| self.fault(&[owner, &["grant", list, &number.to_string(), key]].concat(), message)
+        move |message| self.fault(&[table.keys, &["grant", list, &number.to_string(), key]].concat(), message)
     }
 
-    fn at_key(&self, owner: &[&str], key: &str, message: String) -> ConfigError {
-        self.fault(&[owner, &["grant", key]].concat(), message)
+    fn at_key(&self, table: PluginTable<'_>, key: &str, message: String) -> ConfigError {
+        self.fault(&[table.keys, &["grant", key]].concat(), message)
     }
 }
 
@@ -289,9 +284,9 @@ mod tests {
 
     fn refused(grant: &str) -> ConfigError {
         let loaded = loaded(grant);
-        let table = &loaded.config.job["db"].grant;
-        let needs = loaded.granted(&JOB, table).unwrap().needs(&needs());
-        loaded.refuse_missing(&JOB, table, &needs).unwrap_err()
+        let table = loaded.config.job["db"].table(&JOB);
+        let needs = loaded.granted(table).unwrap().needs(&needs());
+        loaded.refuse_missing(table, &needs).unwrap_err()
     }
 
     #[test]
@@ -309,9 +304,9 @@ mod tests {
         // What is to be written is what dozo reads, and then nothing is missing.
         let line = hint.strip_prefix("in [job.db]: ").unwrap();
         let loaded = loaded(line);
-        let table = &loaded.config.job["db"].grant;
-        let needs = loaded.granted(&JOB, table).unwrap().needs(&needs());
-        loaded.refuse_missing(&JOB, table, &needs).unwrap();
+        let table = loaded.config.job["db"].table(&JOB);
+        let needs = loaded.granted(table).unwrap().needs(&needs());
+        loaded.refuse_missing(table, &needs).unwrap();
     }
 
     #[test]
@@ -359,7 +354,7 @@ mod tests {
             ),
         ] {
             let loaded = loaded(grant);
-            let error = loaded.granted(&JOB, &loaded.config.job["db"].grant).err().unwrap().to_string();
+            let error = loaded.granted(loaded.config.job["db"].table(&JOB)).err().unwrap().to_string();
             assert!(error.contains(place) && error.contains(message), "{error}");
         }
     }
@@ -380,7 +375,7 @@ mod tests {
     fn limits_are_read_and_nothing_is_no_limit() {
         let limits = |text: &str| {
             let loaded = loaded(text);
-            loaded.limits(&JOB, &loaded.config.job["db"].limits)
+            loaded.limits(loaded.config.job["db"].table(&JOB))
         };
         let read = limits(
             "limits = { handles = 5, host_calls = 6, log_lines = 0, response_bytes = \"1MiB\", memory = \"64MiB\" }",

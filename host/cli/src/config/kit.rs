@@ -9,7 +9,7 @@ use dozo_plugin::Secrets;
 use serde::Deserialize;
 
 use super::raw_grant::{GrantTable, LimitsTable};
-use super::{Config, ConfigError, FILE_BYTES_MAX, Loaded, Secrecy, place};
+use super::{Config, ConfigError, FILE_BYTES_MAX, Loaded, PluginTable, Secrecy, TargetTable, place};
 
 /// Stands for the directory of the file.
 const HERE: &str = "{here}";
@@ -28,20 +28,10 @@ struct KitFile {
     #[serde(default)]
     limits: LimitsTable,
     /// A throw-away target of restores.
-    restore: Option<RestoreTable>,
+    restore: Option<TargetTable>,
     /// Whether a second run takes over what has not changed.
     #[serde(default)]
     previous: PreviousWord,
-}
-
-/// `[restore]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RestoreTable {
-    #[serde(default)]
-    config: toml::Table,
-    #[serde(default)]
-    grant: GrantTable,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -69,15 +59,18 @@ fn kit_config(file: &Path, text: String, schema: &str) -> Result<KitConfig, Conf
     let kit: KitFile = toml::from_str(&text).map_err(|error| place::from_toml(file, &text, &error))?;
     // The tables are a job's, and so is whoever reads them and complains; there is no host around them.
     let tables = Loaded { file: file.to_path_buf(), text, config: Config::default() };
-    let config = tables.resolve_at(&[], &kit.config, schema, Secrecy::Fetch)?;
-    let pretended = tables.resolve_at(&[], &kit.config, schema, Secrecy::Pretend)?;
-    let (restore, more) = restore(&tables, kit.restore.as_ref(), schema)?;
+    let table = PluginTable { keys: &[], config: &kit.config, grant: &kit.grant, limits: &kit.limits };
+    let config = tables.resolve(table, schema, Secrecy::Fetch)?;
+    let pretended = tables.resolve(table, schema, Secrecy::Pretend)?;
+    let restored = kit.restore.as_ref();
+    let restored = restored.map(|it| PluginTable { keys: &["restore"], config: &it.config, grant: &it.grant, ..table });
+    let (restore, more) = restore(&tables, restored, schema)?;
     Ok(KitConfig {
         config: config.json,
         pretended: pretended.json,
         secrets: config.secrets.and(more),
-        grants: grants(&tables, &[], &kit.grant)?,
-        limits: tables.limits_or(dozo_kit::limits::usage(), &[], &kit.limits)?,
+        grants: grants(&tables, table)?,
+        limits: tables.limits_or(dozo_kit::limits::usage(), table)?,
         restore,
         previous: match kit.previous {
             PreviousWord::Used => Previous::Used,
@@ -89,18 +82,17 @@ fn kit_config(file: &Path, text: String, schema: &str) -> Result<KitConfig, Conf
 /// The target of restores, and the secrets that it has beside the others.
 fn restore(
     tables: &Loaded,
-    table: Option<&RestoreTable>,
+    table: Option<PluginTable<'_>>,
     schema: &str,
 ) -> Result<(Option<RestoreTarget>, Secrets), ConfigError> {
     let Some(table) = table else { return Ok((None, Secrets::default())) };
-    let owner = ["restore"];
-    let resolved = tables.resolve_at(&owner, &table.config, schema, Secrecy::Fetch)?;
-    let target = RestoreTarget { config: resolved.json, grants: grants(tables, &owner, &table.grant)? };
+    let resolved = tables.resolve(table, schema, Secrecy::Fetch)?;
+    let target = RestoreTarget { config: resolved.json, grants: grants(tables, table)? };
     Ok((Some(target), resolved.secrets))
 }
 
-fn grants(tables: &Loaded, owner: &[&str], table: &GrantTable) -> Result<GrantList, ConfigError> {
-    let (network, programs) = tables.written(owner, table)?;
-    let read: Vec<PathBuf> = table.read.clone();
+fn grants(tables: &Loaded, table: PluginTable<'_>) -> Result<GrantList, ConfigError> {
+    let (network, programs) = tables.written(table)?;
+    let read: Vec<PathBuf> = table.grant.read.clone();
     Ok(GrantList { read, network, programs })
 }

@@ -12,6 +12,7 @@ mod raw_store;
 mod retention;
 mod secrets;
 mod store;
+mod table;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -22,9 +23,9 @@ pub(crate) use grants::{Granted, Need, NeedKind};
 pub(crate) use mirrors::mirror_store;
 pub(crate) use place::{ConfigError, did_you_mean};
 pub(crate) use raw::{Config, JobTable, Role, TargetTable};
-pub(crate) use raw_grant::GrantTable;
 pub(crate) use raw_notify::NotifyTable;
 pub(crate) use secrets::Secrecy;
+pub(crate) use table::PluginTable;
 pub(crate) use validate::ResolvedConfig;
 
 /// Where a configuration is looked for if nobody says.

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::place::did_you_mean;
 use super::secrets::{self, Secrecy};
-use super::{ConfigError, JobTable, Loaded};
+use super::{ConfigError, Loaded, PluginTable};
 
-/// A job's configuration as the plugin gets it.
+/// A configuration as the plugin gets it.
 pub(crate) struct ResolvedConfig {
     /// JSON, secrets in place.
     pub(crate) json: String,
@@ -19,28 +19,15 @@ pub(crate) struct ResolvedConfig {
 }
 
 impl Loaded {
-    /// Checks a job's table against the plugin's schema and puts its secrets in place.
+    /// Checks a plugin's table against its schema and puts its secrets in place.
     pub(crate) fn resolve(
         &self,
-        name: &str,
-        job: &JobTable,
-        schema: &str,
-        secrecy: Secrecy,
-    ) -> Result<ResolvedConfig, ConfigError> {
-        self.resolve_at(&["job", name], &job.config, schema, secrecy)
-    }
-
-    /// The same for the `config` of any table that is a plugin's: `[job.NAME]`, `[job.NAME.target.NAME]`, `[notify.NAME]`, a
-    /// kit.toml.
-    pub(crate) fn resolve_at(
-        &self,
-        owner: &[&str],
-        config: &toml::Table,
+        table: PluginTable<'_>,
         schema: &str,
         secrecy: Secrecy,
     ) -> Result<ResolvedConfig, ConfigError> {
         let at = |keys: &[String]| -> Vec<String> {
-            owner.iter().copied().chain(["config"]).map(str::to_string).chain(keys.iter().cloned()).collect()
+            table.keys.iter().copied().chain(["config"]).map(str::to_string).chain(keys.iter().cloned()).collect()
         };
         let fault = |keys: &[String], message: String| {
             let keys = at(keys);
@@ -48,7 +35,7 @@ impl Loaded {
         };
         let schema: Value = serde_json::from_str(schema)
             .map_err(|e| fault(&[], format!("the schema of its plugin is not JSON: {e}")))?;
-        let mut config = serde_json::to_value(config)
+        let mut config = serde_json::to_value(table.config)
             .map_err(|e| fault(&[], format!("this table cannot be handed to the plugin: {e}")))?;
         let directory = self.file.parent().unwrap_or(Path::new(""));
         let found = secrets::resolve(&mut config, &schema, directory, secrecy)

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::provenance;
 use crate::args::Global;
-use crate::config::{Need, NeedKind, Secrecy};
+use crate::config::{PluginTable, Need, NeedKind, Secrecy};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::plugins::{PluginShelf, Shelved, Standing};
@@ -76,24 +76,29 @@ pub(super) fn print_head(plugins: &PluginShelf, shelved: &Shelved, plugin: &Plug
 pub(super) async fn asked(context: Option<&Context>, shelved: &Shelved, plugin: &Plugin) -> anyhow::Result<Vec<Asked>> {
     let Some(context) = context else { return Ok(Vec::new()) };
     let config = &context.loaded.config;
-    let jobs = config.job.iter().filter(|(_, job)| job.plugin == shelved.name);
-    let jobs = jobs.map(|(name, job)| (PluginKind::Source, ["job", name], &job.config, &job.grant, &job.limits));
-    let notifiers = config.notify.iter().filter(|(_, notify)| notify.plugin == shelved.name);
-    let notifiers = notifiers
-        .map(|(name, it)| (PluginKind::Notifier, ["notify", name.as_str()], &it.config, &it.grant, &it.limits));
     let mut all = Vec::new();
-    for (kind, owner, config, grant, limits) in jobs.chain(notifiers) {
-        let plugin = plugin.as_kind(kind)?;
-        let schema = &plugin.description().config_schema;
-        let resolved = context.loaded.resolve_at(&owner, config, schema, Secrecy::Pretend)?;
-        let granted = context.loaded.granted(&owner, grant)?;
-        let needs = context.needs(&owner, &granted, &plugin, &resolved).await?;
-        let missing: Vec<&Need> = needs.iter().filter(|need| !need.granted).collect();
-        let lines = (!missing.is_empty()).then(|| context.loaded.lines_to_write(&owner, grant, &missing));
-        let limits = context.loaded.limits(&owner, limits)?;
-        all.push(Asked { table: owner.join("."), needs, limits, lines });
+    for (name, job) in config.job.iter().filter(|(_, job)| job.plugin == shelved.name) {
+        let plugin = plugin.as_kind(PluginKind::Source)?;
+        all.push(ask(context, job.table(&["job", name]), &plugin).await?);
+        for (target, table) in &job.target {
+            all.push(ask(context, table.table(&["job", name, "target", target], job), &plugin).await?);
+        }
+    }
+    for (name, notifier) in config.notify.iter().filter(|(_, notifier)| notifier.plugin == shelved.name) {
+        let plugin = plugin.as_kind(PluginKind::Notifier)?;
+        all.push(ask(context, notifier.table(&["notify", name]), &plugin).await?);
     }
     Ok(all)
+}
+
+async fn ask(context: &Context, table: PluginTable<'_>, plugin: &Plugin) -> anyhow::Result<Asked> {
+    let loaded = &context.loaded;
+    let resolved = loaded.resolve(table, &plugin.description().config_schema, Secrecy::Pretend)?;
+    let granted = loaded.granted(table)?;
+    let needs = context.needs(table, &granted, (plugin, &resolved)).await?;
+    let missing: Vec<&Need> = needs.iter().filter(|need| !need.granted).collect();
+    let lines = (!missing.is_empty()).then(|| loaded.lines_to_write(table, &missing));
+    Ok(Asked { table: table.keys.join("."), needs, limits: loaded.limits(table)?, lines })
 }
 
 /// What a job or notifier needs, whether it is granted, and what bounds it.

@@ -1,0 +1,64 @@
+//! From a table of the configuration to a plugin's call: its configuration checked and complete, and what it is permitted.
+
+use std::path::PathBuf;
+
+use dozo_plugin::{Access, Directory, Grants, Permit, Plugin};
+
+use crate::config::{Granted, Need, PluginTable, ResolvedConfig, Secrecy};
+use crate::context::Context;
+
+/// A configuration as the plugin gets it, and what it is permitted.
+pub(crate) struct Prepared {
+    pub(crate) config: String,
+    pub(crate) permit: Permit,
+}
+
+impl Context {
+    /// Checks a table against its plugin, fetches its secrets, opens what is granted.
+    pub(crate) async fn prepare(&self, table: PluginTable<'_>, plugin: &Plugin) -> anyhow::Result<Prepared> {
+        let resolved = self.loaded.resolve(table, &plugin.description().config_schema, Secrecy::Fetch)?;
+        let Granted { network, programs, .. } = self.grants(table, plugin, &resolved).await?;
+        let open = |path: &PathBuf| Directory::open(path, Access::Read);
+        let directories = table.grant.read.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let permit = Permit {
+            job: table.keys.get(1).copied().unwrap_or_default().to_string(),
+            grants: Grants { directories, network, programs },
+            limits: self.loaded.limits(table)?,
+            secrets: resolved.secrets,
+        };
+        Ok(Prepared { config: resolved.json, permit })
+    }
+
+    /// Checks a table against its plugin. Fetches no secret, opens nothing.
+    pub(crate) async fn check_table(&self, table: PluginTable<'_>, plugin: &Plugin) -> anyhow::Result<()> {
+        let resolved = self.loaded.resolve(table, &plugin.description().config_schema, Secrecy::Pretend)?;
+        self.grants(table, plugin, &resolved).await?;
+        self.loaded.limits(table)?;
+        Ok(())
+    }
+
+    /// What is granted, if that is all that the plugin needs; else everything that is missing, and the line to write.
+    async fn grants<'a>(
+        &self,
+        table: PluginTable<'a>,
+        plugin: &Plugin,
+        resolved: &ResolvedConfig,
+    ) -> anyhow::Result<Granted<'a>> {
+        let granted = self.loaded.granted(table)?;
+        let needs = self.needs(table, &granted, (plugin, resolved)).await?;
+        self.loaded.refuse_missing(table, &needs)?;
+        Ok(granted)
+    }
+
+    /// Everything that the plugin needs, and whether it is granted.
+    pub(crate) async fn needs(
+        &self,
+        table: PluginTable<'_>,
+        granted: &Granted<'_>,
+        (plugin, resolved): (&Plugin, &ResolvedConfig),
+    ) -> anyhow::Result<Vec<Need>> {
+        let needs = plugin.needs(&resolved.json, resolved.secrets.clone()).await;
+        let needs = needs.map_err(|e| self.loaded.fault(&[table.keys, &["config"]].concat(), e.chain()))?;
+        Ok(granted.needs(&needs))
+    }
+}
