@@ -1,7 +1,7 @@
 //! TLS towards the servers that plugins talk to: whose certificates are believed, and what this host shows of itself. A plugin
 //! chooses neither.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use dozo_job::{Error, Kind, Result};
@@ -109,7 +109,7 @@ fn system() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
     Ok(builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
-fn roots(file: &PathBuf) -> Result<RootCertStore> {
+fn roots(file: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
         let refused =

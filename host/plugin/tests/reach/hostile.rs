@@ -127,7 +127,7 @@ async fn by_sockets_of_the_standard_library() {
     let (address, reached) = forbidden().await;
     let elsewhere = format!("localhost:{}", address.port() ^ 1);
     for grants in [&[][..], &[elsewhere.as_str()], &["127.0.0.2:*"]] {
-        let error = Call::new("std-read", address, grants).said().await.unwrap_err();
+        let error = Call::new("std-read", address.to_string(), grants).said().await.unwrap_err();
         assert_eq!(error.kind(), Kind::Denied, "{}", error.chain());
         // What the standard library makes of a name that it may not resolve is its own.
         Call::new("std-read", format!("localhost:{}", address.port()), grants).said().await.unwrap_err();

@@ -41,8 +41,8 @@ struct Call {
 }
 
 impl Call {
-    fn new(act: &'static str, to: impl ToString, grants: &[&str]) -> Self {
-        Call { act, to: to.to_string(), bytes: 0, network: network(grants), limits: Limits::default() }
+    fn new(act: &'static str, to: impl Into<String>, grants: &[&str]) -> Self {
+        Call { act, to: to.into(), bytes: 0, network: network(grants), limits: Limits::default() }
     }
 
     async fn run(self, intake: &Arc<Memory>) -> Result<()> {

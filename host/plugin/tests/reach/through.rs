@@ -30,7 +30,7 @@ async fn a_connection_is_read_and_handed_on() {
     call.bytes = LONG as u64;
     assert!(got(call).await == noise());
     assert!(got(Call::new("std-read", &name, &[&granted])).await == noise(), "by name");
-    assert!(got(Call::new("std-read", address, &["127.0.0.0/8:*"])).await == noise(), "by address");
+    assert!(got(Call::new("std-read", address.to_string(), &["127.0.0.0/8:*"])).await == noise(), "by address");
     // One byte more than there is.
     let mut call = Call::new("net-hand-on", &target, &[&granted]);
     call.bytes = LONG as u64 + 1;

@@ -88,11 +88,11 @@ impl Http {
                 "{what}: the answer has more than {RESPONSE_HEADER_BYTES} bytes of headers"
             )));
         }
-        Ok(Response { status: head.status.as_u16(), headers, body: self.download(body, what)? })
+        Ok(Response { status: head.status.as_u16(), headers, body: self.download(body, &what)? })
     }
 
     /// The answer's body as content, pumped by a task outside of the plugin's store.
-    fn download(&self, body: Incoming, what: String) -> Result<Content> {
+    fn download(&self, body: Incoming, what: &str) -> Result<Content> {
         let of = format!("{what}: the answer");
         let bound = Bound { max: self.session.limits().response_bytes, of: of.clone() };
         bound.check(body.size_hint().lower())?;
