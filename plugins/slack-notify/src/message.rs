@@ -53,11 +53,12 @@ fn plain(text: &str, characters: usize) -> Value {
     json!({"type": "plain_text", "text": cut(text, characters), "emoji": false})
 }
 
-fn markdown(text: String) -> Value {
+fn markdown(text: impl Into<String>) -> Value {
+    let text: String = text.into();
     json!({"type": "mrkdwn", "text": text, "verbatim": true})
 }
 
-fn section(text: String) -> Value {
+fn section(text: impl Into<String>) -> Value {
     json!({"type": "section", "text": markdown(text)})
 }
 
