@@ -139,13 +139,13 @@ impl Loaded {
 
     /// What the plugin may use.
     pub(crate) fn limits(&self, owner: &[&str], table: &LimitsTable) -> Result<Limits, ConfigError> {
-        self.limits_or(Limits::default(), owner, table)
+        self.limits_or(&Limits::default(), owner, table)
     }
 
     /// The same with others where the table says nothing.
     pub(crate) fn limits_or(
         &self,
-        default: Limits,
+        default: &Limits,
         owner: &[&str],
         table: &LimitsTable,
     ) -> Result<Limits, ConfigError> {
@@ -177,7 +177,7 @@ impl Loaded {
             handles: table.handles.unwrap_or(default.handles),
             host_calls: table.host_calls.unwrap_or(default.host_calls),
             log_lines: table.log_lines.unwrap_or(default.log_lines),
-            ..default
+            ..default.clone()
         };
         limits.response_bytes = response_bytes.or(limits.response_bytes);
         Ok(limits)

@@ -77,7 +77,7 @@ fn kit_config(file: &Path, text: String, schema: &str) -> Result<KitConfig, Conf
         pretended: pretended.json,
         secrets: config.secrets.and(more),
         grants: grants(&tables, &[], &kit.grant)?,
-        limits: tables.limits_or(dozo_kit::limits::usage(), &[], &kit.limits)?,
+        limits: tables.limits_or(&dozo_kit::limits::usage(), &[], &kit.limits)?,
         restore,
         previous: match kit.previous {
             PreviousWord::Used => Previous::Used,
