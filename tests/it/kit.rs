@@ -152,9 +152,8 @@ fn server() -> String {
 #[test]
 fn a_bad_line_finds_whoever_takes_a_cut_for_the_end() {
     let server = server();
-    let tried_with = |act: &str| {
-        format!("config = {{ act = {act:?}, path = {server:?} }}\ngrant = {{ network = [{server:?}] }}")
-    };
+    let tried_with =
+        |act: &str| format!("config = {{ act = {act:?}, path = {server:?} }}\ngrant = {{ network = [{server:?}] }}");
     fails("hostile", &tried_with("download"), &[]);
     fails("hostile", &tried_with("download-what-comes"), &["bad-line"]);
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::command::plugin::{PluginNewArgs, PluginTestArgs};
 use crate::thaw::ThawArgs;
 
 /// Back up databases, buckets and files through sandboxed plugins, encrypted and deduplicated, and prove that they come
@@ -468,28 +469,6 @@ pub(crate) enum PluginCommand {
     Test(PluginTestArgs),
     /// Make the crate of a new plugin, which backs something up, or tells somebody, at once
     New(PluginNewArgs),
-}
-
-/// `dozo plugin test`
-#[derive(Args)]
-pub(crate) struct PluginTestArgs {
-    /// The component
-    #[arg(value_name = "FILE")]
-    pub(crate) component: PathBuf,
-}
-
-/// `dozo plugin new`
-#[derive(Args)]
-pub(crate) struct PluginNewArgs {
-    /// The plugin's name, and that of the directory to make: letters, digits and `-`
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// A notifier instead of a source
-    #[arg(long)]
-    pub(crate) notifier: bool,
-    /// Take the SDK from this directory instead of its repository
-    #[arg(long, value_name = "DIR")]
-    pub(crate) sdk: Option<PathBuf>,
 }
 
 /// `dozo plugin info`, `dozo plugin add`

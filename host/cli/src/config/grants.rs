@@ -171,7 +171,7 @@ impl Loaded {
             handles: table.handles.unwrap_or(default.handles),
             host_calls: table.host_calls.unwrap_or(default.host_calls),
             log_lines: table.log_lines.unwrap_or(default.log_lines),
-            ..default
+            ..default.clone()
         };
         limits.response_bytes = response_bytes.or(limits.response_bytes);
         Ok(limits)

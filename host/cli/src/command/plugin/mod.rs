@@ -13,6 +13,9 @@ use crate::exit::Exit;
 use crate::plugins::{PluginShelf, Shelved, Standing};
 use crate::ui;
 
+pub(crate) use new::PluginNewArgs;
+pub(crate) use test::PluginTestArgs;
+
 pub(crate) async fn plugin(global: &Global, command: &PluginCommand) -> anyhow::Result<Exit> {
     let shelf = || {
         let context = Context::load_if_any(global)?;

@@ -4,11 +4,25 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use dozo_job::{Error, Result};
 
-use crate::args::PluginNewArgs;
 use crate::exit::Exit;
 use crate::ui;
+
+/// `dozo plugin new`
+#[derive(Args)]
+pub(crate) struct PluginNewArgs {
+    /// The plugin's name, and that of the directory to make: letters, digits and `-`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// A notifier instead of a source
+    #[arg(long)]
+    pub(crate) notifier: bool,
+    /// Take the SDK from this directory instead of its repository
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sdk: Option<PathBuf>,
+}
 
 /// Where the SDK lies if nobody says.
 const SDK: &str = "{ git = \"https://github.com/dozo-backup/dozo\" }";

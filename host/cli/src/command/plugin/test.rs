@@ -1,17 +1,26 @@
 //! `dozo plugin test`: the conformance kit on one component, whatever language it is written in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::Args;
 use dozo_job::{Error, Kind};
 use dozo_kit::{Case, KitReport, Verdict, World};
 use dozo_plugin::Plugins;
 
-use crate::args::{Global, PluginTestArgs};
+use crate::args::Global;
 use crate::config::kit;
 use crate::context::{SystemClock, cache_dir, cores, random};
 use crate::exit::Exit;
 use crate::ui;
+
+/// `dozo plugin test`
+#[derive(Args)]
+pub(crate) struct PluginTestArgs {
+    /// The component
+    #[arg(value_name = "FILE")]
+    pub(crate) component: PathBuf,
+}
 
 pub(crate) async fn test(global: &Global, args: &PluginTestArgs) -> anyhow::Result<Exit> {
     // The configuration is the kit's, not that of a host.
