@@ -78,7 +78,7 @@ impl GrantList {
         Ok(Grants {
             directories: self.read.iter().map(open).collect::<Result<_>>()?,
             network: Network::new(self.network.clone())?,
-            programs: Programs::new(self.programs.clone())?,
+            programs: Programs::new(self.programs.clone())?.through_this_binary(),
         })
     }
 

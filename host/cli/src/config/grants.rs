@@ -97,7 +97,7 @@ impl Loaded {
         Ok(Granted {
             table: table.grant,
             network: Network::new(network).map_err(whole("network"))?,
-            programs: Programs::new(programs).map_err(whole("programs"))?,
+            programs: Programs::new(programs).map_err(whole("programs"))?.through_this_binary(),
         })
     }
 
@@ -137,11 +137,11 @@ impl Loaded {
 
     /// What the plugin may use.
     pub(crate) fn limits(&self, table: PluginTable<'_>) -> Result<Limits, ConfigError> {
-        self.limits_or(Limits::default(), table)
+        self.limits_or(&Limits::default(), table)
     }
 
     /// The same with others where the table says nothing.
-    pub(crate) fn limits_or(&self, default: Limits, table: PluginTable<'_>) -> Result<Limits, ConfigError> {
+    pub(crate) fn limits_or(&self, default: &Limits, table: PluginTable<'_>) -> Result<Limits, ConfigError> {
         let (keys, table) = (table.keys, table.limits);
         let fault = |key: &str, message: String| self.fault(&[keys, &["limits", key]].concat(), message);
         let time = |key: &str, set: Option<jiff::SignedDuration>, default: std::time::Duration| match set {

@@ -70,7 +70,7 @@ fn kit_config(file: &Path, text: String, schema: &str) -> Result<KitConfig, Conf
         pretended: pretended.json,
         secrets: config.secrets.and(more),
         grants: grants(&tables, table)?,
-        limits: tables.limits_or(dozo_kit::limits::usage(), table)?,
+        limits: tables.limits_or(&dozo_kit::limits::usage(), table)?,
         restore,
         previous: match kit.previous {
             PreviousWord::Used => Previous::Used,

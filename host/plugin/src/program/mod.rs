@@ -93,6 +93,12 @@ impl Programs {
         Ok(Programs { grants: Arc::new(grants), launcher: None })
     }
 
+    /// With this process's own binary as the program that runs them, if its `main` begins with [`launched`](crate::launched).
+    #[must_use]
+    pub fn through_this_binary(self) -> Self {
+        self.through("/proc/self/exe")
+    }
+
     /// With the program that runs them: one whose `main` begins with [`launched`](crate::launched). Without it none is run, because
     /// a program that is started directly could be neither confined nor ended with all that it started.
     #[must_use]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn report(more: Value) -> Value {
+fn report(more: &Value) -> Value {
     let mut report = json!({
         "schema": "dozo/report/1", "job": "attachments", "host": "web-1",
         "plugin": {"name": "filesystem", "version": "0.1.0", "digest": "00"},
@@ -23,7 +23,7 @@ fn report(more: Value) -> Value {
     report
 }
 
-fn message(kind: &str, summary: &str, more: Value) -> Value {
+fn message(kind: &str, summary: &str, more: &Value) -> Value {
     of(&Event::new(kind, "attachments".into(), "web-1".into(), summary.into(), report(more).to_string()))
 }
 
@@ -57,9 +57,9 @@ fn golden(name: &str, made: &Value) {
 #[test]
 fn messages_are_as_they_were() {
     let summary = "web-1: attachments failed after 5 min 10 s: password authentication failed";
-    golden("failure", &message("failure", summary, failed()));
-    golden("partial", &message("partial", "web-1: attachments lacks 7 entries", partial(7)));
-    golden("recovered", &message("recovered", "web-1: attachments is backed up again", json!({})));
+    golden("failure", &message("failure", summary, &failed()));
+    golden("partial", &message("partial", "web-1: attachments lacks 7 entries", &partial(7)));
+    golden("recovered", &message("recovered", "web-1: attachments is backed up again", &json!({})));
     let test = Event::new("test", String::new(), "web-1".into(), "web-1: this is a test".into(), "{}".into());
     golden("test", &of(&test));
 }
@@ -106,7 +106,7 @@ fn nothing_is_longer_than_slack_takes() {
 fn nobody_is_called_by_what_a_source_says() {
     let calls = "<!channel> <@U123> <https://evil.example|click>";
     let error = json!({"kind": "denied", "message": calls, "causes": [calls], "hint": calls});
-    let made = message("failure", calls, json!({"error": error, "snapshot": null, "notes": [calls]}));
+    let made = message("failure", calls, &json!({"error": error, "snapshot": null, "notes": [calls]}));
     let blocks = made["blocks"].as_array().unwrap();
     let marked = blocks.iter().filter(|block| block["type"] != "header").map(Value::to_string);
     for text in marked.chain([made["text"].to_string()]) {
