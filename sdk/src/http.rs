@@ -57,7 +57,8 @@ fn target(url: &str) -> Result<String> {
         _ => return Err(wrong()),
     };
     let server = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let named = server.rsplit_once(':').filter(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let named =
+        server.rsplit_once(':').filter(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
     let host = named.map_or(server, |(host, _)| host);
     let bracketed = host.starts_with('[') && host.ends_with(']');
     if host.is_empty() || server.contains('@') || (host.contains(':') && !bracketed) {
@@ -265,7 +266,9 @@ mod tests {
         ] {
             assert_eq!(target(url).unwrap(), expected);
         }
-        for wrong in ["", "a.example", "ftp://a.example", "https://", "https://me:pw@a.example", "https://a:b", "http://::1"] {
+        for wrong in
+            ["", "a.example", "ftp://a.example", "https://", "https://me:pw@a.example", "https://a:b", "http://::1"]
+        {
             assert!(matches!(target(wrong), Err(Error::Invalid(_))), "{wrong}");
         }
     }

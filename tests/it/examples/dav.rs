@@ -10,7 +10,8 @@ use crate::house::{House, guests, said, sha256};
 /// Python packages that are installed for the tests alone; none, loudly, where they cannot be had.
 fn python(packages: &[&str]) -> Option<PathBuf> {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/python.sh");
-    let said = said(Command::new("bash").arg(tools).arg(guests().with_file_name("servers")).args(packages).output().unwrap());
+    let said =
+        said(Command::new("bash").arg(tools).arg(guests().with_file_name("servers")).args(packages).output().unwrap());
     if said.code == 0 {
         return Some(said.out.trim().into());
     }
@@ -58,7 +59,8 @@ fn start(house: &House, name: &str) -> Option<Running> {
 
 fn card(house: &House, server: &str, name: &str, text: &str) {
     let file = house.path(server).join("collection-root/alice/cards").join(format!("{name}.vcf"));
-    fs::write(file, format!("BEGIN:VCARD\r\nVERSION:3.0\r\nUID:{name}\r\nFN:{text}\r\nN:{text};;;;\r\nEND:VCARD\r\n")).unwrap();
+    fs::write(file, format!("BEGIN:VCARD\r\nVERSION:3.0\r\nUID:{name}\r\nFN:{text}\r\nN:{text};;;;\r\nEND:VCARD\r\n"))
+        .unwrap();
 }
 
 /// Names and contents of alice's cards, with the order of lines that each server makes its own left out.
@@ -78,7 +80,8 @@ fn cards(house: &House, server: &str) -> Vec<(String, Vec<String>)> {
 #[test]
 fn calendars_and_cards_are_backed_up_by_a_plugin_in_python_and_restored() {
     let house = House::new();
-    let (Some(component), Some(server), Some(copy)) = (component(), start(&house, "server"), start(&house, "copy")) else {
+    let (Some(component), Some(server), Some(copy)) = (component(), start(&house, "server"), start(&house, "copy"))
+    else {
         return;
     };
     (0..20).for_each(|n| card(&house, "server", &format!("c{n}"), &format!("Person {n}")));

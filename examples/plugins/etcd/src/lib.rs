@@ -32,7 +32,8 @@ impl Source for Etcd {
     }
 
     async fn backup(config: Config, backup: Backup) -> Result<()> {
-        let head = config.ask("range", &json!({ "key": "AA==", "range_end": "AA==", "count_only": true }))?["header"].take();
+        let head =
+            config.ask("range", &json!({ "key": "AA==", "range_end": "AA==", "count_only": true }))?["header"].take();
         backup.identify(head["cluster_id"].as_str().unwrap_or_default())?;
         // Later pages are of the first one's revision, and keys go on behind the last.
         let mut page = json!({ "key": "AA==", "range_end": "AA==", "limit": 100, "revision": head["revision"] });

@@ -338,7 +338,7 @@ mod tests {
             ];
             let missing = if grant.contains("\"/srv\"") { &missing[1..] } else { &missing[..] };
             let loaded = loaded(&grant);
-            let error = loaded.refuse_missing(&JOB, &loaded.config.job["db"].grant, missing).unwrap_err();
+            let error = loaded.refuse_missing(loaded.config.job["db"].table(&JOB), missing).unwrap_err();
             assert_eq!(error.hint().unwrap(), hint);
         }
     }

@@ -135,7 +135,7 @@ impl snapshot::HostWriter for State {
             Ok(intake) => intake.open(entry_from_wit(entry), cutting_from_wit(chunking)),
             Err(error) => Err(convert::error_from_wit(error, &self.secrets)),
         };
-        Ok(self.hold(WriterHandle(Some(opened)))?)
+        self.hold(WriterHandle(Some(opened)))
     }
 
     async fn write(&mut self, handle: Resource<WriterHandle>, bytes: Vec<u8>) -> Result<Result<(), Told>> {

@@ -91,7 +91,7 @@ fn nothing_is_longer_than_slack_takes() {
         for filling in ["x", "&", "<é>`\n"] {
             let long = filling.repeat(length);
             let event = |kind: &str, more: Value| {
-                of(&Event::new(kind, format!("job{long}"), long.clone(), format!("x{long}"), report(more).to_string()))
+                of(&Event::new(kind, format!("job{long}"), long.clone(), format!("x{long}"), report(&more).to_string()))
             };
             let error = json!({"kind": long, "message": long, "causes": [long, long], "hint": long});
             check_bounds(&event("failure", json!({"error": error, "snapshot": null, "notes": [long, long]})));

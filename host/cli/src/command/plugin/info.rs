@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::provenance;
 use crate::args::Global;
-use crate::config::{PluginTable, Need, NeedKind, Secrecy};
+use crate::config::{Need, NeedKind, PluginTable, Secrecy};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::plugins::{PluginShelf, Shelved, Standing};
