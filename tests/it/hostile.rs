@@ -320,7 +320,9 @@ fn what_is_no_component_is_refused() {
 fn changed(house: &House, name: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
     let file = house.path(format!("{name}.wasm"));
     std::fs::write(&file, change(std::fs::read(crate::house::guests().join("hostile.wasm")).unwrap())).unwrap();
-    house.configure(&format!("[job.{name}]\nplugin = {:?}\nconfig = {{ act = \"good\" }}", file.display().to_string()));
+    let named = file.display().to_string();
+    house.configure(&format!("[job.{name}]\nplugin = {named:?}\nconfig = {{ act = \"good\" }}"));
+    house.lock(&named, &file);
 }
 
 /// Every place of a text, with another of the same length.

@@ -70,6 +70,13 @@ fn tells_nothing(said: &Said) {
     }
 }
 
+/// What a check says of the store; what it says of jobs comes behind.
+#[track_caller]
+fn checked(house: &House, code: i32) -> serde_json::Value {
+    let said = house.dozo(&["check", "--json"]).expect(code);
+    serde_json::from_str(said.out.lines().next().unwrap()).unwrap()
+}
+
 #[test]
 fn a_host_that_may_not_delete_backs_up_and_restores() {
     let Some(server) = Server::start(Kind::Seaweed) else { return };
@@ -84,15 +91,15 @@ fn a_host_that_may_not_delete_backs_up_and_restores() {
 
     // Twice, because the second time the probe is there already.
     for _ in 0..2 {
-        let found = house.dozo(&["check", "--json"]).expect(0).json();
+        let found = checked(&house, 0);
         assert_eq!((&found["write"], &found["delete"]), (&true.into(), &false.into()), "{found}");
         assert_eq!(found["create_only"], true, "{found}");
         assert!(found["skew_seconds"].as_i64().unwrap().abs() < 60, "{found}");
     }
     keys(&house, ADMIN);
-    assert_eq!(house.dozo(&["check", "--json"]).expect(0).json()["delete"], true);
+    assert_eq!(checked(&house, 0)["delete"], true);
     keys(&house, READER);
-    let found = house.dozo(&["check", "--json"]).expect(1).json();
+    let found = checked(&house, 1);
     assert_eq!((&found["write"], &found["delete"]), (&false.into(), &serde_json::Value::Null), "{found}");
     assert!(house.dozo(&["run"]).expect(1).err.contains("the credentials do not permit this"));
     house.dozo(&["verify"]).expect(0);

@@ -25,11 +25,12 @@ PROPFIND = b'<propfind xmlns="DAV:"><prop><resourcetype/><getetag/></prop></prop
 
 class Server:
     def __init__(self, config):
-        config = json.loads(config or "{}")
-        if not config.get("url"):
-            raise Err(types.Error_Invalid("`url` is missing: where is the server?"))
-        self.url = config["url"]
-        token = base64.b64encode(f"{config['user']}:{config['password']}".encode()).decode()
+        try:
+            config = json.loads(config)
+            self.url, user, password = config["url"], config["user"], config["password"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Err(types.Error_Invalid(f"`url`, `user` and `password` are needed: {error!r}")) from None
+        token = base64.b64encode(f"{user}:{password}".encode()).decode()
         self.headers = [("authorization", f"Basic {token}")]
 
     def ask(self, method, url, headers=(), body=http.Body_None_()):
@@ -115,8 +116,10 @@ class Source(exports.Source):
         server, after = Server(request.config), None
         while page := stored.entries("", after, 1000):
             for entry in page:
-                content = http.Body_Content(stored.read(entry.path, 0))
-                server.ask("PUT", urljoin(server.url, dict(entry.attributes)["href"]), [], content)
+                # Many servers take no body of unknown length.
+                length = [("content-length", str(entry.size))]
+                url = urljoin(server.url, dict(entry.attributes)["href"])
+                server.ask("PUT", url, length, http.Body_Content(stored.read(entry.path, 0)))
             after = page[-1].path
 
     async def probe(self, config, question):

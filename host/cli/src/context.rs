@@ -80,7 +80,7 @@ impl Context {
             host: self.host(),
             job: None,
             started: SystemClock.now(),
-            predecessor: None,
+            predecessors: Vec::new(),
         })
     }
 

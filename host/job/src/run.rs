@@ -49,8 +49,8 @@ pub struct House<'a> {
     pub clock: &'a dyn Clock,
     /// Fresh random bytes, by which others tell this run from every other.
     pub lease: LeaseId,
-    /// The lease of a run of the same job that is known to have died.
-    pub predecessor: Option<LeaseId>,
+    /// The leases of runs of the same job that are known to be over, however they ended.
+    pub predecessors: Vec<LeaseId>,
     /// Who shows how far it is.
     pub progress: Arc<Progress>,
     /// What this host remembers of the repository.
@@ -100,7 +100,7 @@ async fn leased(job: &Job, source: &dyn Source, house: &House<'_>, started: Time
         host: house.host.clone(),
         job: Some(job.name.clone()),
         started,
-        predecessor: house.predecessor,
+        predecessors: house.predecessors.clone(),
     };
     let lease = house.repository.lease(request).await?;
     let mut done = backup(job, source, house, (started, &lease)).await;

@@ -85,7 +85,7 @@ impl Stage {
             readers: self.world.workers,
             clock: &*self.world.clock,
             lease: LeaseId(first((self.world.random)()?)),
-            predecessor: None,
+            predecessors: Vec::new(),
             progress: Arc::new(Progress::default()),
             memory: &NoMemory,
         };

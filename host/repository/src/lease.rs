@@ -31,8 +31,8 @@ pub struct LeaseRequest {
     pub job: Option<String>,
     /// When the work began, by the caller's clock: for people.
     pub started: Timestamp,
-    /// A lease whose holder the caller knows to be dead: it keeps nobody from the work, and is released on its behalf.
-    pub predecessor: Option<LeaseId>,
+    /// Leases whose holders the caller knows to be dead: they keep nobody from the work, and are released on their behalf.
+    pub predecessors: Vec<LeaseId>,
 }
 
 /// A lease of this process. Dropped without [`Lease::release`] it is renewed no more, and ends by itself.
@@ -72,9 +72,9 @@ impl Repository {
     /// # Errors
     /// [`Busy`](Kind::Busy) if somebody else runs the same job, or prunes.
     pub async fn lease(&self, request: LeaseRequest) -> Result<Lease> {
-        let predecessor = request.predecessor;
+        let predecessors = request.predecessors.clone();
         let lease = Lease::begin(self, request).await?;
-        match self.settle_turn(&lease, predecessor).await {
+        match self.settle_turn(&lease, &predecessors).await {
             Ok(()) => Ok(lease),
             Err(error) => {
                 // The error says more than a lease that could not be released, and that ends by itself.
@@ -100,7 +100,7 @@ impl Repository {
 
 impl Lease {
     async fn begin(repository: &Repository, request: LeaseRequest) -> Result<Self> {
-        let LeaseRequest { id, purpose, host, job, started, predecessor: _ } = request;
+        let LeaseRequest { id, purpose, host, job, started, predecessors: _ } = request;
         let job = job.map(|name| Named { uid: repository.job_uid(&name), name });
         let form = LeaseDocument {
             schema: LeaseDocument::SCHEMA.into(),

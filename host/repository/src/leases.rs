@@ -97,10 +97,10 @@ impl Repository {
 
     /// Waits until it is clear that nobody else is at the same work, or that somebody is. Of two that begin at once, the
     /// one whose first document came to the store first goes on; within one tick of the store's clock, the smaller id.
-    pub(crate) async fn settle_turn(&self, lease: &Lease, predecessor: Option<LeaseId>) -> Result<()> {
+    pub(crate) async fn settle_turn(&self, lease: &Lease, predecessors: &[LeaseId]) -> Result<()> {
         let form = lease.form();
         let alone = matches!(form.purpose, Purpose::Run | Purpose::Prune);
-        if !alone && predecessor.is_none() {
+        if !alone && predecessors.is_empty() {
             return Ok(());
         }
         let (mine, mut rival) = ((lease.began(), form.lease), None);
@@ -111,13 +111,13 @@ impl Repository {
                 now = lease.renew().await?;
             }
             let holders = self.leases(now).await?;
-            if let Some(dead) = holders.iter().find(|holder| Some(holder.id) == predecessor && look == 0) {
+            for dead in holders.iter().filter(|holder| look == 0 && predecessors.contains(&holder.id)) {
                 self.release_for(dead).await?;
             }
             if !alone {
                 return Ok(());
             }
-            let mut others = holders.into_iter().filter(|h| Some(h.id) != predecessor && is_rival(h, form));
+            let mut others = holders.into_iter().filter(|h| !predecessors.contains(&h.id) && is_rival(h, form));
             // Who began later sees this lease, and gives way.
             rival = others.find(|other| other.began <= mine.0);
             match &rival {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::chunks::ChunkReader;
-use crate::entry::StoredEntry;
+use crate::entry::{EntryKind, StoredEntry};
 use crate::error::{Error, Result};
 use crate::format::manifest::{ParsedLine, Totals, head_line, parse_line, tail_line};
 use crate::format::snapshot::{Manifest, Segment};
@@ -19,25 +19,43 @@ const BOUNDARY: u16 = (1 << 12) - 1;
 /// Writes sorted lines as segments.
 ///
 /// # Errors
-/// [`Invalid`](crate::error::Kind::Invalid) if two entries have the same path.
+/// [`Invalid`](crate::error::Kind::Invalid) if two entries have the same path, or one lies below another that is no directory:
+/// no directory could be restored from these.
 pub(crate) fn write(mut lines: Sorted, bytes: u64, sink: &mut dyn StoreList) -> Result<Manifest> {
     let mut segments =
         SegmentWriter { sink, segments: Vec::new(), body: head_line(), entries: 0, first: String::new() };
-    let mut last: Option<String> = None;
+    let mut last: Option<Keyed> = None;
     let mut entries = 0;
     while let Some(keyed) = lines.next()? {
-        if last.as_ref().is_some_and(|last| *last == keyed.path) {
-            let shown = path::shown(&keyed.path);
-            return Err(Error::invalid(format!("two entries have the path `{shown}`")));
+        if let Some(last) = &last {
+            may_follow(last, &keyed)?;
         }
         entries += 1;
         segments.push(&keyed)?;
-        last = Some(keyed.path);
+        last = Some(keyed);
     }
     let totals = Totals { entries, bytes };
     segments.body.extend_from_slice(&tail_line(totals));
     segments.close()?;
     Ok(Manifest { segments: segments.segments, totals })
+}
+
+/// What lies below an entry comes right behind it.
+fn may_follow(last: &Keyed, next: &Keyed) -> Result<()> {
+    if !path::is_under(&next.path, &last.path) {
+        return Ok(());
+    }
+    let shown = path::shown(&next.path);
+    if next.path == last.path {
+        return Err(Error::invalid(format!("two entries have the path `{shown}`")));
+    }
+    match parse_line(last.line.trim_ascii_end())? {
+        ParsedLine::Entry(stored) if stored.entry.kind != EntryKind::Directory => {
+            let above = path::shown(&last.path);
+            Err(Error::invalid(format!("the entry `{shown}` lies below `{above}`, which is no directory")))
+        }
+        _ => Ok(()),
+    }
 }
 
 struct SegmentWriter<'a> {

@@ -49,7 +49,7 @@ impl House {
             host: "host".into(),
             job: Some(format!("job {number}")),
             started: "2026-11-23T00:00:00Z".parse().unwrap(),
-            predecessor: None,
+            predecessors: Vec::new(),
         };
         let lease = self.repository.lease(request).await.unwrap();
         self.repository.view_to_write(&lease).await.unwrap()

@@ -67,7 +67,7 @@ impl House {
             readers: cores,
             clock: &SystemClock,
             lease: LeaseId(random()?),
-            predecessor: None,
+            predecessors: Vec::new(),
             progress: Arc::new(Progress::default()),
             memory: &NoMemory,
         };

@@ -96,7 +96,7 @@ async fn run_job(
         readers: context.readers(),
         clock: &SystemClock,
         lease: at_work.lease,
-        predecessor: at_work.predecessor,
+        predecessors: at_work.predecessors,
         progress: progress.clone(),
         memory: &memory,
     };
@@ -151,7 +151,7 @@ fn print_omitted(report: &Report) {
     let count = words::counted(report.omitted_count, "entry", "entries");
     ui::note(format!("  not backed up: {count}"));
     for (path, why) in report.omitted.iter().take(SHOWN) {
-        ui::note(format!("    /{path}: {why}"));
+        ui::note(format!("    /{path}: {}", why.replace('\n', "\n      ")));
     }
     if report.omitted_count > SHOWN as u64 {
         ui::note("    … and more: `--json` lists the first hundred, the snapshot the first thousand");

@@ -133,7 +133,7 @@ mod tests {
         for (line, place, words) in [
             ("on = [\"failure\", \"fail\"]", ":8:18", "unknown variant `fail`"),
             ("on = [\"test\"]", ":8:7", "unknown variant `test`"),
-            ("on = []", ":8:6", "never tell anything"),
+            ("on = []", ":8:1", "never tell anything"),
             ("jobs = [\"db\", \"dbs\"]", ":8:15", "there is no job `dbs`"),
             ("grant = { read = [\"/etc\"] }", ":8:18", "reads no directories"),
             ("one = 1", ":8:1", "`one` is not a key"),

@@ -6,7 +6,7 @@ use dozo_job::port::Needs;
 use dozo_job::{Kind, Result};
 use dozo_plugin::{Network, Programs, died};
 
-use crate::config::GrantList;
+use crate::config::{GrantList, Which};
 use crate::outcome::{Ended, Outcome, told};
 use crate::trial::{TRAP, Trial, in_words};
 
@@ -42,12 +42,13 @@ pub(crate) async fn grants(trial: &Trial) -> Outcome {
     trial.first()?;
     let config = &trial.config;
     let needs = trial.plugin.needs(&config.config, config.secrets.clone()).await?;
-    let mut notes = Vec::new();
+    let (mut notes, mut needless) = (Vec::new(), Vec::new());
     for (number, (which, shown)) in config.grants.each().into_iter().enumerate() {
         let less = config.grants.without(which);
         if uncovered(&needs, &less)?.is_empty() {
             if uncovered(&needs, &config.grants.only(which))? == uncovered(&needs, &GrantList::default())? {
                 notes.push(format!("is granted and not needed: {shown}"));
+                needless.push(which);
             }
             continue;
         }
@@ -66,7 +67,27 @@ pub(crate) async fn grants(trial: &Trial) -> Outcome {
             return Err(Ended::failed(why, "hand the host's error on as it is: it names the line to add"));
         }
     }
+    only_with_what_it_needs(trial, &needless).await?;
     Ok(notes)
+}
+
+/// What is used must be named, or no operator would know what to grant.
+async fn only_with_what_it_needs(trial: &Trial, needless: &[Which]) -> Result<(), Ended> {
+    if needless.is_empty() {
+        return Ok(());
+    }
+    let config = &trial.config;
+    // The last of a list first, so that the numbers of the others stay theirs.
+    let named = needless.iter().rev().fold(config.grants.clone(), |grants, which| grants.without(*which));
+    let source = trial.source_with(named.open()?, config.limits.clone())?;
+    let report = trial.try_run("with-what-it-names", &source).await?;
+    match &report.error {
+        None => Ok(()),
+        Some(failure) => Err(Ended::failed(
+            format!("with the grants that `requires` names, and no others, it fails: {}", in_words(failure)),
+            "`requires` must name all that is used: it is all that operators are told",
+        )),
+    }
 }
 
 /// What a plugin needs and these grants do not cover, as it would be written.

@@ -156,7 +156,9 @@ impl Running {
     pub(super) fn failed(&self, status: i32) -> Error {
         let name = self.name();
         let error = match status {
-            0..=128 => Error::unavailable(format!("`{name}` ended with exit status {status}")),
+            0..=128 => Error::unavailable(format!("`{name}` ended with exit status {status}")).hinted(
+                "what a program may read and write is bounded: `read` and `write` beside `run` in `programs` add to it",
+            ),
             signal => Error::unavailable(format!("`{name}` was ended by signal {}", signal - 128)),
         };
         match self.lines.tail.text() {

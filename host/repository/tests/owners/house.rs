@@ -83,7 +83,7 @@ fn lease_request() -> LeaseRequest {
         host: "host".into(),
         job: Some("job".into()),
         started: stamp().at,
-        predecessor: None,
+        predecessors: Vec::new(),
     }
 }
 

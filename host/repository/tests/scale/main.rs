@@ -71,7 +71,7 @@ impl Scale {
             host: "host".into(),
             job: (purpose == Purpose::Run).then(|| "job".into()),
             started: "2026-11-23T00:00:00Z".parse().unwrap(),
-            predecessor: None,
+            predecessors: Vec::new(),
         }
     }
 

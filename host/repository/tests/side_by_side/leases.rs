@@ -62,7 +62,7 @@ async fn a_predecessor_that_is_dead_is_released() {
     let dead = repository.lease(stage.request(Purpose::Run, Some("files"))).await.unwrap();
     let id = dead.id();
     drop(dead);
-    let request = LeaseRequest { predecessor: Some(id), ..stage.request(Purpose::Run, Some("files")) };
+    let request = LeaseRequest { predecessors: vec![id], ..stage.request(Purpose::Run, Some("files")) };
     let lease = repository.lease(request).await.unwrap();
     let holders = repository.leases(stage.time()).await.unwrap();
     let live: Vec<_> = holders.iter().filter(|holder| holder.is_live()).map(|holder| holder.id).collect();

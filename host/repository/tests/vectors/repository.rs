@@ -151,7 +151,7 @@ async fn view_to_write(repository: &Repository, number: u8) -> View {
         host: "web-1".into(),
         job: None,
         started: "2026-11-23T02:00:00Z".parse().unwrap(),
-        predecessor: None,
+        predecessors: Vec::new(),
     };
     let lease = repository.lease(request).await.unwrap();
     repository.view_to_write(&lease).await.unwrap()

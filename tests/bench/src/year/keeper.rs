@@ -95,7 +95,7 @@ impl Keeper {
             readers: cores,
             clock: &StoreClock(self.store.clone()),
             lease: LeaseId(random()?),
-            predecessor: None,
+            predecessors: Vec::new(),
             progress: Arc::new(Progress::default()),
             memory: &NoMemory,
         };
@@ -124,7 +124,7 @@ impl Keeper {
             host: "bench".into(),
             job: None,
             started: self.store.now(),
-            predecessor: None,
+            predecessors: Vec::new(),
         };
         let pruner = Pruner::begin(&self.repository, request, PruneRules::default()).await?;
         let view = self.repository.view().await?;

@@ -152,7 +152,7 @@ impl Stage {
             host: "host".into(),
             job: job.map(str::to_string),
             started: self.time(),
-            predecessor: None,
+            predecessors: Vec::new(),
         }
     }
 
