@@ -345,7 +345,7 @@ fn a_component_of_another_track_is_refused_by_its_name() {
     changed(&house, "greedy", |bytes| replaced(bytes, "dozo:plugin/snapshot@0.1.0", "dozo:plugin/snapshot@9.9.0"));
     changed(&house, "empty", |_| b"\0asm\x0d\0\x01\0".to_vec());
     for (job, words) in [
-        ("future", ["it exports dozo:plugin/source@9.9.0", "which is not a source of track 0.1"]),
+        ("future", ["it exports dozo:plugin/source@9.9.0", "which is neither a source nor a notifier of track 0.1"]),
         ("greedy", ["it needs something that this version of dozo does not offer", "snapshot@9.9.0"]),
         ("empty", ["not a plugin", "it exports nothing of `dozo:plugin`"]),
     ] {

@@ -135,7 +135,7 @@ mod tests {
             ("on = [\"test\"]", ":8:7", "unknown variant `test`"),
             ("on = []", ":8:1", "never tell anything"),
             ("jobs = [\"db\", \"dbs\"]", ":8:15", "there is no job `dbs`"),
-            ("grant = { read = [\"/etc\"] }", ":8:18", "reads no directories"),
+            ("grant = { read = [\"/etc\"] }", ":8:11", "reads no directories"),
             ("one = 1", ":8:1", "`one` is not a key"),
         ] {
             let error = loaded(line).err().unwrap().to_string();

@@ -34,7 +34,8 @@ pub(crate) async fn configuration(trial: &Trial) -> Outcome {
             (Some(error), _) if died(&error.to_string()) => {
                 return Err(Ended::failed(format!("with {} it died: {}", wrong.what, error.chain()), TRAP));
             }
-            (Some(error), _) if !refused && error.kind() != Kind::Invalid => {
+            // Whether a secret is right only the source knows, and says so in its own way.
+            (Some(error), _) if !refused && !matches!(error.kind(), Kind::Invalid | Kind::Denied) => {
                 let advice = "what the operator can mend in the configuration is `Error::Invalid`";
                 return Err(Ended::failed(format!("with {} it says: {}", wrong.what, told(&error)), advice));
             }
