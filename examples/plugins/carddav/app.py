@@ -27,7 +27,7 @@ class Server:
     def __init__(self, config):
         try:
             config = json.loads(config)
-            self.url, user, password = config["url"], config["user"], config["password"]
+            self.url, user, password = (str.strip(config[key]) for key in ("url", "user", "password"))
         except (ValueError, KeyError, TypeError) as error:
             raise Err(types.Error_Invalid(f"`url`, `user` and `password` are needed: {error!r}")) from None
         token = base64.b64encode(f"{user}:{password}".encode()).decode()

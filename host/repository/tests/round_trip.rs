@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dozo_repository::format::snapshot::{Named, PluginStamp, Scope, Snapshot, Status};
 use dozo_repository::{
-    Cutting, Depth, Entry, HostKey, HostUid, Kind, LeaseId, LeaseRequest, ObjectId, OwnerKey, Purpose, ReadKeys,
-    Repository, Resources, Sample, Secret, SnapshotReader, Store, StoredEntry, VerifyCounters, View, Writer, verify,
+    Content, Cutting, Depth, Entry, EntryKind, HostKey, HostUid, Kind, LeaseId, LeaseRequest, ObjectId, OwnerKey,
+    Purpose, ReadKeys, Repository, Resources, Sample, Secret, SnapshotReader, Store, StoredEntry, VerifyCounters, View,
+    Writer, verify,
 };
 
 struct House {
@@ -266,7 +267,11 @@ async fn two_entries_of_one_path_are_refused() {
 async fn pages_walk_a_subtree() {
     let house = house().await;
     let writer = house.writer().await;
-    for path in ["a", "a/x", "a/x/1", "a/y", "a-b", "b"] {
+    for path in ["a", "a/x"] {
+        let entry = Entry { kind: EntryKind::Directory, ..Entry::file(path) };
+        writer.put(&StoredEntry { entry, content: Content::EMPTY }).unwrap();
+    }
+    for path in ["a/x/1", "a/y", "a-b", "b"] {
         put(&writer, path, path.as_bytes()).await;
     }
     house.commit(writer).await;
