@@ -27,7 +27,9 @@ class Server:
     def __init__(self, config):
         try:
             config = json.loads(config)
-            self.url, user, password = (str.strip(config[key]) for key in ("url", "user", "password"))
+            self.url, user, password = (config[key] for key in ("url", "user", "password"))
+            if not all(isinstance(text, str) for text in (self.url, user, password)):
+                raise TypeError("they are texts")
         except (ValueError, KeyError, TypeError) as error:
             raise Err(types.Error_Invalid(f"`url`, `user` and `password` are needed: {error!r}")) from None
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
