@@ -73,7 +73,7 @@ fn run(command: &str, dir: &Path) -> String {
     }
 }
 
-/// Replaces what differs from run to run. Empty lines are kept apart from those between commands.
+/// Replaces what differs from run to run. Empty lines, and comments, are kept apart from those between commands.
 fn normal(text: &str, dir: &Path) -> String {
     let (dir, bin) = (dir.display().to_string(), binary().parent().unwrap().display().to_string());
     let text = text.replace(&dir, "DIR").replace(dir.trim_start_matches('/'), "DIR").replace(&bin, "BIN");
@@ -81,7 +81,7 @@ fn normal(text: &str, dir: &Path) -> String {
         let words: Vec<String> = line.split(' ').map(word).collect();
         let line = words.join(" ");
         let line = measures(&line);
-        if line.is_empty() { "·".to_string() } else { line }
+        if line.is_empty() || line.starts_with("# ") { format!("·{line}") } else { line }
     });
     lines.map(|line| line + "\n").collect()
 }
