@@ -30,7 +30,13 @@ fn component() -> Option<PathBuf> {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/v0.1");
     let new = tempfile::tempdir_in(guests()).unwrap();
     let mut command = Command::new(packages.join("bin/componentize-py"));
-    command.env("PYTHONPATH", &packages).arg("-d").arg(wit).args(["-w", "source-plugin", "componentize", "app", "-p"]);
+    command.env("PYTHONPATH", &packages).env("PYTHONDONTWRITEBYTECODE", "1").arg("-d").arg(wit).args([
+        "-w",
+        "source-plugin",
+        "componentize",
+        "app",
+        "-p",
+    ]);
     command.arg(source.parent().unwrap()).arg("-o").arg(new.path().join("new.wasm"));
     said(command.output().unwrap()).expect(0);
     fs::rename(new.path().join("new.wasm"), &built).unwrap();
