@@ -23,6 +23,20 @@ impl Read for Content {
 }
 
 impl Content {
+    /// Reads what is left and throws it away, to learn how it ended. Returns how many bytes that were.
+    ///
+    /// # Errors
+    /// Why there is no end, where there is none: a cut connection, a program that failed.
+    pub fn drain(&self) -> Result<u64> {
+        let mut left = 0;
+        loop {
+            match Content::read(self, u32::MAX)?.len() {
+                0 => return Ok(left),
+                bytes => left += bytes as u64,
+            }
+        }
+    }
+
     /// All of a content that is small.
     ///
     /// # Errors

@@ -77,14 +77,16 @@ impl Command {
 }
 
 /// A program that runs. It is ended, with all that it started, when this and its [`output`](Child::output) are dropped, and
-/// at the latest when the plugin's function returns.
+/// at the latest when the plugin's function returns; which fails if nobody asked how the program ended (by its output's end,
+/// by [`wait`](Child::wait) or [`finish`](Child::finish)) nor [killed](Child::kill) it.
 #[derive(Debug)]
 pub struct Child(program::Child);
 
 impl Child {
     /// What it prints, to be handed on or read; once. The last read is an error unless the program ended with exit status 0.
     ///
-    /// Take it before you wait for anything else: a program that nobody reads from stops.
+    /// Take it before you wait for anything else: a program that nobody reads from stops. Once you begin, read to the end
+    /// ([`Content::drain`] helps), or [`kill`](Child::kill) the program first: otherwise the plugin's function fails.
     pub fn output(&self) -> Result<Content> {
         self.0.output()
     }
@@ -123,8 +125,7 @@ impl Child {
         self.close_input()?;
         // Without an output that was taken before, the last read tells how it ended.
         if let Ok(output) = self.output() {
-            while !output.read(u32::MAX)?.is_empty() {}
-            return Ok(());
+            return output.drain().map(|_| ());
         }
         match self.wait()? {
             0 => Ok(()),

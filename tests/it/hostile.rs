@@ -400,36 +400,38 @@ fn a_source_without_async_works_too() {
     assert!(said.out.bytes().all(|b| b == b'p'));
 }
 
-#[test]
-fn a_restore_that_reads_nothing_or_half_is_no_restore() {
-    for act in ["restore-nothing", "restore-half"] {
-        let house = House::new();
-        house.configure_guest("guest", "hostile", &format!("{{ act = {act:?} }}"), "");
-        // The act means nothing to a backup; a second entry makes a half.
-        let said = house.dozo(&["run"]);
-        assert_eq!(said.code, 2, "{}", said.err);
-        let text = std::fs::read_to_string(house.path("dozo.toml")).unwrap();
-        std::fs::write(house.path("dozo.toml"), text.replace(act, "good")).unwrap();
-        house.dozo(&["run"]).expect(0);
-        let text = std::fs::read_to_string(house.path("dozo.toml")).unwrap();
-        std::fs::write(house.path("dozo.toml"), text.replace("\"good\"", &format!("{act:?}"))).unwrap();
-        let said = house.restore("guest", "out", &[]);
-        if act == "restore-nothing" {
-            assert_eq!(said.code, 5, "{}", said.err);
-            assert!(said.err.contains("read only 0 of 1 files"), "{}", said.err);
-        } else {
-            assert_eq!(said.code, 0, "one of one is all: {}", said.err);
-        }
-    }
-}
-
-#[test]
-fn a_restore_stays_in_its_target() {
+/// A house with a snapshot of the hostile guest, which will misbehave when it restores.
+fn to_restore(act: &str) -> House {
     let house = House::new();
     house.configure_guest("guest", "hostile", "{ act = \"good\" }", "");
     house.dozo(&["run"]).expect(0);
     let text = std::fs::read_to_string(house.path("dozo.toml")).unwrap();
-    std::fs::write(house.path("dozo.toml"), text.replace("\"good\"", "\"restore-outside\"")).unwrap();
+    std::fs::write(house.path("dozo.toml"), text.replace("\"good\"", &format!("{act:?}"))).unwrap();
+    house
+}
+
+#[test]
+fn a_restore_that_reads_nothing_or_half_is_no_restore() {
+    for act in ["restore-nothing", "restore-half"] {
+        let house = to_restore(act);
+        let said = house.restore("guest", "out", &[]);
+        assert_eq!(said.code, 5, "{}", said.err);
+        assert!(said.err.contains("read only 0 of 1 files"), "{act}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_restore_closes_what_it_writes() {
+    let house = to_restore("restore-unclosed");
+    let said = house.restore("guest", "out", &[]);
+    let words = "it ended well without having seen a file that it began to write to its end";
+    assert!(said.code != 0 && said.err.contains(words), "{}", said.err);
+    assert!(std::fs::read_dir(house.path("out")).unwrap().next().is_none());
+}
+
+#[test]
+fn a_restore_stays_in_its_target() {
+    let house = to_restore("restore-outside");
     std::fs::create_dir(house.path("out")).unwrap();
     std::os::unix::fs::symlink("..", house.path("out/link")).unwrap();
     house.restore("guest", "out", &["--conflict", "skip"]).expect(0);

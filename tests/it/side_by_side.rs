@@ -14,6 +14,9 @@ use crate::stores::bucket_house;
 const SECONDS: usize = 20;
 const SECONDS_SOAK: usize = 600;
 
+/// How long the reader rests between two restores.
+const REST: Duration = Duration::from_millis(400);
+
 /// What each snapshot must hold, by id.
 type Told = Mutex<HashMap<String, Vec<String>>>;
 
@@ -91,6 +94,8 @@ fn read(house: &House, trees: &HashMap<&str, String>, until: Instant) -> Vec<(St
             assert!(listed(house).iter().all(|(id, _)| id != snapshot), "{snapshot}: {}", said.err);
         }
         let _ = fs::remove_dir_all(house.path("read"));
+        // Packs go while nobody reads: beside readers without a pause they would all stay.
+        std::thread::sleep(REST);
     }
     read
 }
@@ -161,14 +166,16 @@ fn two_hosts_a_reader_and_a_pruner_share_a_bucket() {
     });
     let told = told.into_inner().unwrap();
     eprintln!("{runs} runs, {} restores, {pruned:?}", read.len());
-    assert!(runs > 4 && !read.is_empty() && pruned.snapshots > 0 && pruned.packs > 0, "{pruned:?}");
+    assert!(runs > 4 && !read.is_empty() && pruned.snapshots > 0, "{pruned:?}");
     for (snapshot, found) in &read {
         assert_eq!(found, &told[snapshot], "{snapshot} as it was read in between");
     }
     all_is_there(&reader, &hosts, &told);
     // What the last ones condemned goes, and takes nothing with it.
     std::thread::sleep(Duration::from_secs(2));
-    prune(&keeper, Instant::now() + Duration::from_millis(1));
+    let last = prune(&keeper, Instant::now() + Duration::from_millis(1));
+    // On a machine that is busy each prune may have met somebody at work, and put its packs off until now.
+    assert!(pruned.packs + last.packs > 0, "{pruned:?}, {last:?}");
     all_is_there(&reader, &hosts, &told);
 }
 

@@ -22,6 +22,7 @@ mod source;
 mod state;
 mod stderr;
 mod tree;
+mod unfinished;
 mod watchdog;
 
 pub use component::ComponentBytes;

@@ -17,6 +17,7 @@ use crate::program::EndWithCall;
 use crate::redact::Secrets;
 use crate::source::WasmSource;
 use crate::state::{Call, Grants, Names, State};
+use crate::unfinished::Unfinished;
 use crate::watchdog;
 
 /// The two kinds of plugin.
@@ -97,7 +98,7 @@ impl Plugin {
         let mut inner = Inner { pre, track, stamp, description: unknown, other };
         let describe: Function<_> = Box::new(|exports, accessor| exports.describe(accessor));
         let nobody = Permit { job: "-".into(), ..Permit::default() };
-        let (described, _) = inner.call(Call::Question, &nobody, QUESTION_WALL, describe).await?;
+        let (described, ..) = inner.call(Call::Question, &nobody, QUESTION_WALL, describe).await?;
         inner.description = convert::description_from_wit(described);
         check_description(&inner.description)?;
         inner.stamp.name.clone_from(&inner.description.name);
@@ -176,14 +177,18 @@ impl Plugin {
         wall: Duration,
         function: Function<Result<R, crate::bindings::dozo::plugin::types::Error>>,
     ) -> Result<(R, Finished)> {
-        let (answer, finished) = self.0.call(call, permit, wall, function).await?;
-        match answer {
-            Ok(answer) => Ok((answer, finished)),
-            Err(error) => {
-                let error = convert::error_from_wit(error, &permit.secrets);
-                Err(error.context(format!("the plugin {} failed", self.0.name())))
+        let (answer, finished, unfinished) = self.0.call(call, permit, wall, function).await?;
+        let error = match (answer, unfinished.first()) {
+            (Ok(answer), None) => return Ok((answer, finished)),
+            (Ok(_), Some(what)) => {
+                Error::internal(format!("it ended well without having seen {what} to its end")).hinted(
+                    "it may have taken a part for all that there was, so nothing of it is kept; tell its author, who \
+                     finds in docs/PLUGINS.md what must be read to its end",
+                )
             }
-        }
+            (Err(error), _) => convert::error_from_wit(error, &permit.secrets),
+        };
+        Err(error.context(format!("the plugin {} failed", self.0.name())))
     }
 }
 
@@ -200,12 +205,13 @@ impl Inner {
         permit: &Permit,
         wall: Duration,
         function: Function<R>,
-    ) -> Result<(R, Finished)> {
+    ) -> Result<(R, Finished, Unfinished)> {
         let Permit { job, grants, limits, secrets } = permit.clone();
         let names = Arc::new(Names { job, plugin: self.stamp.name.clone() });
         let directories = grants.directories.clone();
         let state = State::new(call, grants, limits.clone(), secrets.clone(), names);
         let (life, stderr, children) = (state.life.clone(), state.stderr.clone(), state.children.clone());
+        let unfinished = state.unfinished.clone();
         // However this ends: also when nobody waits for it any more.
         let _ended = EndWithCall(children.clone());
         let mut store = Store::new(self.pre.engine(), state);
@@ -229,7 +235,7 @@ impl Inner {
         let entries_differing = directories.iter().map(crate::tree::Directory::entries_differing).sum();
         let finished = Finished { usage: life.usage(), notes, entries_left, entries_differing };
         match answer {
-            Ok(Ok(answer)) => Ok((answer, finished)),
+            Ok(Ok(answer)) => Ok((answer, finished, unfinished)),
             Ok(Err(trap)) => {
                 let why = convert::printable(secrets.redact(trap.root_cause().to_string()));
                 Err(self.died(DEATHS[0], why, &stderr.text(), &secrets))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dozo_job::port::{Intake, Stored, Usage};
+use dozo_job::port::{Content, Intake, Stored, Usage};
 use dozo_job::{Error, Result};
 use tokio_util::sync::DropGuard;
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::dozo::plugin::types;
 use crate::convert;
+use crate::handles::ContentHandle;
 use crate::interface::sockets;
 use crate::limits::Limits;
 use crate::network::{Http, Network, Session};
@@ -19,6 +20,7 @@ use crate::program::{Children, Programs};
 use crate::redact::Secrets;
 use crate::stderr::Tail;
 use crate::tree::Directory;
+use crate::unfinished::Unfinished;
 
 /// What the operator allows one plugin in one job.
 #[derive(Clone, Default)]
@@ -129,6 +131,7 @@ pub(crate) struct State {
     pub(crate) http: Http,
     pub(crate) life: Arc<Life>,
     pub(crate) children: Children,
+    pub(crate) unfinished: Unfinished,
     pub(crate) secrets: Secrets,
     pub(crate) stderr: Tail,
     /// For log lines: job and plugin.
@@ -169,6 +172,7 @@ impl State {
             http,
             life,
             children,
+            unfinished: Unfinished::default(),
             secrets,
             stderr,
             names,
@@ -203,6 +207,12 @@ impl State {
     /// The same of an error that repeats the plugin's own words.
     pub(crate) fn told_without_secrets(&self, error: &Error) -> types::Error {
         convert::error_to_wit(&convert::error_from_wit(convert::error_to_wit(error), &self.secrets))
+    }
+
+    /// Gives the plugin content of which a part may be enough.
+    pub(crate) fn hold_content(&mut self, content: Content) -> WasmResult<Resource<ContentHandle>> {
+        let end = self.unfinished.part("a content that could not be read");
+        self.hold(ContentHandle::new(content, end))
     }
 
     /// Gives the plugin a handle, if it does not hold too many.

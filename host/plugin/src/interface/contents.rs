@@ -19,11 +19,9 @@ impl contents::Host for State {}
 impl contents::HostContent for State {
     async fn read(&mut self, handle: Resource<ContentHandle>, max: u32) -> Result<Result<Vec<u8>, Told>> {
         let _busy = self.life.enter();
-        let Some(content) = self.table.get_mut(&handle)?.0.take() else { return Ok(Err(unreadable())) };
+        let Some(content) = self.table.get_mut(&handle)?.lend() else { return Ok(Err(unreadable())) };
         let (content, read) = read_once(content, max).await?;
-        if read.is_ok() {
-            self.table.get_mut(&handle)?.0 = Some(content);
-        }
+        self.table.get_mut(&handle)?.give_back(content, &read);
         told(read)
     }
 

@@ -1,11 +1,12 @@
 //! `http`: requests that the host makes.
 
+use std::sync::Arc;
+
 use wasmtime::Result;
 
 use crate::bindings::dozo::plugin::http;
 use crate::bindings::dozo::plugin::types::Error as Told;
 use crate::handles::ContentHandle;
-use crate::interface::snapshot::Spent;
 use crate::interface::streaming::read_ahead;
 use crate::interface::told;
 use crate::network::{Body, Request, Response};
@@ -28,7 +29,7 @@ impl State {
             http::Body::None => Body::None,
             http::Body::Bytes(bytes) => Body::Bytes(bytes),
             http::Body::Content(content) => {
-                let content = self.table.delete(content)?.0.unwrap_or_else(|| Box::new(Spent));
+                let content = self.table.delete(content)?.hand_on();
                 Body::Pieces(read_ahead(content))
             }
         };
@@ -37,11 +38,16 @@ impl State {
 
     /// What it gets.
     pub(crate) fn response(&mut self, sent: dozo_job::Result<Response>) -> Result<Result<http::Response, Told>> {
-        let Response { status, headers, body } = match sent {
+        let Response { status, headers, body, of } = match sent {
             Ok(response) => response,
             Err(error) => return told(Err(error)),
         };
-        let body = self.table.push(ContentHandle(Some(body)))?;
+        // What else a server says is for the plugin to judge, and mostly for its messages alone.
+        let end = match status {
+            200..300 => self.unfinished.whole(of, Arc::default()),
+            _ => self.unfinished.part(of),
+        };
+        let body = self.hold(ContentHandle::new(body, end))?;
         Ok(Ok(http::Response { status, headers, body }))
     }
 }

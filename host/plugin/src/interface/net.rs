@@ -48,7 +48,7 @@ impl net::HostConnection for State {
     ) -> Result<Result<Resource<ContentHandle>, Told>> {
         let _busy = self.life.enter();
         match self.table.get(&connection)?.receive(length) {
-            Ok(content) => Ok(Ok(self.table.push(ContentHandle(Some(content)))?)),
+            Ok(content) => Ok(Ok(self.hold_content(content)?)),
             Err(error) => told(Err(error)),
         }
     }

@@ -10,7 +10,6 @@ use crate::bindings::dozo::plugin::program;
 use crate::bindings::dozo::plugin::types::Error as Told;
 use crate::handles::ContentHandle;
 use crate::interface::blocking;
-use crate::interface::snapshot::Spent;
 use crate::program::{Child, Input, Lines, give, give_content};
 use crate::state::State;
 use crate::stderr::Tail;
@@ -24,9 +23,10 @@ impl program::Host for State {
     ) -> Result<Result<Resource<Child>, Told>> {
         let _busy = self.life.enter();
         let (programs, children, lines) = (self.grants.programs.clone(), self.children.clone(), self.lines());
+        let unfinished = self.unfinished.clone();
         let start = move || {
             let command = programs.command(&name, arguments, environment)?;
-            children.start(|| Child::start(&name, command, lines))
+            children.start(|| Child::start(&name, command, lines, unfinished))
         };
         match blocking(start).await? {
             Ok(child) => {
@@ -40,7 +40,7 @@ impl program::Host for State {
 
 impl program::HostChild for State {
     async fn input(&mut self, child: Resource<Child>, from: Resource<ContentHandle>) -> Result<Result<u64, Told>> {
-        let content = self.table.delete(from)?.0.unwrap_or_else(|| Box::new(Spent));
+        let content = self.table.delete(from)?.hand_on();
         self.giving(&child, move |input| give_content(input, content)).await
     }
 
@@ -57,7 +57,7 @@ impl program::HostChild for State {
     fn output(&mut self, child: Resource<Child>) -> Result<Result<Resource<ContentHandle>, Told>> {
         let _busy = self.life.enter();
         match self.table.get_mut(&child)?.output() {
-            Ok(output) => Ok(Ok(self.hold(ContentHandle(Some(output)))?)),
+            Ok((output, end)) => Ok(Ok(self.hold(ContentHandle::new(output, end))?)),
             Err(error) => Ok(Err(Self::told(&error))),
         }
     }

@@ -1,6 +1,5 @@
 //! `snapshot`: entries on their way into the snapshot in the making.
 
-use dozo_job::Kind;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -48,8 +47,7 @@ impl snapshot::Host for State {
         };
         let mut contents = Vec::with_capacity(batch.len());
         for snapshot::ContentEntry { entry, content } in batch {
-            let content = self.table.delete(content)?.0;
-            contents.push((entry_from_wit(entry), content.unwrap_or_else(|| Box::new(Spent))));
+            contents.push((entry_from_wit(entry), self.table.delete(content)?.hand_on()));
         }
         let results = intake.put_contents(contents).await;
         Ok(results.into_iter().map(|result| result.map_err(|error| Self::told(&error))).collect())
@@ -152,7 +150,7 @@ impl snapshot::HostWriter for State {
         from: Resource<ContentHandle>,
     ) -> Result<Result<u64, Told>> {
         let _busy = self.life.enter();
-        let content = self.table.delete(from)?.0.unwrap_or_else(|| Box::new(Spent));
+        let content = self.table.delete(from)?.hand_on();
         match self.writer(&handle)? {
             Ok(writer) => told(writer.append(content).await),
             Err(error) => Ok(Err(error)),
@@ -202,13 +200,4 @@ impl State {
 /// A writer takes one stream at a time.
 pub(crate) fn busy() -> Told {
     Told::Invalid("the writer is busy with a stream".into())
-}
-
-/// Content that failed before and was handed on nevertheless.
-pub(crate) struct Spent;
-
-impl std::io::Read for Spent {
-    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-        Err(dozo_job::Error::new(Kind::Corrupt, "this content failed before; it cannot be read on").into())
-    }
 }

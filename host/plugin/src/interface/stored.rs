@@ -36,7 +36,7 @@ impl stored::Host for State {
             Err(error) => return Ok(Err(error)),
         };
         Ok(match stored.read(path, offset).await {
-            Ok(content) => Ok(self.hold(ContentHandle(Some(content)))?),
+            Ok(content) => Ok(self.hold_content(content)?),
             Err(error) => Err(Self::told(&error)),
         })
     }

@@ -26,12 +26,13 @@ use crate::bindings::dozo::plugin::types::{Entry, Error as Told};
 use crate::convert::entry_from_wit;
 use crate::handles::{ContentHandle, WriterHandle};
 use crate::interface::contents::{read_once, unreadable};
-use crate::interface::snapshot::{Spent, busy};
+use crate::interface::snapshot::busy;
 use crate::interface::{Host, blocking, told, tree};
 use crate::limits::{READ_BYTES, STREAM_PIECE_BYTES, STREAM_PIECES};
 use crate::network::Connection;
 use crate::state::{InHost, Life, State};
 use crate::tree::Directory;
+use crate::unfinished::End;
 
 type Writer = Box<dyn EntryWriter>;
 
@@ -63,7 +64,7 @@ impl streaming::HostWithStore<State> for Host {
         handle: Resource<WriterHandle>,
         from: Resource<ContentHandle>,
     ) -> Result<Result<u64, Told>> {
-        let content = accessor.with(|mut store| store.get().table.delete(from))?.0.unwrap_or_else(|| Box::new(Spent));
+        let content = accessor.with(|mut store| store.get().table.delete(from))?.hand_on();
         let writer = match take_writer(accessor, &handle)? {
             Ok(writer) => writer,
             Err(error) => return Ok(Err(error)),
@@ -81,7 +82,7 @@ impl streaming::HostWithStore<State> for Host {
         let (directory, content, _busy) = accessor.with(|mut store| -> Result<_> {
             let state = store.get();
             let content = match from {
-                Some(from) => Some(state.table.delete(from)?.0.unwrap_or_else(|| Box::new(Spent) as Content)),
+                Some(from) => Some(state.table.delete(from)?.hand_on()),
                 None => None,
             };
             Ok((state.table.get(&directory)?.clone(), content, state.life.enter()))
@@ -107,16 +108,14 @@ impl streaming::HostWithStore<State> for Host {
     ) -> Result<Result<Vec<u8>, Told>> {
         let (content, _busy) = accessor.with(|mut store| -> Result<_> {
             let state = store.get();
-            Ok((state.table.get_mut(&from)?.0.take(), state.life.enter()))
+            Ok((state.table.get_mut(&from)?.lend(), state.life.enter()))
         })?;
         let Some(content) = content else { return Ok(Err(unreadable())) };
         let (content, read) = read_once(content, max).await?;
-        if read.is_ok() {
-            accessor.with(|mut store| -> Result<()> {
-                store.get().table.get_mut(&from)?.0 = Some(content);
-                Ok(())
-            })?;
-        }
+        accessor.with(|mut store| -> Result<()> {
+            store.get().table.get_mut(&from)?.give_back(content, &read);
+            Ok(())
+        })?;
         told(read)
     }
 
@@ -142,14 +141,20 @@ impl streaming::HostWithStore<State> for Host {
         mut store: Access<'_, State, Self>,
         from: Resource<ContentHandle>,
     ) -> Result<(StreamReader<u8>, FutureReader<Result<(), Told>>)> {
-        let content = store.get().table.delete(from)?.0.unwrap_or_else(|| Box::new(Spent));
+        let (content, end) = store.get().table.delete(from)?.into_parts();
         let (verdict, told) = oneshot::channel();
         let life = store.get().life.clone();
-        let stream =
-            StreamReader::new(&mut store, Outgoing { source: Outflow::Idle(content), verdict: Some(verdict), life })?;
+        let outgoing = Outgoing { source: Outflow::Idle(content), verdict: Some((verdict, end)), life };
+        let stream = StreamReader::new(&mut store, outgoing)?;
+        // A stream that just ends says nothing: its end is told when the plugin asks for the verdict.
         let verdict = async move {
-            let unread = |_| Err(Told::Internal("the stream was left unread".into()));
-            Ok::<_, wasmtime::Error>(told.await.unwrap_or_else(unread))
+            Ok::<_, wasmtime::Error>(match told.await {
+                Ok((verdict, mut end)) => {
+                    end.told();
+                    verdict
+                }
+                Err(_) => Err(Told::Internal("the stream was left unread".into())),
+            })
         };
         Ok((stream, FutureReader::new(&mut store, verdict)?))
     }
@@ -308,9 +313,12 @@ struct Unread(Content);
 /// Gives the plugin what the host has.
 struct Outgoing {
     source: Outflow,
-    verdict: Option<oneshot::Sender<Result<(), Told>>>,
+    /// Where its end is told.
+    verdict: Option<(oneshot::Sender<(Verdict, End)>, End)>,
     life: Arc<Life>,
 }
+
+type Verdict = Result<(), Told>;
 
 enum Outflow {
     /// Nobody has asked yet: it can still be taken back whole.
@@ -324,10 +332,13 @@ enum Outflow {
 }
 
 impl Outgoing {
-    fn end(&mut self, verdict: Result<(), Told>) -> Poll<Result<StreamResult>> {
+    fn end(&mut self, verdict: Verdict) -> Poll<Result<StreamResult>> {
         self.source = Outflow::Over;
-        if let Some(sender) = self.verdict.take() {
-            let _ = sender.send(verdict);
+        if let Some((sender, mut end)) = self.verdict.take() {
+            if verdict.is_err() {
+                end.failed();
+            }
+            let _ = sender.send((verdict, end));
         }
         Poll::Ready(Ok(StreamResult::Dropped))
     }
@@ -352,6 +363,9 @@ impl StreamProducer<State> for Outgoing {
             && let Outflow::Idle(content) = std::mem::replace(&mut self.source, Outflow::Over)
         {
             self.source = Outflow::Flowing { pieces: read_ahead(content), current: Bytes::new() };
+            if let Some((_, end)) = &mut self.verdict {
+                end.begun();
+            }
         }
         let Outflow::Flowing { pieces, current } = &mut self.source else {
             return Poll::Ready(Ok(StreamResult::Dropped));

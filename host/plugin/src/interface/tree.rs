@@ -12,8 +12,7 @@ use crate::bindings::dozo::plugin::tree;
 use crate::bindings::dozo::plugin::types::{Entry as WitEntry, Error as Told};
 use crate::convert::{entry_from_wit, entry_to_wit};
 use crate::handles::{ContentHandle, FileHandle};
-use crate::interface::blocking;
-use crate::interface::snapshot::Spent;
+use crate::interface::{blocking, told};
 use crate::limits::PAGE_ENTRIES;
 use crate::state::State;
 use crate::tree::Directory;
@@ -65,7 +64,7 @@ impl tree::HostDirectory for State {
     fn open(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<Resource<ContentHandle>, Told>> {
         let _busy = self.life.enter();
         Ok(match self.table.get(&handle)?.open_file(&path) {
-            Ok(content) => Ok(self.hold(ContentHandle(Some(Box::new(content))))?),
+            Ok(content) => Ok(self.hold_content(Box::new(content))?),
             Err(error) => Err(Self::told(&error)),
         })
     }
@@ -103,7 +102,13 @@ impl tree::HostDirectory for State {
     ) -> Result<Result<Resource<FileHandle>, Told>> {
         let entry = entry_from_wit(entry);
         let created = self.in_directory(&handle, move |directory| directory.create_file(entry)).await?;
-        created.map_or_else(|error| Ok(Err(error)), |file| Ok(Ok(self.hold(FileHandle(Some(file)))?)))
+        Ok(match created {
+            Ok(file) => {
+                let end = self.unfinished.whole("a file that it began to write", Arc::default());
+                Ok(self.hold(FileHandle::new(file, end))?)
+            }
+            Err(error) => Err(error),
+        })
     }
 
     async fn set_metadata(&mut self, handle: Resource<Directory>, entry: WitEntry) -> Result<Result<(), Told>> {
@@ -124,7 +129,7 @@ impl tree::HostDirectory for State {
 impl tree::HostFile for State {
     async fn write(&mut self, handle: Resource<FileHandle>, bytes: Vec<u8>) -> Result<Result<(), Told>> {
         let _busy = self.life.enter();
-        let Some(mut file) = self.table.get_mut(&handle)?.0.take() else {
+        let Some(mut file) = self.table.get_mut(&handle)?.lend() else {
             return Ok(Err(Told::Invalid("a write to this file failed before".into())));
         };
         let (file, written) = blocking(move || {
@@ -133,21 +138,16 @@ impl tree::HostFile for State {
         })
         .await?;
         // After an error the file is dropped, and with it what was written: it will not appear.
-        Ok(match written {
-            Ok(()) => {
-                self.table.get_mut(&handle)?.0 = Some(file);
-                Ok(())
-            }
-            Err(error) => Err(Self::told(&error)),
-        })
+        self.table.get_mut(&handle)?.give_back(file, &written);
+        told(written)
     }
 
     async fn close(&mut self, handle: Resource<FileHandle>) -> Result<Result<(), Told>> {
         let _busy = self.life.enter();
-        let Some(file) = self.table.delete(handle)?.0 else {
+        let Some(file) = self.table.delete(handle)?.close() else {
             return Ok(Err(Told::Invalid("a write to this file failed before".into())));
         };
-        Ok(blocking(move || file.close()).await?.map(|_| ()).map_err(|error| Self::told(&error)))
+        told(blocking(move || file.close()).await?.map(|_| ()))
     }
 
     fn drop(&mut self, handle: Resource<FileHandle>) -> Result<()> {
@@ -169,8 +169,7 @@ impl State {
     }
 
     fn take_content(&mut self, handle: Option<Resource<ContentHandle>>) -> Result<Option<Content>> {
-        let Some(handle) = handle else { return Ok(None) };
-        Ok(Some(self.table.delete(handle)?.0.unwrap_or_else(|| Box::new(Spent))))
+        handle.map(|handle| Ok(self.table.delete(handle)?.hand_on())).transpose()
     }
 }
 

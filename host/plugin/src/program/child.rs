@@ -9,6 +9,7 @@ use dozo_job::{Error, Result};
 use super::lines::Lines;
 use super::pipes::{Input, Output};
 use super::running::Running;
+use crate::unfinished::{End, Unfinished};
 
 /// A program that was started. Dropped, together with its output, it is ended.
 #[allow(unreachable_pub, reason = "generated code re-exports this type")]
@@ -21,18 +22,18 @@ pub struct Child {
 
 impl Child {
     /// Starts a program whose three streams are piped. Blocks.
-    pub(crate) fn start(name: &str, command: Command, lines: Lines) -> Result<Self> {
+    pub(crate) fn start(name: &str, command: Command, lines: Lines, unfinished: Unfinished) -> Result<Self> {
         let name = name.rsplit('/').next().unwrap_or(name);
-        let (running, input, output) = Running::start(name.into(), command, lines)?;
+        let (running, input, output) = Running::start(name.into(), command, lines, unfinished)?;
         let input = Some(Input::new(input, running.clone())?);
         let output = Some(Output::new(output, running.clone()));
         Ok(Child { running, input, output })
     }
 
-    /// What it prints, once.
-    pub(crate) fn output(&mut self) -> Result<Content> {
+    /// What it prints, once, and that its end matters.
+    pub(crate) fn output(&mut self) -> Result<(Content, End)> {
         match self.output.take() {
-            Some(output) => Ok(Box::new(output)),
+            Some(output) => Ok((Box::new(output), self.running.end_of_output())),
             None => Err(Error::invalid(format!("the output of `{}` was taken before", self.running.name()))),
         }
     }

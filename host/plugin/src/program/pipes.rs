@@ -75,6 +75,7 @@ impl Input {
     /// A program that takes no more has mostly ended; then that is what there is to tell.
     fn refused(&self, error: std::io::Error) -> Error {
         let name = self.running.name();
+        self.running.told();
         match self.running.process().ended_within(ENDING) {
             Some(0) => Error::unavailable(format!("`{name}` ended before it had taken all of its input")),
             Some(status) => self.running.failed(status).context(format!("`{name}` did not take all of its input")),

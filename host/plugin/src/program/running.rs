@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::lines::Lines;
 use crate::limits::PROGRAM_INTERVAL;
+use crate::unfinished::{End, Unfinished};
 use crate::watchdog::shown;
 
 /// A program. Whoever may still want something of it holds it; let go of by all, it is ended.
@@ -23,6 +24,9 @@ pub(crate) struct Running {
     lines: Lines,
     /// Whether somebody may still read what it prints.
     pub(super) is_read: AtomicBool,
+    unfinished: Unfinished,
+    /// That somebody was told how it ended.
+    end: Mutex<End>,
 }
 
 /// The program's process, or what was one.
@@ -30,7 +34,7 @@ pub(super) struct Process {
     shared: Arc<Shared>,
     launcher: OwnedFd,
     /// Whether the plugin wanted it to end.
-    pub(super) is_dismissed: AtomicBool,
+    pub(super) is_dismissed: Arc<AtomicBool>,
 }
 
 /// What the thread that watches it knows.
@@ -53,7 +57,12 @@ struct Started {
 
 impl Running {
     /// Starts it. Blocks for as long as the kernel takes.
-    pub(super) fn start(name: String, command: Command, lines: Lines) -> Result<(Arc<Self>, ChildStdin, ChildStdout)> {
+    pub(super) fn start(
+        name: String,
+        command: Command,
+        lines: Lines,
+        unfinished: Unfinished,
+    ) -> Result<(Arc<Self>, ChildStdin, ChildStdout)> {
         let shared = Arc::new(Shared {
             name,
             begun: Instant::now(),
@@ -68,8 +77,11 @@ impl Running {
         std::thread::Builder::new().name("program".into()).spawn(watch).map_err(failed)?;
         let started = told.recv().unwrap_or_else(|_| Err(std::io::Error::other("its thread ended early")));
         let Started { launcher, input, output } = started.map_err(failed)?;
-        let process = Arc::new(Process { shared, launcher, is_dismissed: AtomicBool::new(false) });
-        Ok((Arc::new(Running { process, lines, is_read: AtomicBool::new(true) }), input, output))
+        let process = Arc::new(Process { shared, launcher, is_dismissed: Arc::default() });
+        let mut end = unfinished.whole(format!("`{}`", process.name()), process.is_dismissed.clone());
+        end.begun();
+        let is_read = AtomicBool::new(true);
+        Ok((Arc::new(Running { process, lines, is_read, unfinished, end: Mutex::new(end) }), input, output))
     }
 
     /// Its process, which may be looked at after it was let go of.
@@ -81,6 +93,16 @@ impl Running {
     pub(crate) fn dismiss(&self) {
         self.process.is_dismissed.store(true, Ordering::Relaxed);
         self.process.end();
+    }
+
+    /// That what it prints must be read to the end, once somebody begins.
+    pub(super) fn end_of_output(&self) -> End {
+        self.unfinished.whole(format!("the output of `{}`", self.name()), self.process.is_dismissed.clone())
+    }
+
+    /// Notes that somebody is told how it ended, or why that is not known.
+    pub(super) fn told(&self) {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).told();
     }
 
     /// Its file's name, for messages.
@@ -98,6 +120,7 @@ impl Running {
         let since = Instant::now();
         loop {
             if let Some(status) = self.process.ended_within(self.interval()) {
+                self.told();
                 return Ok(status);
             }
             self.check_moving(since, what)?;
@@ -129,6 +152,7 @@ impl Running {
         if since.max(moved).elapsed() < stall {
             return Ok(());
         }
+        self.told();
         let (name, time) = (self.name(), shown(stall));
         Err(Error::unavailable(format!("`{name}` {what} for {time}")).hinted(format!(
             "look what it waits for; one that works for longer without a word takes `limits = {{ stall = \"…\" }}`, now {time}"

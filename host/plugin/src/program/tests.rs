@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use crate::redact::Secrets;
 use crate::state::{Life, Names};
 use crate::stderr::Tail;
+use crate::unfinished::Unfinished;
 
 const STALL: Duration = Duration::from_millis(700);
 
@@ -27,13 +28,13 @@ fn lines() -> Lines {
 fn sh(script: &str) -> Child {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Child::start("/bin/sh", command, lines()).unwrap()
+    Child::start("/bin/sh", command, lines(), Unfinished::default()).unwrap()
 }
 
 /// All that it prints, or how that ended.
 fn printed(child: &mut Child) -> Result<String> {
     let mut text = String::new();
-    match child.output()?.read_to_string(&mut text) {
+    match child.output()?.0.read_to_string(&mut text) {
         Ok(_) => Ok(text),
         Err(error) => Err(Error::io("read the content", error)),
     }
@@ -104,7 +105,7 @@ fn a_command_line_without_end_is_refused() {
 fn what_goes_in_comes_out_whole() {
     let mut child = sh("cat");
     let sent: Vec<u8> = (0..8_000_000u32).map(|n| (n % 251) as u8).collect();
-    let mut output = child.output().unwrap();
+    let (mut output, _) = child.output().unwrap();
     let expected = sent.clone();
     let reader = std::thread::spawn(move || {
         let mut read = Vec::new();
@@ -122,7 +123,7 @@ fn what_goes_in_comes_out_whole() {
 #[test]
 fn a_dump_that_breaks_is_never_a_whole_one() {
     let mut child = sh("echo half a dump; echo 'login with hunter2hunter2 failed' >&2; exit 3");
-    let mut output = child.output().unwrap();
+    let (mut output, _) = child.output().unwrap();
     let mut read = [0; 100];
     assert_eq!(output.read(&mut read).unwrap(), "half a dump\n".len());
     let error = Error::io("read", output.read(&mut read).unwrap_err());
@@ -195,7 +196,7 @@ fn who_is_let_go_of_is_ended() {
     assert_eq!(process.ended_within(Duration::from_secs(5)), Some(128 + 15));
     // What is still read is not let go of.
     let mut child = sh("sleep 0.3; echo read");
-    let mut output = child.output().unwrap();
+    let (mut output, _) = child.output().unwrap();
     drop(child);
     let mut text = String::new();
     output.read_to_string(&mut text).unwrap();

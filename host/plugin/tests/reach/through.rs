@@ -95,3 +95,20 @@ async fn an_answer_that_ends_early_fails_the_run() {
         assert!(error.kind() == Kind::Unavailable && error.chain().contains("was cut"), "{act}: {}", error.chain());
     }
 }
+
+#[tokio::test]
+async fn an_answer_of_success_is_read_to_its_end() {
+    let address = server(|mut stream| async move {
+        let mut head = [0; 1024];
+        let _ = stream.read(&mut head).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n").await;
+        let _ = stream.write_all(&[b'x'; 9000]).await;
+    });
+    let address = address.await.to_string();
+    let call = |act| Call::new(act, format!("http://{address}/"), &[&address]);
+    let error = call("http-in-part").said().await.unwrap_err();
+    let words = format!("it ended well without having seen the answer to GET to {address} to its end");
+    assert!(error.chain().contains(&words), "{}", error.chain());
+    // Whoever wants the status alone need not read.
+    call("http-status").run(&Arc::default()).await.unwrap();
+}

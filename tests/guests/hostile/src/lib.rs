@@ -76,11 +76,12 @@ impl Source for Hostile {
         match config.map(|config| config.act).as_deref() {
             Some("restore-nothing") => Ok(()),
             Some("restore-half") => {
-                for entry in restore.entries("").take(1) {
-                    read_all(&restore.read(&entry?.path, 0)?)?;
+                for entry in restore.entries("") {
+                    restore.read(&entry?.path, 0)?.read(50_000)?;
                 }
                 Ok(())
             }
+            Some("restore-unclosed") => lies::restore_unclosed(&restore),
             Some("restore-outside") => lies::restore_outside(&restore),
             _ => Err(Error::Unsupported("hostile restores only to do harm".into())),
         }

@@ -31,6 +31,19 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Option<Result<()>> 
             }
         }),
         "run-many" => run_many(config),
+        "run-unseen" => start(config).map(drop),
+        "run-in-part" => start(config).and_then(|child| in_part(&child, backup)),
+        "run-in-part-and-wait" => start(config).and_then(|child| {
+            in_part(&child, backup)?;
+            child.wait().map(|_| ())
+        }),
+        "run-in-part-and-kill" => start(config).and_then(|child| {
+            let output = child.output()?;
+            let piece = output.read(1 << 20)?;
+            child.kill();
+            backup.file("dump").write(&piece).map(|_| ())
+        }),
+        "run-stream" | "run-stream-in-part" => stream(config, backup).await,
         "run-ignoring" => {
             // The error of the last read is looked at by nobody; the entry is written on and finished as if it were whole.
             let ignoring = || {
@@ -98,6 +111,26 @@ fn read_a_line(child: &Child) -> Result<()> {
     // Still wanted, as far as anybody can tell.
     std::mem::forget(output);
     if line.is_empty() { Err(Error::Internal("the program printed nothing".into())) } else { Ok(()) }
+}
+
+/// The first that comes, as if it were all.
+fn in_part(child: &Child, backup: &Backup) -> Result<()> {
+    let piece = child.output()?.read(1 << 20)?;
+    backup.file("dump").write(&piece).map(|_| ())
+}
+
+/// A stream until it ends, or its first piece, and never a look at how it ended.
+async fn stream(config: &Config, backup: &Backup) -> Result<()> {
+    let output = start(config)?.output()?;
+    let (mut stream, _how_it_ended) = streaming::stream(output);
+    let mut writer = backup.file("dump").create();
+    loop {
+        let (result, piece) = stream.read(Vec::with_capacity(1 << 16)).await;
+        writer.write_all(&piece)?;
+        if config.act == "run-stream-in-part" || !matches!(result, dozo_sdk::wit_bindgen::StreamResult::Complete(_)) {
+            return writer.finish().map(|_| ());
+        }
+    }
 }
 
 fn run_many(config: &Config) -> Result<()> {

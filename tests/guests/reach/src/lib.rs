@@ -40,6 +40,14 @@ impl Source for Reach {
             "http-get" => hand_on(Request::get(to).send()?.error_for_status()?.body, &backup),
             "http-count" => count(Request::get(to).send()?.error_for_status()?.body, &backup),
             "http-fetch" => hand_on(Request::get(to).fetch().await?.error_for_status()?.body, &backup),
+            "http-in-part" => {
+                let piece = Request::get(to).send()?.error_for_status()?.body.read(1 << 10)?;
+                backup.file("said").write(&piece).map(|_| ())
+            }
+            "http-status" => match Request::get(to).send()?.status {
+                200 => Ok(()),
+                other => Err(Error::Unavailable(format!("it answers {other}"))),
+            },
             "http-follow" => follow(&to, &backup),
             "std-read" => read(std::net::TcpStream::connect(&to)?, &backup),
             "std-others" => others(),

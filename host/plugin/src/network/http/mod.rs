@@ -50,6 +50,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Content,
+    /// Whose answer it is, for messages.
+    pub(crate) of: String,
 }
 
 /// The client of one call of a plugin; connections are used again within the call.
@@ -88,7 +90,8 @@ impl Http {
                 "{what}: the answer has more than {RESPONSE_HEADER_BYTES} bytes of headers"
             )));
         }
-        Ok(Response { status: head.status.as_u16(), headers, body: self.download(body, &what)? })
+        let of = format!("the answer to {what}");
+        Ok(Response { status: head.status.as_u16(), headers, body: self.download(body, &what)?, of })
     }
 
     /// The answer's body as content, pumped by a task outside of the plugin's store.
