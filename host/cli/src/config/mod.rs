@@ -10,6 +10,7 @@ mod raw_grant;
 mod raw_notify;
 mod raw_store;
 mod retention;
+mod secret_command;
 mod secrets;
 mod store;
 mod table;

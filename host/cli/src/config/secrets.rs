@@ -2,9 +2,10 @@
 //! plugin's schema says that a value is secret (`writeOnly`). One that is written out is refused.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Map, Value};
+
+use super::secret_command::{self, TELLING};
 
 /// Longest secret; a private key fits.
 const SECRET_BYTES_MAX: usize = 64 << 10;
@@ -123,12 +124,7 @@ impl<'a> Walk<'a> {
         let Some([program, arguments @ ..]) = words.as_deref() else {
             return Err(self.fault("`command` wants a program and its arguments".into(), ""));
         };
-        let output = Command::new(program).args(arguments).output();
-        let output = output.map_err(|e| self.fault(format!("run {program} for the secret: {e}"), ""))?;
-        if !output.status.success() {
-            return Err(self.fault(format!("{program} failed ({}) instead of telling the secret", output.status), ""));
-        }
-        String::from_utf8(output.stdout).map_err(|_| self.fault(format!("what {program} printed is not UTF-8"), ""))
+        secret_command::told(program, arguments, SECRET_BYTES_MAX, TELLING).map_err(|message| self.fault(message, ""))
     }
 
     /// A schema behind a `$ref` into the same document.
