@@ -92,3 +92,31 @@ impl Pins {
         Ok(pinned.entry(key).or_default().clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Knows an address for everybody.
+    struct Anybody;
+
+    #[async_trait]
+    impl Resolve for Anybody {
+        async fn resolve(&self, _: &str, port: u16) -> Result<Vec<SocketAddr>> {
+            Ok((1..=255).map(|n| ([203, 0, 113, n], port).into()).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn names_and_their_addresses_have_a_bound() {
+        let pins = Pins::new(Arc::new(Anybody));
+        let name = |n: usize| Host::Name(format!("n{n}.example"));
+        for n in 0..PINNED_NAMES {
+            assert_eq!(pins.addresses(&name(n), 1).await.unwrap().len(), PINNED_ADDRESSES);
+        }
+        let error = pins.addresses(&name(PINNED_NAMES), 1).await.unwrap_err();
+        assert!(error.to_string().contains("more than 1000 names"), "{error}");
+        // Those that are known stay so.
+        pins.addresses(&name(0), 2).await.unwrap();
+    }
+}

@@ -268,10 +268,9 @@ async fn a_slow_upload_is_no_standstill() {
     assert_eq!(http(impatient()).send(request).await.unwrap().status, 200);
 }
 
-#[tokio::test]
-async fn https_is_spoken_with_whom_the_grant_says() {
-    let (authority, other) = (Authority::new(), Authority::new());
-    let (acceptor, _) = authority.acceptor("localhost", None);
+/// A server of HTTPS at `localhost`, and its URL.
+async fn secure(authority: &Authority, clients: Option<&Authority>) -> String {
+    let (acceptor, _) = authority.acceptor("localhost", clients);
     let address = server(move |stream| {
         let acceptor = acceptor.clone();
         async move {
@@ -279,9 +278,26 @@ async fn https_is_spoken_with_whom_the_grant_says() {
             answer(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecure").await;
         }
     });
-    let url = format!("https://localhost:{}/", address.await.port());
+    format!("https://localhost:{}/", address.await.port())
+}
+
+#[tokio::test]
+async fn https_is_spoken_with_whom_the_grant_says() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let url = secure(&authority, None).await;
     let response = Http::new(session(authority.network(&["localhost:*"]))).send(get(url.clone())).await.unwrap();
     assert_eq!(read_all(response.body).await.unwrap(), b"secure");
     let error = Http::new(session(other.network(&["localhost:*"]))).send(get(url)).await.err().unwrap();
     assert!(error.kind() == Kind::Invalid && error.hint().unwrap().contains("`ca`"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_server_of_https_may_want_a_certificate_of_ours() {
+    let authority = Authority::new();
+    let url = secure(&authority, Some(&authority)).await;
+    let network = authority.network_as_client("localhost:*", "client");
+    let response = Http::new(session(network)).send(get(url.clone())).await.unwrap();
+    assert_eq!(read_all(response.body).await.unwrap(), b"secure");
+    let error = Http::new(session(authority.network(&["localhost:*"]))).send(get(url)).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Denied, "{}", error.chain());
 }

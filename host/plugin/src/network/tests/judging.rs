@@ -48,6 +48,43 @@ async fn what_is_not_granted_is_not_even_resolved() {
 }
 
 #[tokio::test]
+async fn ipv6_is_reached_and_judged_like_the_rest() {
+    let listener = match tokio::net::TcpListener::bind("[::1]:0").await {
+        Ok(listener) => listener,
+        Err(error) => return eprintln!("SKIPPED: this machine has no IPv6: {error}"),
+    };
+    let address = listener.local_addr().unwrap();
+    let port = address.port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(hello(stream));
+        }
+    });
+    let target = format!("tcp://[::1]:{port}");
+    reached(&session(network(&[&format!("[::1]:{port}")])), &target).await;
+    // Written otherwise it is the same address; in a name it is this machine, which must be written out.
+    reached(&session(network(&[&format!("[0:0::0:1]:{port}")])), &target).await;
+    assert_eq!(refused(&session(network(&["[::2]:*"])), &target).await.kind(), Kind::NotGranted);
+    let resolver = Answers::new(&[("db.example", &[&[address]])]);
+    let grants = |grants: &[&str]| session(network(grants).with_resolver(resolver.clone()));
+    let (name, by_name) = (format!("db.example:{port}"), format!("tcp://db.example:{port}"));
+    let error = refused(&grants(&[&name]), &by_name).await;
+    assert!(error.kind() == Kind::NotGranted && error.to_string().contains("[::1]"), "{error}");
+    reached(&grants(&[&name, &format!("[::1]:{port}")]), &by_name).await;
+}
+
+#[tokio::test]
+async fn of_two_addresses_the_one_that_answers_is_taken() {
+    // Nobody listens at the first.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = server(hello).await.port();
+    let resolver = Answers::new(&[("db.example", &[&[at([127, 0, 0, 2], dead.port()), at(NEAR, port)]])]);
+    let grants = [format!("db.example:{port}"), format!("127.0.0.1:{port}"), format!("127.0.0.2:{port}")];
+    let grants: Vec<&str> = grants.iter().map(String::as_str).collect();
+    reached(&session(network(&grants).with_resolver(resolver)), &format!("tcp://db.example:{port}")).await;
+}
+
+#[tokio::test]
 async fn a_name_leads_to_what_is_near_only_where_that_is_written_out() {
     let port = server(hello).await.port();
     let resolver = Answers::new(&[("db.example", &[&[at(NEAR, port)]])]);

@@ -77,6 +77,13 @@ impl Authority {
         let grant = |target: &&str| NetworkGrant { ca: Some(self.path("ca.pem")), ..granted(target) };
         Network::new(targets.iter().map(grant).collect()).unwrap()
     }
+
+    /// The same of one target, which is shown a certificate that this authority signs.
+    pub(super) fn network_as_client(&self, target: &str, name: &str) -> Network {
+        let _ = self.sign(name);
+        let certificate = Some((self.path(&format!("{name}.pem")), self.path(&format!("{name}.key"))));
+        Network::new(vec![NetworkGrant { ca: Some(self.path("ca.pem")), certificate, ..granted(target) }]).unwrap()
+    }
 }
 
 fn granted(target: &str) -> NetworkGrant {
@@ -160,15 +167,10 @@ async fn a_server_may_want_a_certificate_of_ours() {
     let authority = Authority::new();
     let (acceptor, _) = authority.acceptor("localhost", Some(&authority));
     let address = postgres(acceptor).await;
-    let _ = authority.sign("client");
-    let grant =
-        |certificate| NetworkGrant { ca: Some(authority.path("ca.pem")), certificate, ..granted("localhost:*") };
-    let ours = (authority.path("client.pem"), authority.path("client.key"));
-    let network = Network::new(vec![grant(Some(ours.clone()))]).unwrap();
+    let network = authority.network_as_client("localhost:*", "client");
     echoes(&upgraded(network, address, "localhost").await.unwrap().0).await.unwrap();
     // In TLS 1.3 the server says no after the handshake.
-    let network = Network::new(vec![grant(None)]).unwrap();
-    let refused = match upgraded(network, address, "localhost").await {
+    let refused = match upgraded(authority.network(&["localhost:*"]), address, "localhost").await {
         Ok((connection, _)) => connection.read(1).await.unwrap_err(),
         Err(error) => error,
     };
@@ -176,7 +178,8 @@ async fn a_server_may_want_a_certificate_of_ours() {
     // A key that is another's is noticed before anything is connected to.
     let other = Authority::new();
     let _ = other.sign("other");
-    let unfit = Network::new(vec![grant(Some((ours.0, other.path("other.key"))))]).err().unwrap();
+    let certificate = Some((authority.path("client.pem"), other.path("other.key")));
+    let unfit = Network::new(vec![NetworkGrant { certificate, ..granted("localhost:*") }]).err().unwrap();
     assert!(unfit.kind() == Kind::Invalid && unfit.chain().contains("localhost:*"), "{}", unfit.chain());
 }
 
