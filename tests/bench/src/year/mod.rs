@@ -122,14 +122,7 @@ pub(crate) async fn play(year: &Year) -> Result<()> {
         }
         let now = moment(day, year.runs, year.runs)?;
         runs(&sources, ("documents", now), (&mut keepers, &mut peer, &mut peer_took)).await?;
-        for (keeper, took) in &mut keepers {
-            took.peak = took.peak.max(keeper.bytes().await?);
-            took.prune(keeper.tidy(KEPT).await?);
-        }
-        if let Some(peer) = &peer {
-            peer_took.peak = peer_took.peak.max(peer.bytes()?);
-            peer_took.prune(peer.tidy(KEPT)?);
-        }
+        tidies((&mut keepers, &mut peer, &mut peer_took)).await?;
         if SAMPLES.contains(&day) || day == year.days {
             for (keeper, _) in &keepers {
                 say(row(day, keeper.tidying, keeper.takes().await?));
@@ -151,16 +144,38 @@ pub(crate) async fn play(year: &Year) -> Result<()> {
 
 type Compared<'a> = (&'a mut Vec<(Keeper, Took)>, &'a mut Option<Restic>, &'a mut Took);
 
-/// One job, by all of them in turn.
+/// One job, by all of them at once: most of a year is waiting for one of them.
 async fn runs(sources: &Sources, (job, now): (&str, Timestamp), compared: Compared<'_>) -> Result<()> {
     let tree = if job == "tables" { &sources.tables.0 } else { &sources.documents.0 };
     let (keepers, peer, peer_took) = compared;
-    for (keeper, took) in keepers {
+    let others = keepers.iter_mut().map(|(keeper, took)| async move {
         keeper.set(now);
         took.runs += keeper.run(job, tree).await?;
-    }
-    if let Some(peer) = peer {
-        peer_took.runs += peer.run(tree, now)?;
+        anyhow::Ok(())
+    });
+    let (peer, tree_of_peer) = (peer.clone(), tree.clone());
+    let peers = tokio::task::spawn_blocking(move || peer.map(|peer| peer.run(&tree_of_peer, now)).transpose());
+    let (others, peers) = futures::future::join(futures::future::try_join_all(others), peers).await;
+    others?;
+    peer_took.runs += peers??.unwrap_or_default();
+    Ok(())
+}
+
+/// Retention and prune, by all of them at once.
+async fn tidies((keepers, peer, peer_took): Compared<'_>) -> Result<()> {
+    let others = keepers.iter_mut().map(|(keeper, took)| async move {
+        took.peak = took.peak.max(keeper.bytes().await?);
+        took.prune(keeper.tidy(KEPT).await?);
+        anyhow::Ok(())
+    });
+    let peer = peer.clone();
+    let peers =
+        tokio::task::spawn_blocking(move || peer.map(|peer| anyhow::Ok((peer.bytes()?, peer.tidy(KEPT)?))).transpose());
+    let (others, peers) = futures::future::join(futures::future::try_join_all(others), peers).await;
+    others?;
+    if let Some((bytes, took)) = peers?? {
+        peer_took.peak = peer_took.peak.max(bytes);
+        peer_took.prune(took);
     }
     Ok(())
 }

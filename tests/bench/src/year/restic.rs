@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::keeper::Kept;
 
+#[derive(Clone)]
 pub(super) struct Restic {
     program: PathBuf,
     home: PathBuf,
