@@ -44,7 +44,7 @@ const ERROR_BYTES: u32 = 500;
 /// # Errors
 /// [`Error::Invalid`] if it is no URL of HTTP, or has a user name in it.
 pub fn needs(url: &str) -> Result<Needs> {
-    Ok(Needs { network: vec![target(url)?], read: vec![], write: vec![], programs: vec![] })
+    Ok(Needs { network: vec![target(url)?], ..Needs::default() })
 }
 
 /// The server of a URL, as it is granted: `HOST:PORT`.

@@ -70,6 +70,7 @@ mod event;
 mod glue;
 pub mod http;
 pub mod log;
+mod needs;
 pub mod net;
 pub mod program;
 mod report;
@@ -126,8 +127,8 @@ pub use backup::{Backup, EntryBuilder, Probe};
 pub use bindings::dozo::plugin::contents::Content;
 pub use bindings::dozo::plugin::snapshot::{ContentEntry, SmallEntry};
 pub use bindings::dozo::plugin::source_types::{Conflict, Moment, Scope, ScratchServer};
-pub use bindings::dozo::plugin::types::{Chunking, Entry, Error, Kind, Needs, Posix, Timestamp};
-pub use escape::escape;
+pub use bindings::dozo::plugin::types::{Chunking, Entry, Error, Kind, Needs, Posix, ProgramNeed, Timestamp};
+pub use escape::{escape, unescape};
 pub use event::{Event, EventKind};
 #[doc(hidden)]
 pub use glue::{Glue, NotifierGlue};
@@ -161,7 +162,7 @@ pub trait Source: 'static {
 
     /// What this configuration needs of the host.
     fn needs(_config: &Self::Config) -> Result<Needs> {
-        Ok(Needs { network: vec![], read: vec![], write: vec![], programs: vec![] })
+        Ok(Needs::default())
     }
 
     /// Reachable, privileged enough, configured rightly? Changes nothing. Returns facts by name.
@@ -212,7 +213,7 @@ pub trait Notifier: 'static {
     /// What this configuration needs of the host. Secrets are not at hand everywhere: what is needed must not depend on
     /// them.
     fn needs(_config: &Self::Config) -> Result<Needs> {
-        Ok(Needs { network: vec![], read: vec![], write: vec![], programs: vec![] })
+        Ok(Needs::default())
     }
 
     /// Reachable, credentials right? Tells nobody anything. Returns facts by name.

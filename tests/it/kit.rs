@@ -72,7 +72,9 @@ fn the_filesystem_plugin_passes_with_a_tree_of_everything() {
     std::os::unix::fs::symlink("../small.txt", tree.join("deep/link")).unwrap();
     fs::create_dir(house.path("other")).unwrap();
     let grants = "[grant]\nread = [\"{here}/data\", \"{here}/other\"]\n";
-    let config = format!("[config]\npaths = [\"{{here}}/data\"]\nsettle_seconds = 0\n{grants}");
+    let change = "echo more >> data/small.txt; rm data/deep/link; echo new > data/new";
+    let fixture = format!("[fixture]\nchange = [\"/bin/sh\", \"-c\", {change:?}]\n");
+    let config = format!("[config]\npaths = [\"{{here}}/data\"]\nsettle_seconds = 0\n{grants}{fixture}");
     fs::write(house.path("kit.toml"), config).unwrap();
     // What changed in the very second in which a run begins is read again by the next.
     std::thread::sleep(std::time::Duration::from_millis(1100));
@@ -80,6 +82,47 @@ fn the_filesystem_plugin_passes_with_a_tree_of_everything() {
     assert_eq!((said.code, cases(&report, "failed").len()), (0, 0), "{}", text(&report));
     assert_eq!(cases(&report, "skipped"), BTreeSet::from(["bad-line"]), "{}", text(&report));
     assert!(text(&report).contains("is granted and not needed"), "one grant is too many: {}", text(&report));
+}
+
+#[test]
+fn a_guest_that_never_sees_a_change_fails() {
+    let tables = "config = { act = \"stale\", path = \"{here}/data/file\" }\ngrant = { read = [\"{here}/data\"] }\n";
+    let change = |script: &str| format!("{tables}fixture.change = [\"/bin/sh\", \"-c\", {script:?}]\n");
+    let house = |script: &str, change: &str| {
+        let house = House::bare();
+        fs::create_dir(house.path("data")).unwrap();
+        let fixture = format!(
+            "fixture.before = [\"/bin/sh\", \"-c\", {script:?}]\nfixture.after = [\"/bin/rm\", \"data/file\"]\n"
+        );
+        fs::write(house.path("kit.toml"), format!("{change}{fixture}")).unwrap();
+        let (_, report) = kit(&house, &guests().join("hostile.wasm"), &house.path("kit.toml"));
+        assert!(!house.path("data/file").exists(), "`after` was not run");
+        (cases(&report, "failed").into_iter().map(String::from).collect::<Vec<_>>(), text(&report))
+    };
+    let make = "echo something > data/file";
+    let (failed, text) = house(make, &change("echo more >> data/file"));
+    assert_eq!(failed, ["changed"], "{text}");
+    assert!(text.contains("is not as a full one: `stale`"), "{text}");
+    // A change that the plugin cannot see proves nothing.
+    let (failed, text) = house(make, &change("echo elsewhere > data/other"));
+    assert!(failed == ["changed"] && text.contains("is as before"), "{text}");
+    let (failed, text) = house(make, &change("echo no >&2; exit 4"));
+    assert!(failed == ["changed"] && text.contains("exit status: 4: no"), "{text}");
+}
+
+#[test]
+fn contents_that_vary_are_said_to() {
+    let config = "config = { act = \"random-bytes\" }\nfixture.change = [\"/bin/true\"]\n";
+    // What differs between the first two is not looked at again, which is enough for a content that differs always.
+    let house = House::bare();
+    for (contents, said) in
+        [("", "the source changes by itself"), ("contents = \"vary\"", "their bytes are not compared")]
+    {
+        fs::write(house.path("kit.toml"), format!("{config}{contents}")).unwrap();
+        let (_, report) = kit(&house, &guests().join("hostile.wasm"), &house.path("kit.toml"));
+        assert_eq!(cases(&report, "failed"), BTreeSet::from(["changed"]), "{}", text(&report));
+        assert!(text(&report).contains(said) && text(&report).contains("is as before"), "{}", text(&report));
+    }
 }
 
 #[test]

@@ -132,6 +132,29 @@ fn a_program_uses_only_the_files_that_it_needs() {
 }
 
 #[test]
+fn without_landlock_programs_run_and_the_report_says_so() {
+    let house = House::new();
+    let file = house.path("hidden");
+    std::fs::write(&file, "seen\n").unwrap();
+    let command = format!("/bin/cat {}", file.display());
+    configure(&house, "run", &["/bin/cat", &file.display().to_string()], &command);
+    let note = "programs ran without Landlock";
+    if has_landlock() {
+        let said = house.dozo(&["run", "-v"]).expect(1);
+        assert!(said.err.contains("Permission denied") && !said.err.contains(note), "{}", said.err);
+    }
+    // As on a kernel that has none: the call that makes a ruleset answers that there is no such call.
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/without_landlock.py");
+    let with = house.command();
+    let mut without = Command::new("python3");
+    without.arg(script).arg(with.get_program()).args(["run", "--json"]).current_dir(with.get_current_dir().unwrap());
+    without.envs(with.get_envs().filter_map(|(variable, value)| Some((variable, value?))));
+    let report = said(without.output().unwrap()).expect(0).json();
+    assert!(report["notes"].to_string().contains(note), "{report}");
+    assert_eq!(house.dozo(&["cat", "runner", "output", "--identity", "owner.key"]).expect(0).out, "seen\n");
+}
+
+#[test]
 fn a_program_sends_no_signal_outside() {
     if !has_landlock() {
         return;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::args::Global;
-use crate::command::sources::addresses;
+use crate::command::sources::outside;
 use crate::config::NotifyTable;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
@@ -177,7 +177,7 @@ async fn look(
     let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
     let keys = ["notify", name];
     let prepared = context.prepare(table.table(&keys), &plugin).await?;
-    addresses(context, table.table(&keys), &plugin, &prepared).await?;
+    outside(context, table.table(&keys), &plugin, &prepared).await?;
     Ok(plugin.notifier(prepared.permit)?.check(&prepared.config).await?)
 }
 

@@ -36,8 +36,19 @@ pub struct Needs {
     pub read: Vec<String>,
     /// Directories to write.
     pub write: Vec<String>,
-    /// Programs by absolute path.
-    pub programs: Vec<String>,
+    /// Programs to run.
+    pub programs: Vec<ProgramNeed>,
+}
+
+/// A program that a plugin will run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgramNeed {
+    /// Command line, as the operator grants it.
+    pub run: String,
+    /// Files and directories that it reads beside the system's own. Absolute.
+    pub read: Vec<String>,
+    /// Files and directories that it writes. Absolute.
+    pub write: Vec<String>,
 }
 
 /// What a backup is asked for.

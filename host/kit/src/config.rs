@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use dozo_job::Result;
 use dozo_plugin::{Access, Directory, Grants, Limits, Network, NetworkGrant, ProgramGrant, Programs, Secrets};
 
+use crate::fixture::Fixture;
+
 /// What the author of a plugin gives the kit to try it with.
 #[derive(Clone, Default)]
 pub struct KitConfig {
@@ -22,6 +24,10 @@ pub struct KitConfig {
     pub restore: Option<RestoreTarget>,
     /// Whether a second run is expected to take over what has not changed.
     pub previous: Previous,
+    /// Whether the same source gives the same bytes.
+    pub contents: Contents,
+    /// What makes the source, and changes it.
+    pub fixture: Fixture,
 }
 
 /// A throw-away target of restores, such as another database.
@@ -41,6 +47,16 @@ pub enum Previous {
     Used,
     /// Reads everything: the source cannot tell what has changed.
     Unused,
+}
+
+/// What the same source gives when it is read again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contents {
+    /// The same bytes, but for entries that were seen to differ.
+    #[default]
+    Same,
+    /// Other bytes in any entry: a dump with the time in it, something encrypted.
+    Vary,
 }
 
 /// Grants as they are written.

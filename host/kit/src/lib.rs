@@ -10,6 +10,7 @@ mod cases;
 mod compare;
 mod config;
 mod faults;
+mod fixture;
 pub mod limits;
 mod outcome;
 mod report;
@@ -17,7 +18,8 @@ mod stage;
 mod suite;
 mod trial;
 
-pub use config::{GrantList, KitConfig, Previous, RestoreTarget};
+pub use config::{Contents, GrantList, KitConfig, Previous, RestoreTarget};
+pub use fixture::Fixture;
 pub use report::{Case, KitReport, Verdict};
 pub use stage::World;
 pub use suite::run;

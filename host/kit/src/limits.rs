@@ -10,6 +10,10 @@ pub const ENTRIES_MAX: usize = 100_000;
 pub const POINTS_MAX: usize = 24;
 /// How long one case may take: a plugin that waits for nothing is stopped long before by its own limits.
 pub const CASE_WALL: Duration = Duration::from_secs(15 * 60);
+/// How long one command around a trial may take.
+pub const FIXTURE_WALL: Duration = Duration::from_secs(5 * 60);
+/// Words that are told of what it said when it failed.
+pub const FIXTURE_WORDS: usize = 60;
 /// How long a plugin may take to be gone when its call is dropped.
 pub const GONE: Duration = Duration::from_secs(5);
 /// How long a run may take to reach the call at which it is to be dropped.

@@ -10,6 +10,7 @@ use crate::cases::{
     after, backup, cancel, configuration, description, grants, interrupt, memory, network, notify, restore, slow,
 };
 use crate::config::KitConfig;
+use crate::fixture;
 use crate::limits::CASE_WALL;
 use crate::outcome::{Ended, Outcome};
 use crate::report::KitReport;
@@ -29,7 +30,7 @@ const BOTH: &[PluginKind] = &[PluginKind::Source, PluginKind::Notifier];
 const SOURCE: &[PluginKind] = &[PluginKind::Source];
 const NOTIFIER: &[PluginKind] = &[PluginKind::Notifier];
 
-const PROMISES: [Promise; 18] = [
+const PROMISES: [Promise; 19] = [
     Promise {
         of: BOTH,
         name: "description",
@@ -138,13 +139,28 @@ const PROMISES: [Promise; 18] = [
         holds: "`committed` and `abandoned` can be called again, and no question traps",
         check: |trial| Box::pin(after::after(trial)),
     },
+    // The last: what earlier cases compare with is not there any more.
+    Promise {
+        of: SOURCE,
+        name: "changed",
+        holds: "an incremental snapshot has what changed since the one before",
+        check: |trial| Box::pin(backup::changed(trial)),
+    },
 ];
 
 /// Tries every case on a plugin. A case that cannot be tried is told as skipped, never as passed.
 ///
 /// # Errors
-/// If the kit's own repository cannot be set up.
+/// If the kit's own repository cannot be set up, or a command around the trial fails.
 pub async fn run(plugin: &Plugin, config: &KitConfig, world: World) -> Result<KitReport> {
+    let fixture = &config.fixture;
+    fixture::run(fixture, &fixture.before).await.map_err(|e| e.context("`before` in kit.toml"))?;
+    let report = try_all(plugin, config, world).await;
+    fixture::run(fixture, &fixture.after).await.map_err(|e| e.context("`after` in kit.toml"))?;
+    report
+}
+
+async fn try_all(plugin: &Plugin, config: &KitConfig, world: World) -> Result<KitReport> {
     let stage = Stage::set(world).await?;
     let trial = Trial::new(plugin.clone(), config.clone(), stage);
     let mut report = KitReport::new(plugin.stamp().clone());

@@ -9,8 +9,8 @@ use dozo_plugin::{Grants, Limits, Permit, Plugin, PluginKind, WasmNotifier, Wasm
 use dozo_repository::format::record::Outcome as RunOutcome;
 use tokio::sync::OnceCell;
 
-use crate::compare::{Depth, compare};
-use crate::config::KitConfig;
+use crate::compare::{Depth, Differences, compare};
+use crate::config::{Contents, KitConfig};
 use crate::faults::{Faulty, Plan};
 use crate::outcome::{Ended, Outcome};
 use crate::stage::{Stage, Taken};
@@ -111,11 +111,24 @@ impl Trial {
         self.first.get().ok_or_else(|| Ended::skipped("there is no complete backup to begin with"))
     }
 
+    /// How two snapshots differ, as closely as this source allows to say, but for what changes by itself.
+    pub(crate) async fn differences(&self, one: &Taken, other: &Taken, depth: Depth) -> Result<Differences> {
+        let moving = self.moving.get().cloned().unwrap_or_default();
+        compare(one, other, self.depth(depth), &moving).await
+    }
+
+    /// How closely snapshots of this source can be compared, and at most so closely.
+    pub(crate) fn depth(&self, most: Depth) -> Depth {
+        match self.config.contents {
+            Contents::Same => most,
+            Contents::Vary => most.min(Depth::Names),
+        }
+    }
+
     /// A snapshot must be as the first one, but for what changes by itself.
     pub(crate) async fn is_like_first(&self, taken: &Taken, what: &str) -> Outcome<()> {
         let (first, _) = self.first()?;
-        let moving = self.moving.get().cloned().unwrap_or_default();
-        match compare(first, taken, Depth::Contents, &moving).await?.sentence() {
+        match self.differences(first, taken, Depth::Contents).await?.sentence() {
             None => Ok(()),
             Some(differences) => Err(Ended::failed(
                 format!("{what} is not as the first backup: {differences}"),

@@ -171,5 +171,11 @@ pub(crate) fn needs_from_wit(needs: types::Needs) -> port::Needs {
     let types::Needs { network, read, write, programs } = needs;
     // They stand in messages and in lines that an operator copies.
     let clean = |list: Vec<String>| list.into_iter().map(printable).collect();
-    port::Needs { network: clean(network), read: clean(read), write: clean(write), programs: clean(programs) }
+    let programs = programs.into_iter().map(|types::ProgramNeed { run, read, write }| port::ProgramNeed {
+        run: printable(run),
+        read: clean(read),
+        write: clean(write),
+    });
+    let programs = programs.collect();
+    port::Needs { network: clean(network), read: clean(read), write: clean(write), programs }
 }

@@ -180,12 +180,11 @@ impl Plugin {
         let (answer, finished, unfinished) = self.0.call(call, permit, wall, function).await?;
         let error = match (answer, unfinished.first()) {
             (Ok(answer), None) => return Ok((answer, finished)),
-            (Ok(_), Some(what)) => {
-                Error::internal(format!("it ended well without having seen {what} to its end")).hinted(
+            (Ok(_), Some(what)) => Error::internal(format!("it ended well without having seen {what} to its end"))
+                .hinted(
                     "it may have taken a part for all that there was, so nothing of it is kept; tell its author, who \
                      finds in docs/PLUGINS.md what must be read to its end",
-                )
-            }
+                ),
             (Err(error), _) => convert::error_from_wit(error, &permit.secrets),
         };
         Err(error.context(format!("the plugin {} failed", self.0.name())))

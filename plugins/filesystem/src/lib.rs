@@ -22,7 +22,7 @@ impl Source for Filesystem {
 
     fn needs(config: &Config) -> Result<Needs> {
         config.selection()?;
-        Ok(Needs { network: vec![], read: config.paths.clone(), write: vec![], programs: vec![] })
+        Ok(Needs { read: config.paths.clone(), ..Needs::default() })
     }
 
     async fn check(config: Config) -> Result<Vec<(String, String)>> {

@@ -35,7 +35,7 @@ impl Config {
     /// What must be granted. Does not look at the secrets: they are not at hand everywhere.
     pub(crate) fn needs(&self) -> Result<Needs> {
         self.check()?;
-        Ok(Needs { network: vec![target(self.server())?], read: vec![], write: vec![], programs: vec![] })
+        Ok(Needs { network: vec![target(self.server())?], ..Needs::default() })
     }
 
     /// Which way it is.

@@ -47,7 +47,11 @@ fn etcd_is_backed_up_and_restored() {
     let table = |etcd: &Running| {
         format!("config = {{ url = \"{}\" }}\ngrant = {{ network = [\"{}\"] }}", etcd.url(), etcd.target())
     };
-    let kit = format!("previous = \"unused\"\n{}\n[restore]\n{}", table(&etcd), table(&copy));
+    let body = json!({ "key": "a2V50007", "value": "b3RoZXI=" }).to_string();
+    let post = format!("POST /v3/kv/put HTTP/1.0\\r\\ncontent-length: {}\\r\\n\\r\\n{body}", body.len());
+    let change = format!("exec 3<>/dev/tcp/{}; printf '{post}' >&3; grep -q 200 <&3", etcd.target().replace(':', "/"));
+    let fixture = format!("fixture.change = [\"bash\", \"-c\", {}]", json!(change));
+    let kit = format!("previous = \"unused\"\n{fixture}\n{}\n[restore]\n{}", table(&etcd), table(&copy));
     passes(&house, &plugin, &kit, &[]);
 
     let fresh = start(&house, "fresh").unwrap();

@@ -45,23 +45,25 @@ async fn look(
     let keys = ["job", name];
     let table = job.table(&keys);
     let prepared = context.prepare(table, &plugin).await?;
-    addresses(context, table, &plugin, &prepared).await?;
+    outside(context, table, &plugin, &prepared).await?;
     Ok(plugin.source(prepared.permit)?.check(&prepared.config).await?)
 }
 
-/// Names are granted as they are written; whether what they lead to is granted too is known when they are resolved.
-pub(crate) async fn addresses(
+/// What cannot be seen in the configuration: names are granted as they are written, and whether what they lead to is granted
+/// too is known when they are resolved; programs must be there, and be nobody else's to change.
+pub(crate) async fn outside(
     context: &Context,
     table: PluginTable<'_>,
     plugin: &Plugin,
     prepared: &Prepared,
 ) -> anyhow::Result<()> {
     let permit = &prepared.permit;
+    permit.grants.programs.check()?;
     let needs = plugin.needs(&prepared.config, permit.secrets.clone()).await?;
     let mut missing = Vec::new();
     for target in &needs.network {
         if let Some(what) = permit.grants.network.missing(target).await? {
-            missing.push(Need { grant: NeedKind::Network, what, granted: false });
+            missing.push(Need::missing(NeedKind::Network, what));
         }
     }
     Ok(context.loaded.refuse_missing(table, &missing)?)

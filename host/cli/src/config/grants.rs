@@ -1,9 +1,9 @@
 //! What a plugin is allowed and may use: from the tables to what the room of plugins takes; and what it needs beyond that,
 //! as the lines that the operator has to write.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use dozo_job::port::Needs;
+use dozo_job::port::{Needs, ProgramNeed};
 use dozo_plugin::{Limits, Network, NetworkGrant, ProgramGrant, Programs};
 use serde::Serialize;
 
@@ -35,8 +35,13 @@ pub(crate) enum NeedKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Need {
     pub(crate) grant: NeedKind,
-    /// As the operator would grant it.
+    /// As the operator would grant it; of a program the command line.
     pub(crate) what: String,
+    /// What a program reads and writes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) read: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) write: Vec<String>,
     pub(crate) granted: bool,
 }
 
@@ -53,6 +58,26 @@ impl NeedKind {
 }
 
 impl Need {
+    /// Something that is not granted, and no program.
+    pub(crate) fn missing(grant: NeedKind, what: String) -> Self {
+        Need { grant, what, read: Vec::new(), write: Vec::new(), granted: false }
+    }
+
+    fn program(need: &ProgramNeed, granted: bool) -> Self {
+        let ProgramNeed { run, read, write } = need.clone();
+        Need { grant: NeedKind::Programs, what: run, read, write, granted }
+    }
+
+    /// As it is written in a list of `grant`.
+    fn to_toml(&self) -> toml::Value {
+        if self.read.is_empty() && self.write.is_empty() {
+            return self.what.clone().into();
+        }
+        let paths = |paths: &[String]| paths.iter().map(PathBuf::from).collect();
+        let table = ProgramTable { run: self.what.clone(), read: paths(&self.read), write: paths(&self.write) };
+        OrText(table).to_toml()
+    }
+
     /// What the plugin would do, in words.
     pub(crate) fn doing(&self) -> String {
         let what = &self.what;
@@ -60,31 +85,43 @@ impl Need {
             NeedKind::Read => format!("reading {what}"),
             NeedKind::Write => format!("writing {what}"),
             NeedKind::Network => format!("connecting to {what}"),
-            NeedKind::Programs => format!("running `{what}`"),
+            NeedKind::Programs => {
+                let files = self.files();
+                let which = if files.is_empty() { "" } else { ", which " };
+                format!("running `{what}`{which}{}", files.join(" and "))
+            }
         }
+    }
+
+    /// What a program does with files, in words.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let files = [("reads", &self.read), ("writes", &self.write)];
+        let files = files.iter().filter(|(_, paths)| !paths.is_empty());
+        files.map(|(does, paths)| format!("{does} {}", paths.join(", "))).collect()
     }
 }
 
 impl Granted<'_> {
     /// Everything that a plugin needs, and whether it is granted.
     pub(crate) fn needs(&self, needs: &Needs) -> Vec<Need> {
-        let kinds = [
-            (NeedKind::Read, &needs.read),
-            (NeedKind::Write, &needs.write),
-            (NeedKind::Network, &needs.network),
-            (NeedKind::Programs, &needs.programs),
-        ];
-        let all = kinds.into_iter().flat_map(|(grant, all)| all.iter().map(move |what| (grant, what)));
-        all.map(|(grant, what)| Need { grant, what: what.clone(), granted: self.admits(grant, what) }).collect()
+        let kinds =
+            [(NeedKind::Read, &needs.read), (NeedKind::Write, &needs.write), (NeedKind::Network, &needs.network)];
+        let mut all = Vec::new();
+        for (kind, list) in kinds {
+            let need = |what: &String| Need { granted: self.admits(kind, what), ..Need::missing(kind, what.clone()) };
+            all.extend(list.iter().map(need));
+        }
+        all.extend(needs.programs.iter().map(|need| Need::program(need, self.programs.admits(need))));
+        all
     }
 
+    /// Whether something is granted that is no program.
     fn admits(&self, kind: NeedKind, what: &str) -> bool {
         match kind {
             NeedKind::Read => self.table.read.iter().any(|grant| Path::new(what).starts_with(grant)),
-            // A restore may write where the operator said it goes to, and a backup nowhere.
-            NeedKind::Write => false,
             NeedKind::Network => self.network.admits(what),
-            NeedKind::Programs => self.programs.admits(what),
+            // A restore may write where the operator said it goes to, and a backup nowhere.
+            NeedKind::Write | NeedKind::Programs => false,
         }
     }
 }
@@ -205,7 +242,7 @@ impl Loaded {
         let mut lines = Vec::new();
         for (kind, mut values) in keys {
             let mut new: Vec<toml::Value> =
-                missing.iter().filter(|need| need.grant == kind).map(|need| need.what.clone().into()).collect();
+                missing.iter().filter(|need| need.grant == kind).map(|need| need.to_toml()).collect();
             new.dedup();
             // An inline table is written anew as a whole, of another only what changes.
             if !new.is_empty() || matches!(form, Form::Inline | Form::Absent) && !values.is_empty() {
@@ -278,7 +315,10 @@ mod tests {
             network: vec!["db:5432".into(), "db-2:5432".into()],
             read: vec!["/srv/a/b".into(), "/srv/c".into()],
             write: vec![],
-            programs: vec!["/usr/bin/env --set=\"c\" **".into()],
+            programs: vec![
+                ProgramNeed { run: "/usr/bin/env --set=\"c\" **".into(), ..ProgramNeed::default() },
+                ProgramNeed { run: "/usr/bin/git".into(), read: vec!["/srv/git".into()], write: vec![] },
+            ],
         }
     }
 
@@ -295,11 +335,12 @@ mod tests {
         assert_eq!(
             error.message(),
             "the plugin needs more than it is granted: reading /srv/a/b, reading /srv/c, connecting to db:5432, \
-             connecting to db-2:5432, running `/usr/bin/env --set=\"c\" **`"
+             connecting to db-2:5432, running `/usr/bin/env --set=\"c\" **`, \
+             running `/usr/bin/git`, which reads /srv/git"
         );
         let hint = error.hint().unwrap();
         let expected = "in [job.db]: grant = { read = [\"/srv/a/b\", \"/srv/c\"], network = [\"db:5432\", \"db-2:5432\"], \
-                        programs = ['/usr/bin/env --set=\"c\" **'] }";
+                        programs = ['/usr/bin/env --set=\"c\" **', { read = [\"/srv/git\"], run = \"/usr/bin/git\" }] }";
         assert_eq!(hint, expected);
         // What is to be written is what dozo reads, and then nothing is missing.
         let line = hint.strip_prefix("in [job.db]: ").unwrap();
@@ -330,7 +371,7 @@ mod tests {
             ),
         ] {
             // The certificate of the example is not there: what is granted is said here.
-            let need = |grant, what: &str| Need { grant, what: what.into(), granted: false };
+            let need = |grant, what: &str| Need::missing(grant, what.into());
             let missing = [
                 need(NeedKind::Read, "/srv/c"),
                 need(NeedKind::Network, "db-2:5432"),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use dozo_job::{Error, Kind};
-use dozo_kit::{GrantList, KitConfig, Previous, RestoreTarget};
+use dozo_kit::{Contents, Fixture, GrantList, KitConfig, Previous, RestoreTarget};
 use dozo_plugin::Secrets;
 use serde::Deserialize;
 
@@ -32,6 +32,29 @@ struct KitFile {
     /// Whether a second run takes over what has not changed.
     #[serde(default)]
     previous: PreviousWord,
+    /// Whether the same source gives the same bytes.
+    #[serde(default)]
+    contents: ContentsWord,
+    /// Commands around the trial.
+    #[serde(default)]
+    fixture: FixtureTable,
+}
+
+/// Commands, each a program and its arguments.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FixtureTable {
+    before: Vec<String>,
+    change: Vec<String>,
+    after: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ContentsWord {
+    #[default]
+    Same,
+    Vary,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -76,7 +99,19 @@ fn kit_config(file: &Path, text: String, schema: &str) -> Result<KitConfig, Conf
             PreviousWord::Used => Previous::Used,
             PreviousWord::Unused => Previous::Unused,
         },
+        contents: match kit.contents {
+            ContentsWord::Same => Contents::Same,
+            ContentsWord::Vary => Contents::Vary,
+        },
+        fixture: fixture(file, kit.fixture),
     })
+}
+
+/// Commands run beside the file.
+fn fixture(file: &Path, table: FixtureTable) -> Fixture {
+    let FixtureTable { before, change, after } = table;
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Fixture { before, change, after, directory: directory.to_path_buf() }
 }
 
 /// The target of restores, and the secrets that it has beside the others.

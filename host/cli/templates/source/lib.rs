@@ -25,7 +25,7 @@ impl Source for Plugin {
         if config.texts.is_empty() {
             return Err(Error::Invalid("texts is empty: there is nothing to back up".into()));
         }
-        Ok(Needs { network: vec![], read: vec![], write: vec![], programs: vec![] })
+        Ok(Needs::default())
     }
 
     /// Asked by `dozo check`: is the source there, and may we read it? Facts for people.

@@ -6,8 +6,9 @@ use dozo_job::port::Scope;
 use dozo_plugin::died;
 
 use crate::compare::{Depth, compare};
-use crate::config::Previous;
+use crate::config::{Contents, Previous};
 use crate::faults::Plan;
+use crate::fixture;
 use crate::limits::WORTH_KEEPING_BYTES;
 use crate::outcome::{Ended, Outcome, told};
 use crate::trial::{Calls, TRAP, Trial};
@@ -43,6 +44,9 @@ pub(crate) async fn full_again(trial: &Trial) -> Outcome {
     if let Some(differences) = names.sentence() {
         let advice = "name entries by what they are in the source, not by when or in which order they were read";
         return Err(Ended::failed(format!("two backups have different entries: {differences}"), advice));
+    }
+    if trial.config.contents == Contents::Vary {
+        return Ok(vec!["kit.toml says that contents vary: their bytes are not compared".into()]);
     }
     let contents = compare(first, &second, Depth::Contents, &BTreeSet::new()).await?;
     let note = contents.sentence();
@@ -91,4 +95,34 @@ pub(crate) async fn previous(trial: &Trial) -> Outcome {
         }
     };
     Err(Ended::failed(format!("it reads everything again: {note}"), advice))
+}
+
+/// An incremental run that sees nothing new is right as long as nothing changes. So the source is changed.
+pub(crate) async fn changed(trial: &Trial) -> Outcome {
+    let (first, _) = trial.first()?;
+    let fixture = &trial.config.fixture;
+    if fixture.change.is_empty() {
+        return Err(Ended::skipped("kit.toml has no `change` in `[fixture]`: nothing changes the source"));
+    }
+    let incremental = (trial.config.config.as_str(), Scope::Incremental);
+    let base = trial.stage.run("changed", &trial.source()?, incremental).await?;
+    trial.complete(base).await?;
+    if let Err(error) = fixture::run(fixture, &fixture.change).await {
+        return Err(Ended::failed(format!("the source could not be changed: {}", told(&error)), "look at `change`"));
+    }
+    let full = trial.run("changed-full", &trial.source()?).await?;
+    let what_changed = trial.differences(first, &full, Depth::Contents).await?;
+    let Some(what_changed) = what_changed.sentence() else {
+        let advice = "let `change` in kit.toml change a content and add an entry, in what the plugin reads";
+        return Err(Ended::failed("after `change` a full backup is as before", advice));
+    };
+    let report = trial.stage.run("changed", &trial.source()?, incremental).await?;
+    let taken = trial.complete(report).await?;
+    match trial.differences(&full, &taken, Depth::Contents).await?.sentence() {
+        None => Ok(vec![format!("seen: {what_changed}")]),
+        Some(missed) => Err(Ended::failed(
+            format!("an incremental backup after a change is not as a full one: {missed}"),
+            "`keep` only what is certainly unchanged: compare all that the source tells of it with `previous`",
+        )),
+    }
 }

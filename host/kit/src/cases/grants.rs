@@ -1,12 +1,12 @@
 //! Grants: what a plugin says it needs is what it needs, and without it nothing is backed up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use dozo_job::port::Needs;
+use dozo_job::port::{Needs, ProgramNeed};
 use dozo_job::{Kind, Result};
-use dozo_plugin::{Network, Programs, died};
+use dozo_plugin::{Network, ProgramGrant, Programs, died};
 
-use crate::config::{GrantList, Which};
+use crate::config::GrantList;
 use crate::outcome::{Ended, Outcome, told};
 use crate::trial::{TRAP, Trial, in_words};
 
@@ -34,8 +34,9 @@ pub(crate) async fn requires(trial: &Trial) -> Outcome {
 }
 
 fn notes(needs: &Needs) -> Vec<String> {
-    let list = [("read", &needs.read), ("network", &needs.network), ("programs", &needs.programs)];
-    list.into_iter().flat_map(|(key, list)| list.iter().map(move |need| format!("needs {key} {need:?}"))).collect()
+    let list = [("read", &needs.read), ("network", &needs.network)];
+    let list = list.into_iter().flat_map(|(key, list)| list.iter().map(move |need| format!("needs {key} {need:?}")));
+    list.chain(needs.programs.iter().map(|need| format!("needs {}", written(need)))).collect()
 }
 
 pub(crate) async fn grants(trial: &Trial) -> Outcome {
@@ -67,19 +68,37 @@ pub(crate) async fn grants(trial: &Trial) -> Outcome {
             return Err(Ended::failed(why, "hand the host's error on as it is: it names the line to add"));
         }
     }
-    only_with_what_it_needs(trial, &needless).await?;
+    // The last of a list first, so that the numbers of the others stay theirs.
+    let mut named = needless.iter().rev().fold(config.grants.clone(), |grants, which| grants.without(*which));
+    let unused = take_unused_files(&mut named, &needs);
+    notes.extend(unused.iter().map(|file| format!("is granted and not needed: {file}")));
+    if !needless.is_empty() || !unused.is_empty() {
+        only_with_what_it_needs(trial, named).await?;
+    }
     Ok(notes)
 }
 
-/// What is used must be named, or no operator would know what to grant.
-async fn only_with_what_it_needs(trial: &Trial, needless: &[Which]) -> Result<(), Ended> {
-    if needless.is_empty() {
-        return Ok(());
+/// Takes away what programs are granted of the file system and none is said to use; says what that was.
+fn take_unused_files(grants: &mut GrantList, needs: &Needs) -> Vec<String> {
+    let writes = || needs.programs.iter().flat_map(|need| &need.write);
+    let reads = || needs.programs.iter().flat_map(|need| &need.read).chain(writes());
+    let mut unused = Vec::new();
+    for ProgramGrant { command, read, write } in &mut grants.programs {
+        let keeps = |path: &PathBuf, is_used: bool, key, unused: &mut Vec<String>| {
+            if !is_used {
+                unused.push(format!("{key} {path:?} for {command:?}"));
+            }
+            is_used
+        };
+        read.retain(|path| keeps(path, reads().any(|it| Path::new(it).starts_with(path)), "read", &mut unused));
+        write.retain(|path| keeps(path, writes().any(|it| Path::new(it).starts_with(path)), "write", &mut unused));
     }
-    let config = &trial.config;
-    // The last of a list first, so that the numbers of the others stay theirs.
-    let named = needless.iter().rev().fold(config.grants.clone(), |grants, which| grants.without(*which));
-    let source = trial.source_with(named.open()?, config.limits.clone())?;
+    unused
+}
+
+/// What is used must be named, or no operator would know what to grant.
+async fn only_with_what_it_needs(trial: &Trial, named: GrantList) -> Result<(), Ended> {
+    let source = trial.source_with(named.open()?, trial.config.limits.clone())?;
     let report = trial.try_run("with-what-it-names", &source).await?;
     match &report.error {
         None => Ok(()),
@@ -98,7 +117,16 @@ fn uncovered(needs: &Needs, grants: &GrantList) -> Result<Vec<String>> {
     missing.extend(needs.read.iter().filter(|path| !readable(path)).map(|path| format!("read {path:?}")));
     let unreached = needs.network.iter().filter(|target| !network.admits(target));
     missing.extend(unreached.map(|target| format!("network {target:?}")));
-    let unrun = needs.programs.iter().filter(|command| !programs.admits(command));
-    missing.extend(unrun.map(|command| format!("programs {command:?}")));
+    let unrun = needs.programs.iter().filter(|need| !programs.admits(need));
+    missing.extend(unrun.map(written));
     Ok(missing)
+}
+
+/// A program as it is granted.
+fn written(need: &ProgramNeed) -> String {
+    let ProgramNeed { run, read, write } = need;
+    match read.is_empty() && write.is_empty() {
+        true => format!("programs {run:?}"),
+        false => format!("programs {{ run = {run:?}, read = {read:?}, write = {write:?} }}"),
+    }
 }

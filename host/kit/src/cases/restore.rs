@@ -12,7 +12,7 @@ use dozo_job::{Error, Kind, RestoreReport, Result};
 use dozo_plugin::{Access, Directory, Grants, died};
 use dozo_repository::{StoredEntry, path};
 
-use crate::compare::{Depth, blocking, compare, equal, read_all};
+use crate::compare::{Depth, blocking, equal, read_all};
 use crate::config::GrantList;
 use crate::faults::{Faulty, Plan};
 use crate::outcome::{Ended, Outcome, told};
@@ -67,20 +67,28 @@ async fn not_restored(trial: &Trial, first: &Taken, error: Error) -> Result<Ende
     Ok(Ended::skipped(format!("{why}; all {} entries were read back, {bytes} bytes", first.entries.len())))
 }
 
+/// How what was restored was held against what was backed up.
+#[derive(Clone, Copy)]
+enum Compared {
+    /// Files in a directory against the snapshot's contents.
+    Files,
+    /// Another backup of it against the first.
+    Again(Depth),
+}
+
 /// Holds what was restored against what was backed up; returns how closely that could be done.
-async fn look(trial: &Trial, first: &Taken, target: &Path) -> Outcome<Depth> {
+async fn look(trial: &Trial, first: &Taken, target: &Path) -> Outcome<Compared> {
     let mirrored = mirrored(&trial.config.grants, target);
     let (grants, config, depth) = match &trial.config.restore {
         Some(restore) => (restore.grants.open()?, &restore.config, Depth::Contents),
         None if !mirrored.read.is_empty() => (mirrored.open_below(target)?, &trial.config.config, Depth::Metadata),
-        None => return files(first, target).await.map(|()| Depth::Names),
+        None => return files(first, target).await.map(|()| Compared::Files),
     };
     let source = trial.source_with(grants, trial.config.limits.clone())?;
     let report = trial.stage.run("restored", &source, (config, Scope::Full)).await?;
     let second = trial.complete(report).await?;
-    let moving = trial.moving.get().cloned().unwrap_or_default();
-    match compare(first, &second, depth, &moving).await?.sentence() {
-        None => Ok(depth),
+    match trial.differences(first, &second, depth).await?.sentence() {
+        None => Ok(Compared::Again(trial.depth(depth))),
         Some(differences) => {
             let advice =
                 "a restore must bring back everything that the backup took, or the backup say what it leaves out";
@@ -119,11 +127,12 @@ fn place(target: &Path, stored: &StoredEntry) -> Result<PathBuf> {
     Ok(place)
 }
 
-fn notes(report: &RestoreReport, depth: Depth) -> Vec<String> {
-    let compared = match depth {
-        Depth::Names => "every file lies in the directory with its bytes",
-        Depth::Contents => "backed up again: paths, kinds and bytes are the same",
-        Depth::Metadata => "backed up again: paths, kinds, bytes and metadata are the same",
+fn notes(report: &RestoreReport, compared: Compared) -> Vec<String> {
+    let compared = match compared {
+        Compared::Files => "every file lies in the directory with its bytes",
+        Compared::Again(Depth::Names) => "backed up again: paths and kinds are the same; contents vary, says kit.toml",
+        Compared::Again(Depth::Contents) => "backed up again: paths, kinds and bytes are the same",
+        Compared::Again(Depth::Metadata) => "backed up again: paths, kinds, bytes and metadata are the same",
     };
     let first = format!("{} entries, {} bytes restored; {compared}", report.entries, report.bytes_read);
     std::iter::once(first).chain(report.notes.iter().cloned()).collect()

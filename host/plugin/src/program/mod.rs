@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use dozo_job::port::ProgramNeed;
 use dozo_job::{Error, Result};
 
 use crate::limits::{ARGUMENT_BYTES, COMMAND_BYTES};
@@ -106,10 +107,23 @@ impl Programs {
         Programs { launcher: Some(launcher.as_ref().into()), ..self }
     }
 
-    /// Whether a command line that a plugin says it needs is granted: each of its arguments by one that is as wide.
-    pub fn admits(&self, need: &str) -> bool {
-        let need = Pattern::parse(need);
-        need.is_ok_and(|need| self.grants.iter().any(|(grant, _)| grant.covers(&need)))
+    /// Whether a program that a plugin says it needs is granted: each of its arguments by one that is as wide, and all files
+    /// that it uses.
+    pub fn admits(&self, need: &ProgramNeed) -> bool {
+        let Ok(command) = Pattern::parse(&need.run) else { return false };
+        let fitting = || self.grants.iter().filter(|(pattern, _)| pattern.covers(&command)).map(|(_, grant)| grant);
+        let is_below = |path: &String, granted: &PathBuf| Path::new(path).starts_with(granted);
+        let reads = |path| fitting().any(|grant| grant.read.iter().chain(&grant.write).any(|it| is_below(path, it)));
+        let writes = |path| fitting().any(|grant| grant.write.iter().any(|it| is_below(path, it)));
+        fitting().next().is_some() && need.read.iter().all(reads) && need.write.iter().all(writes)
+    }
+
+    /// Looks at every granted program: whether it is there, and nobody else could have put it there.
+    ///
+    /// # Errors
+    /// What starting it would fail with.
+    pub fn check(&self) -> Result<()> {
+        self.grants.iter().try_for_each(|(pattern, _)| executable::check(pattern.program()))
     }
 
     /// The call of the launcher that runs a program, with its input, output and errors piped.
@@ -123,18 +137,14 @@ impl Programs {
         environment: Vec<(String, String)>,
     ) -> Result<Command> {
         check_bounds(name, &arguments, &environment)?;
-        let grant = self.granted(name, &arguments)?;
+        let (read, write) = self.granted(name, &arguments)?;
         environment.iter().try_for_each(|(variable, _)| check_variable(variable))?;
         executable::check(Path::new(name))?;
         let Some(launcher) = &self.launcher else {
             return Err(Error::unsupported("this host runs no programs: it has no launcher"));
         };
-        let launch = Launch {
-            read: grant.read.clone(),
-            write: grant.write.clone(),
-            program: name.into(),
-            arguments: arguments.into_iter().map(Into::into).collect(),
-        };
+        let launch =
+            Launch { read, write, program: name.into(), arguments: arguments.into_iter().map(Into::into).collect() };
         let mut command = Command::new(&**launcher);
         command.args(launch.to_keeper()).env_clear().envs(ENVIRONMENT).envs(environment).current_dir("/");
         // Ctrl-C at a terminal is the host's to hear: it ends its programs.
@@ -143,14 +153,22 @@ impl Programs {
         Ok(command)
     }
 
-    fn granted(&self, name: &str, arguments: &[String]) -> Result<&ProgramGrant> {
-        let mut furthest = None;
+    /// What a command line may read and write: grants that fit it add up.
+    fn granted(&self, name: &str, arguments: &[String]) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        let (mut furthest, mut files) = (None, None::<(Vec<PathBuf>, Vec<PathBuf>)>);
         for (pattern, grant) in &*self.grants {
             match pattern.fits(Path::new(name), arguments) {
-                Fit::Whole => return Ok(grant),
+                Fit::Whole => {
+                    let (read, write) = files.get_or_insert_default();
+                    read.extend_from_slice(&grant.read);
+                    write.extend_from_slice(&grant.write);
+                }
                 Fit::Until(fitting) => furthest = furthest.max(Some(fitting)),
                 _ => {}
             }
+        }
+        if let Some(files) = files {
+            return Ok(files);
         }
         let what = match furthest.map(|fitting| arguments.get(fitting)) {
             None => format!("the program `{name}` is not granted"),

@@ -45,6 +45,11 @@ impl Pattern {
         Ok(Pattern { program: program.into(), arguments, more })
     }
 
+    /// Its path.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Whether a call fits, and up to where.
     pub(crate) fn fits(&self, program: &Path, arguments: &[String]) -> Fit {
         if self.program != program {

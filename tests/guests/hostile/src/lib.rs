@@ -33,7 +33,7 @@ impl Source for Hostile {
     const INFO: Info = Info { name: "hostile", version: "0.1.0", summary: "misbehaves on demand" };
 
     fn needs(config: &Config) -> Result<Needs> {
-        let mut needs = Needs { network: vec![], read: vec![], write: vec![], programs: vec![] };
+        let mut needs = Needs::default();
         match config.act.as_str() {
             "needs-network" => needs.network.push("db.internal:5432".into()),
             "needs-everything" => {
@@ -41,6 +41,7 @@ impl Source for Hostile {
                 needs.read.push("/srv/data".into());
                 needs.programs.push("/usr/bin/env --split-string=true **".into());
             }
+            "stale" => needs.read.push(config.path.clone()),
             "download" | "download-what-comes" => needs.network.push(config.path.clone()),
             "needs-escape" => needs.read.push("/srv/\u{1b}[2J".into()),
             "needs-trap" => panic!("no needs for you"),

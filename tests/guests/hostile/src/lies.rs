@@ -1,5 +1,6 @@
 //! Acts that claim what is not so.
 
+use std::hash::BuildHasher;
 use std::io::Write;
 
 use dozo_sdk::bindings::dozo::plugin::snapshot;
@@ -42,6 +43,8 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Option<Result<()>> 
             let small = || SmallEntry { entry: entry("twice"), content: b"x".to_vec() };
             backup.put_small(&[small(), small()])
         }
+        "stale" => stale(config, backup),
+        "random-bytes" => random_bytes(backup),
         "ignore-previous" => ignore_previous(backup),
         "ok-after-cut" => ok_after_cut(backup),
         "download" => download(config, backup),
@@ -129,6 +132,22 @@ async fn end_early(backup: &Backup) -> Result<()> {
 }
 
 /// Writes where nobody said that it may.
+/// A file, as it was when it was first read, for ever.
+fn stale(config: &Config, backup: &Backup) -> Result<()> {
+    if backup.previous("stale").is_some() {
+        return backup.keep("stale");
+    }
+    let place = tree::locate(&config.path)?;
+    backup.file("stale").copy_from(place.directory.open(&place.path)?).map(|_| ())
+}
+
+/// Other bytes in every backup.
+fn random_bytes(backup: &Backup) -> Result<()> {
+    let mut writer = backup.file("random").create();
+    writer.write_all(&std::collections::hash_map::RandomState::new().hash_one(0u8).to_le_bytes())?;
+    writer.finish().map(|_| ())
+}
+
 /// Reads all that there is, and closes no file that it writes.
 pub(crate) fn restore_unclosed(restore: &Restore) -> Result<()> {
     let (_, target) = tree::granted().remove(0);

@@ -107,9 +107,10 @@ pub(super) fn print_asked(asked: &Asked) {
     if asked.needs.is_empty() {
         ui::line("  nothing of this machine");
     }
-    for Need { grant, what, granted } in &asked.needs {
-        let word = if *granted { "granted" } else { "NOT granted" };
-        ui::line(format!("  {:9} {what}: {word}", grant.key()));
+    for need in &asked.needs {
+        let word = if need.granted { "granted" } else { "NOT granted" };
+        let what = [vec![need.what.clone()], need.files()].concat().join(", ");
+        ui::line(format!("  {:9} {what}: {word}", need.grant.key()));
     }
     if asked.needs.iter().any(|need| need.grant == NeedKind::Programs) {
         ui::line("  a program dials for itself: what it reaches is not limited by `network`");
