@@ -74,7 +74,7 @@ mod tests {
         );
         // Whoever prints more than a secret has is not read to the end, and cannot be waited for.
         let begun = Instant::now();
-        for hanging in ["sleep 2", "echo hunter2; exec >&-; sleep 2", "echo hunter2; sleep 2 & exit 0"] {
+        for hanging in ["exec sleep 2", "exec >&-; exec sleep 2", "sleep 2 2>&- & exit 0"] {
             let error = sh(hanging, 300).unwrap_err();
             assert!(error.contains("did not tell the secret within"), "{hanging}: {error}");
         }
