@@ -228,6 +228,26 @@ fn what_a_program_prints_is_backed_up_whole() {
 }
 
 #[test]
+fn what_a_program_left_in_the_background_prints_is_not_cut_off() {
+    for script in [
+        "echo one; (sleep 0.5; echo two) & exit 0",
+        "echo one; setsid sh -c 'sleep 0.5; echo two' & exit 0",
+        "exec 3>&1; (sleep 0.5; echo one; echo two) >&3 3>&- & exec >&- 3>&-; exit 0",
+    ] {
+        let (house, said) = run("run", &["/bin/sh", "-c", script], "/bin/sh -c *");
+        assert_eq!(said.code, 0, "{script}: {}", said.err);
+        let printed = house.dozo(&["cat", "runner", "output", "--identity", "owner.key"]).expect(0).out;
+        assert_eq!(printed, "one\ntwo\n", "{script}");
+    }
+    // But not for ever: `stall` is two seconds here.
+    let marker = marker(73);
+    let script = format!("echo one; sleep {marker} & exit 0");
+    let (house, said) = run("run", &["/bin/sh", "-c", &script], "/bin/sh -c *");
+    assert!(said.code == 1 && said.err.contains("`sh` printed nothing"), "{}", said.err);
+    assert_eq!((house.snapshots(), processes(&marker)), (0, 0));
+}
+
+#[test]
 fn a_program_that_breaks_leaves_no_snapshot() {
     // Whatever the plugin makes of it (nfrastack/db-backup#366 kept dumps that had broken off).
     for act in ["run", "run-streaming", "run-ignoring"] {

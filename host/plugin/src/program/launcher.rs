@@ -2,18 +2,23 @@
 //! confines a process can be done from outside of it, and what runs between `fork` and `exec` can do it only in unsafe code.
 //!
 //! It is two processes. The *keeper* is no program's business: it stays as long as the program runs, is where everything
-//! ends up that the program leaves behind (a subreaper), and ends all of that when the program ends, when the host says so
-//! (SIGTERM) and when the host is gone. The other becomes the program: a session of its own, no new privileges, confined
-//! ([`confine`](super::confine)), no descriptor but the three, and dead when the keeper is.
+//! ends up that the program leaves behind (a subreaper), and ends all of that when the program has ended and nothing of it can
+//! print any more, when the host says so (SIGTERM) and when the host is gone. The other becomes the program: a session of its
+//! own, no new privileges, confined ([`confine`](super::confine)), no descriptor but the three, and dead when the keeper is.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal as Awaited};
-use rustix::fs::Mode;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{self, Pid, Resource, Rlimit, Signal, WaitOptions};
 
 use super::confine;
@@ -27,6 +32,8 @@ const BECOME: &str = "become";
 const NOT_STARTED: u8 = 126;
 /// Exit status of a program that was ended: 128 and SIGKILL.
 const ENDED: u8 = 128 + 9;
+/// How long the keeper waits before it looks again whether anybody can print.
+const LISTEN_AGAIN_MILLISECONDS: u8 = 10;
 /// How long the keeper waits before it looks again whether everything is dead.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
@@ -110,12 +117,13 @@ fn keep(parent: Option<Pid>, launch: &Launch) -> Result<ExitCode, String> {
     let mut program = Command::new("/proc/self/exe");
     let program = program.args(launch.to_arguments(BECOME)).spawn().map_err(|e| format!("{e}"))?;
     let program = Pid::from_child(&program);
+    let output = Output::of_this_process();
     let released = release_streams();
     let status = loop {
         match awaited.wait() {
             Ok(Awaited::SIGCHLD) => {
                 if let Some(status) = reap(program) {
-                    break status;
+                    break if status == 0 && !output.wait(&awaited) { ENDED } else { status };
                 }
             }
             _ => break ENDED,
@@ -125,9 +133,51 @@ fn keep(parent: Option<Pid>, launch: &Launch) -> Result<ExitCode, String> {
     released.map(|()| ExitCode::from(status)).map_err(|e| format!("let go of its streams: {e}"))
 }
 
+/// The pipe that the program prints into, and may have handed to others: held so that it counts neither as read from nor as
+/// written to.
+struct Output(Option<File>);
+
+impl Output {
+    fn of_this_process() -> Self {
+        let path = open_as("/proc/self/fd/1", OFlags::PATH).ok();
+        Output(path.filter(|file| file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())))
+    }
+
+    /// Waits until nobody holds it to write: what the program began in the background prints as it would in a shell, and is
+    /// not cut off in the middle. False if everything is to end before. How long nothing may come, the host knows.
+    fn wait(&self, awaited: &SigSet) -> bool {
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        let Ok(signals) = SignalFd::with_flags(awaited, flags) else { return false };
+        while self.is_written_to() {
+            while let Ok(Some(signal)) = signals.read_signal() {
+                if i32::try_from(signal.ssi_signo) == Ok(Awaited::SIGTERM as i32) {
+                    return false;
+                }
+            }
+            let _ = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], LISTEN_AGAIN_MILLISECONDS);
+        }
+        true
+    }
+
+    /// Whether anybody could still print. For the moment of the question this process could read it.
+    fn is_written_to(&self) -> bool {
+        let Some(pipe) = &self.0 else { return false };
+        let Ok(reading) = open_as(&format!("/proc/self/fd/{}", pipe.as_raw_fd()), OFlags::NONBLOCK) else {
+            return false;
+        };
+        let mut asked = [PollFd::new(reading.as_fd(), PollFlags::empty())];
+        let answered = poll(&mut asked, PollTimeout::ZERO);
+        answered.is_ok() && !asked[0].revents().is_some_and(|found| found.contains(PollFlags::POLLHUP))
+    }
+}
+
+fn open_as(path: &str, flags: OFlags) -> std::io::Result<File> {
+    File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
 /// The program's input and output are its own: whoever holds them here too would keep its end from being seen.
 fn release_streams() -> Result<(), std::io::Error> {
-    let nothing = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
     nix::unistd::dup2_stdin(&nothing)?;
     nix::unistd::dup2_stdout(&nothing)?;
     Ok(())
