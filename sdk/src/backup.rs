@@ -61,6 +61,13 @@ impl Backup {
         snapshot::keep(path)
     }
 
+    /// Takes over those of these entries that the previous snapshot has with the same kind, size, time and version, as they
+    /// are here, with the content that is stored. Tells of each whether it was; the others are to be put. Many in one call: that
+    /// costs a tenth of [`keep`](Backup::keep).
+    pub fn keep_unchanged(&self, batch: &[Entry]) -> Result<Vec<bool>> {
+        snapshot::keep_unchanged(batch)
+    }
+
     /// All entries at and under a prefix, of which there must be as many as expected.
     pub fn keep_under(&self, prefix: &str, expected: u64) -> Result<()> {
         snapshot::keep_under(prefix, expected)
@@ -69,6 +76,11 @@ impl Backup {
     /// Something that should be here could not be read: the snapshot will be partial and say so.
     pub fn omit(&self, path: &str, why: &Error) -> Result<()> {
         snapshot::omit(path, why)
+    }
+
+    /// The same of something that the configuration says may be missing: a note.
+    pub fn tolerate(&self, path: &str, why: &Error) -> Result<()> {
+        snapshot::tolerate(path, why)
     }
 
     /// Something was there when the source was listed, and was gone when it was to be read.

@@ -65,7 +65,7 @@ impl Restore {
             let mut batch = Vec::new();
             for entry in page? {
                 let content = match entry.kind {
-                    Kind::File => Some(self.read(&entry.path, 0)?),
+                    Kind::File | Kind::Hardlink(_) => Some(self.read(&entry.path, 0)?),
                     _ => None,
                 };
                 directories.extend((entry.kind == Kind::Directory).then(|| entry.clone()));

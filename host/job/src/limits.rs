@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use dozo_repository::limits::PATH_BYTES_MAX;
 use jiff::SignedDuration;
 
 /// Bytes read at once from content that the host holds: large enough that a system call costs nothing beside them.

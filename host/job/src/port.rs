@@ -1,6 +1,5 @@
 //! The ports between the use cases and the plugins: what a source can do, and what it is given to do it with.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,9 +9,7 @@ pub use dozo_repository::{Cutting, Entry, EntryKind, ObjectId, Posix, Time, path
 
 use crate::{Error, Result};
 
-/// Content on the host's side: a file, a program's output, a stored entry. Read on threads that may block; its errors
-/// are [`Error`]s that travel inside [`std::io::Error`].
-pub type Content = Box<dyn Read + Send>;
+pub use crate::content::{Content, Plain, ReadContent};
 
 /// What a source says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,10 +228,15 @@ pub trait Intake: Send + Sync {
     async fn put_contents(&self, batch: Vec<(Entry, Content)>) -> Vec<Result<u64>>;
     /// An entry as the previous snapshot has it.
     async fn keep(&self, path: String) -> Result<()>;
+    /// Takes over, as they are given and with the content that is stored, those entries that the previous snapshot has with
+    /// the same kind, size, time and version; tells of each whether it was taken over.
+    async fn keep_unchanged(&self, batch: Vec<Entry>) -> Result<Vec<bool>>;
     /// All entries at and under a prefix, of which there must be as many as expected.
     async fn keep_under(&self, prefix: String, expected: u64) -> Result<()>;
     /// Something that could not be read.
     fn omit(&self, path: String, why: Error) -> Result<()>;
+    /// Something that could not be read, and may be missing.
+    fn tolerate(&self, path: String, why: Error) -> Result<()>;
     /// Something that was there when the source was listed, and was gone when it was to be read.
     fn vanished(&self, path: String) -> Result<()>;
     /// What the previous snapshot has under a path, if its content can be kept.

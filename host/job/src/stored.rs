@@ -1,5 +1,6 @@
 //! A finished snapshot, as a source sees it when it restores: only what the operator chose, and every read counted.
 
+use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use dozo_repository::{
 };
 
 use crate::limits::PAGE_ENTRIES;
-use crate::port::{self, Content};
+use crate::port::{self, Content, ReadContent};
 use crate::progress::Progress;
 use crate::selection::Selection;
 
@@ -81,12 +82,13 @@ impl port::Stored for Chosen {
     }
 
     async fn read(&self, path: String, offset: u64) -> Result<Content> {
-        let stored = self.reader.get(&path).await?.filter(|_| self.selection.takes(&path));
-        let stored = stored.ok_or_else(|| {
+        let chosen = self.reader.get(&path).await?.filter(|_| self.selection.takes(&path));
+        let chosen = chosen.ok_or_else(|| {
             Error::invalid(format!("`{}` is not among the entries that are restored", path::shown(&path)))
         })?;
+        let stored = self.reader.holder(chosen).await?;
         let content = self.reader.content(&stored, offset, &self.data)?;
-        let whole = (offset == 0).then(|| self.files_read.clone());
+        let whole = (offset == 0 && stored.entry.path == path).then(|| self.files_read.clone());
         let left = stored.entry.size.unwrap_or(0) - offset;
         let mut counted = Counted { content, progress: self.progress.clone(), left, whole };
         counted.note_end();
@@ -103,6 +105,12 @@ struct Counted {
 }
 
 impl Counted {
+    fn note(&mut self, bytes: u64) {
+        self.left -= bytes;
+        self.progress.bytes_restored.fetch_add(bytes, Ordering::Relaxed);
+        self.note_end();
+    }
+
     fn note_end(&mut self) {
         if self.left == 0
             && let Some(files_read) = self.whole.take()
@@ -116,9 +124,27 @@ impl Counted {
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.content.read(buffer)?;
-        self.left -= read as u64;
-        self.progress.bytes_restored.fetch_add(read as u64, Ordering::Relaxed);
-        self.note_end();
+        self.note(read as u64);
         Ok(read)
+    }
+}
+
+impl ReadContent for Counted {
+    fn skip_hole(&mut self) -> std::io::Result<u64> {
+        let hole = self.content.skip_hole()?;
+        self.note(hole);
+        Ok(hole)
+    }
+
+    fn is_in(&mut self, there: &File) -> std::io::Result<bool> {
+        let is_in = self.content.is_in(there)?;
+        if is_in {
+            self.note(self.left);
+        }
+        Ok(is_in)
+    }
+
+    fn draw_on(&mut self, there: File) {
+        self.content.draw_on(there);
     }
 }

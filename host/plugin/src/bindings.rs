@@ -14,6 +14,7 @@ wasmtime::component::bindgen!({
         "dozo:plugin/snapshot.put-small": async | trappable,
         "dozo:plugin/snapshot.put-contents": async | trappable,
         "dozo:plugin/snapshot.keep": async | trappable,
+        "dozo:plugin/snapshot.keep-unchanged": async | trappable,
         "dozo:plugin/snapshot.keep-under": async | trappable,
         "dozo:plugin/snapshot.previous": async | trappable,
         "dozo:plugin/snapshot.previous-under": async | trappable,

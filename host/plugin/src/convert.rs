@@ -91,6 +91,8 @@ pub(crate) fn entry_from_wit(entry: types::Entry) -> Entry {
             user: posix.user,
             group: posix.group,
             xattrs: posix.xattrs,
+            links: posix.links,
+            sparse: posix.sparse,
         }),
         attributes,
     }
@@ -120,6 +122,8 @@ pub(crate) fn entry_to_wit(entry: Entry) -> types::Entry {
             user: posix.user,
             group: posix.group,
             xattrs: posix.xattrs,
+            links: posix.links,
+            sparse: posix.sparse,
         }),
         attributes,
     }

@@ -1,7 +1,7 @@
 //! What a plugin holds in its hands: resources of the contract, kept in the store's table.
 #![allow(unreachable_pub, reason = "generated code re-exports these types")]
 
-use dozo_job::port::{Content, EntryWriter};
+use dozo_job::port::{Content, EntryWriter, ReadContent};
 use dozo_job::{Error, Kind, Result};
 
 use crate::tree::NewFile;
@@ -48,6 +48,8 @@ impl ContentHandle {
 
 /// Content that failed before and was handed on nevertheless.
 struct Spent;
+
+impl ReadContent for Spent {}
 
 impl std::io::Read for Spent {
     fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {

@@ -1,6 +1,6 @@
 //! Reading chunks: pack, frame, chunk, each checked before the next looks at it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::format::pack::decompress;
 use crate::id::ChunkId;
 use crate::index::{Index, Location};
 use crate::keys::Keyring;
-use crate::limits::{FRAME_BYTES_MAX, PACK_BYTES_MAX, PACKS_CACHED};
+use crate::limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, PACK_BYTES_MAX, PACKS_CACHED};
 use crate::seal;
 use crate::store::Store;
 
@@ -27,6 +27,7 @@ pub(crate) struct ChunkReader {
     identities: Vec<age::x25519::Identity>,
     packs: Cache<u32, Vec<u8>>,
     frames: Cache<(u32, u64), Bytes>,
+    zero: OnceLock<ChunkId>,
 }
 
 impl ChunkReader {
@@ -38,7 +39,7 @@ impl ChunkReader {
         identities: Vec<age::x25519::Identity>,
     ) -> Self {
         let (packs, frames) = (Cache::new(PACKS_CACHED), Cache::new(FRAMES_CACHED));
-        ChunkReader { store, index, keyring, kind, identities, packs, frames }
+        ChunkReader { store, index, keyring, kind, identities, packs, frames, zero: OnceLock::new() }
     }
 
     /// A chunk, compared with its id.
@@ -54,6 +55,21 @@ impl ChunkReader {
             return Err(self.damaged(id, location, Error::corrupt("its bytes do not have its id")));
         }
         Ok(chunk)
+    }
+
+    /// The id of the largest chunk of nothing but zeros, by which holes are stored.
+    pub(crate) fn zero(&self) -> ChunkId {
+        *self.zero.get_or_init(|| self.keyring.chunk_id(self.kind, &vec![0; CHUNK_BYTES_MAX]))
+    }
+
+    /// The chunk as it is in somebody else's hand: none if these bytes are not the whole of it.
+    pub(crate) fn is_chunk(&self, id: &ChunkId, bytes: &[u8]) -> bool {
+        self.keyring.chunk_id(self.kind, bytes) == *id
+    }
+
+    /// How long the chunk is.
+    pub(crate) fn length_of(&self, id: &ChunkId) -> Result<Option<u32>> {
+        Ok(self.index.get(id)?.map(|location| location.length))
     }
 
     /// Whether the chunk can be read; if so, its pack is noted as needed.

@@ -1,83 +1,16 @@
 //! The content of a stored entry, as a stream of checked chunks.
 
-use std::collections::VecDeque;
+use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
 use crate::chunks::ChunkReader;
-use crate::entry::{Content, Extent, ExtentList, StoredEntry};
+use crate::entry::{Extent, StoredEntry};
 use crate::error::{Error, Result};
-use crate::format::manifest::parse_extents;
-
-/// The extents of an entry one after the other, lists read as they are needed.
-pub(crate) struct Extents {
-    catalog: Arc<ChunkReader>,
-    ready: VecDeque<Extent>,
-    lists: VecDeque<ExtentList>,
-}
-
-impl Extents {
-    pub(crate) fn new(catalog: Arc<ChunkReader>, content: &Content) -> Self {
-        match content {
-            Content::Inline(extents) => {
-                Extents { catalog, ready: extents.iter().copied().collect(), lists: VecDeque::new() }
-            }
-            Content::Listed(lists) => {
-                Extents { catalog, ready: VecDeque::new(), lists: lists.iter().copied().collect() }
-            }
-        }
-    }
-
-    pub(crate) async fn next(&mut self) -> Result<Option<Extent>> {
-        while self.ready.is_empty() {
-            let Some(list) = self.lists.pop_front() else { return Ok(None) };
-            // Boxed, because few entries have lists and every entry comes by here.
-            let body = Box::pin(self.catalog.read(&list.chunk)).await;
-            let body = body.map_err(|e| e.context("read a list of extents"))?;
-            let extents = parse_extents(&body)?;
-            let covered: u64 = extents.iter().map(|e| u64::from(e.length)).sum();
-            if covered != list.covered || body.len() != list.bytes as usize {
-                return Err(Error::corrupt("a list of extents is not what its entry says"));
-            }
-            self.ready = extents.into();
-        }
-        Ok(self.ready.pop_front())
-    }
-
-    /// The extents that cover `length` bytes from `offset` on.
-    ///
-    /// # Errors
-    /// [`Invalid`](crate::error::Kind::Invalid) if the content is shorter.
-    pub(crate) async fn range(mut self, offset: u64, length: u64) -> Result<Vec<Extent>> {
-        let (mut skip, mut left, mut range) = (self.seek(offset), length, Vec::new());
-        while left > 0 {
-            let Some(extent) = self.next().await? else {
-                return Err(Error::invalid(format!("the stored content has no {length} bytes at {offset}")));
-            };
-            let here = u64::from(extent.length);
-            if skip >= here {
-                skip -= here;
-                continue;
-            }
-            let taken = left.min(here - skip);
-            range.push(Extent { chunk: extent.chunk, offset: extent.offset + skip as u32, length: taken as u32 });
-            (left, skip) = (left - taken, 0);
-        }
-        Ok(range)
-    }
-
-    /// Passes over whole lists before `offset` unread; returns how many bytes of the next extents to skip.
-    pub(crate) fn seek(&mut self, offset: u64) -> u64 {
-        let mut at = 0;
-        while let Some(list) = self.lists.front().filter(|list| at + list.covered <= offset) {
-            at += list.covered;
-            self.lists.pop_front();
-        }
-        offset - at
-    }
-}
+use crate::extents::Extents;
 
 /// The content of a stored entry as [`Read`]; every byte was compared with its chunk's id. Waits for the store, so it is
 /// for threads that may block.
@@ -90,6 +23,9 @@ pub struct ContentReader {
     left: u64,
     /// Bytes of the next extents to pass over.
     skip: u64,
+    size: u64,
+    /// A file that may hold some of it.
+    there: Option<File>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -114,12 +50,97 @@ impl ContentReader {
             current: Bytes::new(),
             left: size - offset,
             skip,
+            size,
+            there: None,
             runtime: tokio::runtime::Handle::current(),
         })
     }
 
+    /// Passes over the zeros of a hole that comes next, unread; returns how many. 0 where there is none.
+    ///
+    /// # Errors
+    /// As reading.
+    pub fn skip_hole(&mut self) -> Result<u64> {
+        if !self.current.is_empty() || self.skip > 0 || self.left == 0 {
+            return Ok(0);
+        }
+        let (zero, extents, mut passed) = (self.data.zero(), &mut self.extents, 0);
+        self.runtime.block_on(async {
+            while let Some(extent) = extents.peek().await?.filter(|extent| extent.chunk == zero) {
+                passed += u64::from(extent.length);
+                extents.next().await?;
+            }
+            Ok(())
+        })?;
+        self.left = self.left.checked_sub(passed).ok_or_else(|| self.wrong_length())?;
+        Ok(passed)
+    }
+
+    /// Whether a file holds this content, whole and nothing else: its bytes have the ids of the chunks. To be asked before
+    /// anything was read. A file that cannot be read does not.
+    ///
+    /// # Errors
+    /// If the store does not tell what the content is.
+    pub fn is_in(&self, there: &File) -> Result<bool> {
+        if self.left != self.size || there.metadata().map_or(true, |meta| meta.len() != self.size) {
+            return Ok(false);
+        }
+        let (mut extents, mut at, mut buffer) = (self.extents.clone(), 0, Vec::new());
+        self.runtime.block_on(async {
+            while let Some(extent) = extents.next().await? {
+                buffer.resize(extent.length as usize, 0);
+                if there.read_exact_at(&mut buffer, at).is_err() || !self.holds(&extent, &buffer).await? {
+                    return Ok(false);
+                }
+                at += u64::from(extent.length);
+            }
+            Ok(at == self.size)
+        })
+    }
+
+    /// Takes pieces from this file instead of the store where it has them in their places: an older version of the content,
+    /// or a restore that was interrupted.
+    pub fn draw_on(&mut self, there: File) {
+        self.there = Some(there);
+    }
+
+    /// Whether these bytes are what an extent names.
+    async fn holds(&self, extent: &Extent, bytes: &[u8]) -> Result<bool> {
+        if extent.chunk == self.data.zero() {
+            return Ok(bytes.iter().all(|byte| *byte == 0));
+        }
+        if self.data.length_of(&extent.chunk)? == Some(extent.length) {
+            return Ok(self.data.is_chunk(&extent.chunk, bytes));
+        }
+        let (start, chunk) = (extent.offset as usize, self.data.read(&extent.chunk).await?);
+        Ok(chunk.get(start..start + bytes.len()) == Some(bytes))
+    }
+
+    /// A whole chunk from the file that may have it.
+    fn drawn(&self, extent: &Extent) -> Result<Option<Bytes>> {
+        let Some(there) = self.there.as_ref().filter(|_| self.skip == 0) else { return Ok(None) };
+        if self.data.length_of(&extent.chunk)? != Some(extent.length) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; extent.length as usize];
+        let read = there.read_exact_at(&mut bytes, self.size - self.left);
+        Ok((read.is_ok() && self.data.is_chunk(&extent.chunk, &bytes)).then(|| bytes.into()))
+    }
+
+    fn wrong_length(&self) -> Error {
+        let shown = crate::path::shown(&self.path);
+        Error::corrupt(format!("the stored content of `{shown}` is not as long as it should be"))
+    }
+
     /// The next piece, never empty, or none at the end.
     fn next_piece(&mut self) -> Result<Option<Bytes>> {
+        if self.there.is_some()
+            && let Some(extent) = self.runtime.block_on(self.extents.peek())?
+            && let Some(piece) = self.drawn(&extent)?
+        {
+            self.runtime.block_on(self.extents.next())?;
+            return Ok(Some(piece));
+        }
         let (data, extents, skip) = (&self.data, &mut self.extents, &mut self.skip);
         self.runtime.block_on(async {
             loop {
@@ -153,7 +174,7 @@ impl ContentReader {
                 self.current = piece;
                 Ok(())
             }
-            _ => Err(Error::corrupt(format!("the stored content of `{}` is not as long as it should be", self.path))),
+            _ => Err(self.wrong_length()),
         }
     }
 }

@@ -65,8 +65,12 @@ pub struct Posix {
     pub user: Option<String>,
     /// The group's name where it was backed up.
     pub group: Option<String>,
-    /// Extended attributes, in order of name.
+    /// Extended attributes, in order of name; the names are escaped as those in paths.
     pub xattrs: Vec<(String, Vec<u8>)>,
+    /// How many names the file had; more than one makes it the target of hard links.
+    pub links: u32,
+    /// It had holes.
+    pub sparse: bool,
 }
 
 /// A piece of an entry's content: `length` bytes of a chunk, from `offset` on.

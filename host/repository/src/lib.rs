@@ -18,6 +18,7 @@ mod documents;
 mod entry;
 mod epochs;
 mod error;
+mod extents;
 mod failure;
 pub mod format;
 mod frame;

@@ -67,6 +67,16 @@ impl Pending {
         lock(&self.0).extents.push_back(Slot { chunk: Some(chunk), offset, length });
     }
 
+    /// Whether so many extents are in hand that some should be stored.
+    pub(crate) fn is_long(&self) -> bool {
+        lock(&self.0).extents.len() >= 2 * EXTENTS_PER_CHUNK_MAX
+    }
+
+    /// Stores what is known of the extents in hand.
+    pub(crate) fn store_lists(&self, lists: &mut dyn StoreList) -> Result<()> {
+        lock(&self.0).store_resolved_lists(lists)
+    }
+
     /// The chunk of this number has this id. Returns the entry if that was all it waited for.
     pub(crate) fn resolve(&self, number: usize, id: ChunkId, lists: &mut dyn StoreList) -> Result<Option<StoredEntry>> {
         let mut state = lock(&self.0);

@@ -20,7 +20,7 @@ use crate::frame::Compressor;
 use crate::id::ChunkId;
 use crate::index::{Claims, Index};
 use crate::keys::Keyring;
-use crate::limits::{CHUNK_BYTES_MIN, FRAME_BYTES_TARGET, INDEX_SECONDS, QUEUE_UNITS};
+use crate::limits::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, FRAME_BYTES_TARGET, INDEX_SECONDS, QUEUE_UNITS};
 use crate::pack::{Packer, SealedPack, lock};
 use crate::pending::{Pending, StoreList};
 use crate::sort::{Keyed, Sorted, Sorter};
@@ -119,6 +119,8 @@ pub(crate) struct Shared {
     small: Mutex<Unit>,
     /// Buffers of chunks that workers are done with.
     spare: Mutex<Vec<Vec<u8>>>,
+    /// The chunk of zeros, once the repository has it.
+    zero: Mutex<Option<ChunkId>>,
     jobs: async_channel::Sender<Job>,
 }
 
@@ -184,6 +186,7 @@ impl Pipeline {
             lines: Mutex::new(Some(Sorter::new(ends.scratch.clone()))),
             small: Mutex::default(),
             spare: Mutex::default(),
+            zero: Mutex::default(),
             jobs,
         });
         let workers = (0..ends.workers.max(1)).map(|n| spawn_worker(n, &shared, &queue)).collect::<Result<_>>()?;
@@ -278,6 +281,28 @@ impl Shared {
         small.pieces.push(piece(end));
         chunk.clear();
         (end >= FRAME_BYTES_TARGET).then(|| Job::Unit(std::mem::take(&mut *small)))
+    }
+
+    /// The largest chunk of nothing but zeros, stored by the first that needs it. Waits for the store.
+    pub(crate) fn zero(&self) -> Result<ChunkId> {
+        let mut zero = lock(&self.zero);
+        if let Some(id) = *zero {
+            return Ok(id);
+        }
+        let zeros = vec![0; CHUNK_BYTES_MAX];
+        let id = self.keyring.chunk_id(PackKind::Data, &zeros);
+        if self.data.store(id, &zeros, &mut Compressor::new()?)? {
+            self.counters.bytes_new.fetch_add(zeros.len() as u64, Ordering::Relaxed);
+        }
+        Ok(*zero.insert(id))
+    }
+
+    /// Stores lists of an entry's extents, should it have many in hand. Waits for the store.
+    pub(crate) fn make_room(&self, pending: &Pending) -> Result<()> {
+        if !pending.is_long() {
+            return Ok(());
+        }
+        pending.store_lists(&mut CatalogSink { shared: self, compressor: &mut Compressor::new()? })
     }
 
     /// Sends work, waiting while the workers are behind.

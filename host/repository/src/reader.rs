@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use crate::chunks::ChunkReader;
-use crate::content::{ContentReader, Extents};
-use crate::entry::{Content, Extent, StoredEntry};
-use crate::error::Result;
+use crate::content::ContentReader;
+use crate::entry::{Content, EntryKind, Extent, StoredEntry};
+use crate::error::{Error, Result};
+use crate::extents::Extents;
 use crate::format::snapshot::Snapshot;
 use crate::id::ObjectId;
 use crate::manifest::ManifestReader;
+use crate::path;
 use crate::view::DataChunks;
 
 /// One snapshot, open for reading.
@@ -67,6 +69,19 @@ impl SnapshotReader {
     /// The extents that hold a range of an entry's content.
     pub async fn range(&self, stored: &StoredEntry, offset: u64, length: u64) -> Result<Vec<Extent>> {
         Extents::new(self.catalog.clone(), &stored.content).range(offset, length).await
+    }
+
+    /// The entry that has an entry's content: itself, or what a hard link is another name of.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::Kind::Corrupt) if that is not there, or holds nothing itself.
+    pub async fn holder(&self, stored: StoredEntry) -> Result<StoredEntry> {
+        let EntryKind::Hardlink(target) = &stored.entry.kind else { return Ok(stored) };
+        let holder = self.get(target).await?.filter(|holder| !matches!(holder.entry.kind, EntryKind::Hardlink(_)));
+        holder.ok_or_else(|| {
+            let (link, target) = (path::shown(&stored.entry.path), path::shown(target));
+            Error::corrupt(format!("`{link}` is another name of `{target}`, which the snapshot does not have"))
+        })
     }
 
     /// The content of an entry from `offset` on, for a thread that may block.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
-use crate::content::Extents;
 use crate::entry::StoredEntry;
 use crate::error::{Error, Result};
+use crate::extents::Extents;
 use crate::format::name::PackKind;
 use crate::limits::{READS_IN_FLIGHT, THAW_PAUSE_SECONDS_MAX};
 use crate::reader::SnapshotReader;

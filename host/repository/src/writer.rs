@@ -16,7 +16,7 @@ use crate::format::snapshot::{Manifest, Snapshot, Stored};
 use crate::id::ObjectId;
 use crate::index::Index;
 use crate::lease::LeaseHandle;
-use crate::limits::{CATALOG_READS_IN_FLIGHT, CHUNK_BYTES_FIXED_MIN, SHORT_PIECES_PER_GIB};
+use crate::limits::{CATALOG_READS_IN_FLIGHT, CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, SHORT_PIECES_PER_GIB};
 use crate::manifest;
 use crate::pending::{Finished, Pending};
 use crate::pipeline::{Counters, Ends, Job, Pipeline, Shared};
@@ -206,6 +206,22 @@ impl EntryWriter {
     pub fn write_blocking(&mut self, mut bytes: &[u8]) -> Result<()> {
         while let Some(job) = self.next_job(&mut bytes) {
             self.shared.send_blocking(job)?;
+        }
+        Ok(())
+    }
+
+    /// Appends zeros that nobody needs to make: a hole, by references to a chunk of zeros. On a thread that may block.
+    pub fn write_hole_blocking(&mut self, mut bytes: u64) -> Result<()> {
+        let zero = self.shared.zero()?;
+        if let Some(job) = self.close_chunk() {
+            self.shared.send_blocking(job)?;
+        }
+        while bytes > 0 {
+            self.shared.failure.check()?;
+            let length = bytes.min(CHUNK_BYTES_MAX as u64);
+            self.pending.append(Extent { chunk: zero, offset: 0, length: length as u32 });
+            (bytes, self.length) = (bytes - length, self.length + length);
+            self.shared.make_room(&self.pending)?;
         }
         Ok(())
     }

@@ -80,6 +80,12 @@ impl Selection {
     }
 }
 
+impl Selection {
+    pub(crate) fn tolerates(&self, _path: &str) -> bool {
+        false
+    }
+}
+
 /// Patterns for everything, and for directories alone.
 struct Patterns {
     all: Globs,

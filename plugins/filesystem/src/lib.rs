@@ -3,6 +3,9 @@
 
 mod backup;
 mod config;
+mod gather;
+mod links;
+mod path;
 mod restore;
 
 use dozo_sdk::prelude::*;
@@ -32,7 +35,7 @@ impl Source for Filesystem {
             let Some(found) = place.directory.get(&place.path)? else {
                 return Err(Error::Invalid(format!("{path} does not exist: is its file system mounted?")));
             };
-            let found = match found.kind {
+            let found = match found.entry.kind {
                 Kind::Directory if place.directory.children(&place.path, None, 1)?.is_empty() => "it is empty",
                 Kind::Directory => "it can be listed",
                 _ => "it is there, and no directory",

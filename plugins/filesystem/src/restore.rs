@@ -27,16 +27,22 @@ struct Walk {
 
 impl Walk {
     fn page(&mut self, restore: &Restore, page: Vec<Entry>) -> Result<()> {
-        let mut batch = Vec::with_capacity(page.len());
-        for entry in &page {
+        let (mut batch, mut entries) = (Vec::with_capacity(page.len()), Vec::with_capacity(page.len()));
+        for entry in page {
             let content = match entry.kind {
-                Kind::File => Some(restore.read(&entry.path, 0)?),
-                _ => None,
+                Kind::File | Kind::Hardlink(_) => restore.read(&entry.path, 0).map(Some),
+                _ => Ok(None),
             };
-            batch.push(NewEntry { entry: entry.clone(), content });
+            match content {
+                Ok(content) => {
+                    batch.push(NewEntry { entry: entry.clone(), content });
+                    entries.push(entry);
+                }
+                Err(error) => self.failures.add(error),
+            }
         }
         let results = self.target.create_all(batch);
-        for (entry, result) in page.into_iter().zip(results) {
+        for (entry, result) in entries.into_iter().zip(results) {
             self.leave(&entry.path);
             match result {
                 Ok(_) if entry.kind == Kind::Directory => self.open.push(entry),

@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use dozo_job::port::{
-    BackupRequest, Content, Entry, EntryKind, Finished, Intake, ObjectId, PluginStamp, RestoreRequest, Scope, Stored,
+    BackupRequest, Content, Entry, EntryKind, Finished, Intake, ObjectId, PluginStamp, ReadContent, RestoreRequest,
+    Scope, Stored,
 };
 use dozo_job::{Error, Result, Source};
 
@@ -185,6 +186,8 @@ enum Lazy {
     Closed(PathBuf),
     Open(File),
 }
+
+impl ReadContent for Lazy {}
 
 impl Read for Lazy {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use dozo_repository::limits::{CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, OMITTED_NAMED_MAX};
 use dozo_repository::{
-    Cutting, Entry, EntryKind, Error, ObjectId, Result, SnapshotReader, StoredEntry, View, Writer, path,
+    Cutting, Entry, EntryKind, EntryWriter, Error, ObjectId, Result, SnapshotReader, StoredEntry, View, Writer, path,
 };
 
 use crate::limits::PAGE_ENTRIES;
@@ -83,6 +83,8 @@ struct State {
     answers: Vec<(String, String)>,
     notes: Vec<String>,
     vanished: Tally,
+    /// What could not be read, and may be missing.
+    tolerated: Tally,
     /// Files that were longer or shorter when they were read than when they were listed.
     changed: Tally,
     /// What no later call can mend.
@@ -125,6 +127,7 @@ impl RunIntake {
             return Err(nothing(&state.omitted));
         }
         let mut state = std::mem::take(&mut *state);
+        state.notes.extend(state.tolerated.note("could not be read, which the job tolerates"));
         state.notes.extend(state.vanished.note("vanished while the run went on"));
         state.notes.extend(state.changed.note("changed while they were read"));
         Ok(Told {
@@ -185,19 +188,43 @@ impl RunIntake {
     }
 
     /// Reads one entry's content on a thread that may block.
-    fn take(&self, entry: Entry, mut content: Content, buffer: &mut [u8]) -> Result<u64> {
+    fn take(&self, entry: Entry, content: Content, buffer: &mut [u8]) -> Result<u64> {
         let (path, expected) = (entry.path.clone(), entry.size);
         let mut writer = self.writer.entry(entry, Cutting::ByContent);
-        loop {
-            let read = content.read(buffer).map_err(|e| Error::io("read the content", e))?;
-            if read == 0 {
-                if expected.is_some_and(|expected| expected != writer.length()) {
-                    self.state().changed.add(&path);
-                }
-                return writer.finish_blocking().map_err(|e| self.broke(e));
-            }
-            writer.write_blocking(&buffer[..read]).map_err(|e| self.broke(e))?;
+        self.append(&mut writer, content, buffer)?;
+        if expected.is_some_and(|expected| expected != writer.length()) {
+            self.state().changed.add(&path);
         }
+        writer.finish_blocking().map_err(|e| self.broke(e))
+    }
+
+    /// Appends a content to its end, holes as holes, on a thread that may block.
+    fn append(&self, writer: &mut EntryWriter, mut content: Content, buffer: &mut [u8]) -> Result<()> {
+        let failed = |e| Error::io("read the content", e);
+        loop {
+            match content.skip_hole().map_err(failed)? {
+                0 => {}
+                hole => writer.write_hole_blocking(hole).map_err(|e| self.broke(e))?,
+            }
+            match content.read(buffer).map_err(failed)? {
+                0 => return Ok(()),
+                read => writer.write_blocking(&buffer[..read]).map_err(|e| self.broke(e))?,
+            }
+        }
+    }
+
+    /// Takes an entry over with the content that the previous snapshot has, if it is the same; tells whether it did.
+    async fn keep_if_same(&self, entry: Entry) -> Result<bool> {
+        let Some((_, StoredEntry { entry: previous, content })) = self.find(&entry.path).await? else {
+            return Ok(false);
+        };
+        let told = entry.size.is_some() && entry.modified.is_some() && entry.version.is_some();
+        let same = previous.kind == entry.kind
+            && (previous.size, previous.modified, &previous.version) == (entry.size, entry.modified, &entry.version);
+        if told && same {
+            self.keep_stored(&StoredEntry { entry, content })?;
+        }
+        Ok(told && same)
     }
 }
 
@@ -282,6 +309,16 @@ impl port::Intake for SharedIntake {
         }
     }
 
+    async fn keep_unchanged(&self, batch: Vec<Entry>) -> Result<Vec<bool>> {
+        check_batch(batch.len()).map_err(|e| self.0.broke(e))?;
+        let mut kept = Vec::with_capacity(batch.len());
+        for entry in batch {
+            check_entry(&entry).map_err(|e| self.0.broke(e))?;
+            kept.push(self.0.keep_if_same(entry).await?);
+        }
+        Ok(kept)
+    }
+
     async fn keep_under(&self, prefix: String, expected: u64) -> Result<()> {
         let Some(reader) = self.0.previous_reader() else {
             return Err(Error::invalid("there is no previous snapshot to keep entries of"));
@@ -317,6 +354,14 @@ impl port::Intake for SharedIntake {
         if state.omitted.len() < OMITTED_NAMED_MAX {
             state.omitted.push((path, why.chain()));
         }
+        Ok(())
+    }
+
+    fn tolerate(&self, path: String, why: Error) -> Result<()> {
+        path::check(&path).map_err(|e| self.0.broke(e))?;
+        let mut state = self.0.state();
+        state.unresolved.remove(&path);
+        state.tolerated.add(&format!("{} ({})", path::shown(&path), why.chain()));
         Ok(())
     }
 

@@ -1,7 +1,5 @@
 //! The content of one entry in the making.
 
-use std::io::Read;
-
 use async_trait::async_trait;
 use dozo_repository::{Error, Kind, Result, path};
 
@@ -31,21 +29,16 @@ impl port::EntryWriter for RunEntryWriter {
         self.writer()?.write(bytes).await.map_err(|e| intake.0.broke(e))
     }
 
-    async fn append(&mut self, mut content: Content) -> Result<u64> {
+    async fn append(&mut self, content: Content) -> Result<u64> {
         self.writer()?;
         let (Some(mut writer), intake) = (self.writer.take(), self.intake.clone()) else {
             return Err(Error::internal("a writer that was just there is gone"));
         };
         let appended = tokio::task::spawn_blocking(move || {
             let (mut buffer, before) = (vec![0; READ_BYTES], writer.length());
-            loop {
-                let read = content.read(&mut buffer).map_err(|e| Error::io("read the content", e))?;
-                if read == 0 {
-                    let appended = writer.length() - before;
-                    return Ok((writer, appended));
-                }
-                writer.write_blocking(&buffer[..read]).map_err(|e| intake.0.broke(e))?;
-            }
+            intake.0.append(&mut writer, content, &mut buffer)?;
+            let appended = writer.length() - before;
+            Ok((writer, appended))
         });
         let appended =
             appended.await.unwrap_or_else(|_| Err(Error::internal("a thread that reads a content panicked")));

@@ -53,6 +53,11 @@ impl Intake for FaultyIntake {
         self.inner.keep(path).await
     }
 
+    async fn keep_unchanged(&self, batch: Vec<Entry>) -> Result<Vec<bool>> {
+        self.control.step("keep-unchanged").await?;
+        self.inner.keep_unchanged(batch).await
+    }
+
     async fn keep_under(&self, prefix: String, expected: u64) -> Result<()> {
         self.control.step("keep-under").await?;
         self.inner.keep_under(prefix, expected).await
@@ -61,6 +66,11 @@ impl Intake for FaultyIntake {
     fn omit(&self, path: String, why: Error) -> Result<()> {
         self.control.count("omit")?;
         self.inner.omit(path, why)
+    }
+
+    fn tolerate(&self, path: String, why: Error) -> Result<()> {
+        self.control.count("tolerate")?;
+        self.inner.tolerate(path, why)
     }
 
     fn vanished(&self, path: String) -> Result<()> {

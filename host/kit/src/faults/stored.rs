@@ -1,11 +1,12 @@
 //! A finished snapshot, with faults: pages, contents that are opened, and the first read of each.
 
+use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use dozo_job::Result;
-use dozo_job::port::{Content, Entry, Stored};
+use dozo_job::port::{Content, Entry, ReadContent, Stored};
 
 use super::Control;
 
@@ -36,6 +37,20 @@ struct FaultyContent {
     inner: Content,
     control: Arc<Control>,
     begun: bool,
+}
+
+impl ReadContent for FaultyContent {
+    fn skip_hole(&mut self) -> std::io::Result<u64> {
+        self.inner.skip_hole()
+    }
+
+    fn is_in(&mut self, there: &File) -> std::io::Result<bool> {
+        self.inner.is_in(there)
+    }
+
+    fn draw_on(&mut self, there: File) {
+        self.inner.draw_on(there);
+    }
 }
 
 impl Read for FaultyContent {

@@ -1,6 +1,7 @@
 //! The host's side of the contract, one file for each interface. They translate and count; what they do is done by the
 //! ports of `job` and by [`crate::tree`].
 
+mod batch;
 mod contents;
 mod http;
 mod log;

@@ -61,6 +61,14 @@ impl snapshot::Host for State {
         }
     }
 
+    async fn keep_unchanged(&mut self, batch: Vec<Entry>) -> Result<Result<Vec<bool>, Told>> {
+        let _busy = self.life.enter();
+        match self.intake() {
+            Ok(intake) => told(intake.keep_unchanged(batch.into_iter().map(entry_from_wit).collect()).await),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
     async fn keep_under(&mut self, prefix: String, expected: u64) -> Result<Result<(), Told>> {
         let _busy = self.life.enter();
         match self.intake() {
@@ -73,6 +81,14 @@ impl snapshot::Host for State {
         let _busy = self.life.enter();
         match self.intake() {
             Ok(intake) => told(intake.omit(path, convert::error_from_wit(why, &self.secrets))),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn tolerate(&mut self, path: String, why: Told) -> Result<Result<(), Told>> {
+        let _busy = self.life.enter();
+        match self.intake() {
+            Ok(intake) => told(intake.tolerate(path, convert::error_from_wit(why, &self.secrets))),
             Err(error) => Ok(Err(error)),
         }
     }

@@ -25,9 +25,10 @@ use crate::bindings::dozo::plugin::streaming;
 use crate::bindings::dozo::plugin::types::{Entry, Error as Told};
 use crate::convert::entry_from_wit;
 use crate::handles::{ContentHandle, WriterHandle};
+use crate::interface::batch::create_all;
 use crate::interface::contents::{read_once, unreadable};
 use crate::interface::snapshot::busy;
-use crate::interface::{Host, blocking, told, tree};
+use crate::interface::{Host, blocking, told};
 use crate::limits::{READ_BYTES, STREAM_PIECE_BYTES, STREAM_PIECES};
 use crate::network::Connection;
 use crate::state::{InHost, Life, State};
@@ -87,7 +88,7 @@ impl streaming::HostWithStore<State> for Host {
             };
             Ok((state.table.get(&directory)?.clone(), content, state.life.enter()))
         })?;
-        let mut created = tree::create_all(directory, vec![(entry_from_wit(entry), content)]).await?;
+        let mut created = create_all(directory, vec![(entry_from_wit(entry), content)]).await?;
         let created = created.pop().ok_or_else(|| wasmtime::format_err!("an entry was created without a word"))?;
         Ok(created.map_err(|error| State::told(&error)))
     }

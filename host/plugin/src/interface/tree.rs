@@ -1,10 +1,9 @@
 //! `tree`: granted directories. Everything blocks, so everything moves to threads for that.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use dozo_job::limits::READ_BYTES;
-use dozo_job::port::{Content, Entry, EntryKind};
+use dozo_job::port::Content;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -12,13 +11,11 @@ use crate::bindings::dozo::plugin::tree;
 use crate::bindings::dozo::plugin::types::{Entry as WitEntry, Error as Told};
 use crate::convert::{entry_from_wit, entry_to_wit};
 use crate::handles::{ContentHandle, FileHandle};
+use crate::interface::batch::create_all;
 use crate::interface::{blocking, told};
 use crate::limits::PAGE_ENTRIES;
 use crate::state::State;
-use crate::tree::Directory;
-
-/// Threads that create files of one batch.
-const CREATORS: usize = 4;
+use crate::tree::{Directory, FileContent, Found, Unrest};
 
 impl tree::Host for State {
     fn granted(&mut self) -> Result<Vec<(String, Resource<Directory>)>> {
@@ -41,9 +38,9 @@ impl tree::HostDirectory for State {
         self.in_directory(&handle, Directory::identity).await
     }
 
-    async fn get(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<Option<WitEntry>, Told>> {
+    async fn get(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<Option<tree::Found>, Told>> {
         let found = self.in_directory(&handle, move |directory| directory.get(&path)).await?;
-        Ok(found.map(|entry| entry.map(entry_to_wit)))
+        Ok(found.map(|found| found.map(found_to_wit)))
     }
 
     async fn children(
@@ -52,21 +49,34 @@ impl tree::HostDirectory for State {
         path: String,
         after: Option<String>,
         max: u32,
-    ) -> Result<Result<Vec<WitEntry>, Told>> {
+    ) -> Result<Result<Vec<tree::Found>, Told>> {
         let max = max.clamp(1, PAGE_ENTRIES) as usize;
         let list = move |directory: &Directory| {
-            let entries = directory.children(&path, after.as_deref(), max)?;
-            Ok(entries.into_iter().map(entry_to_wit).collect())
+            let found = directory.children(&path, after.as_deref(), max)?;
+            Ok(found.into_iter().map(found_to_wit).collect())
         };
         self.in_directory(&handle, list).await
     }
 
-    fn open(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<Resource<ContentHandle>, Told>> {
+    fn open(
+        &mut self,
+        handle: Resource<Directory>,
+        path: String,
+        version: Option<String>,
+    ) -> Result<Result<Resource<ContentHandle>, Told>> {
         let _busy = self.life.enter();
-        Ok(match self.table.get(&handle)?.open_file(&path) {
-            Ok(content) => Ok(self.hold_content(Box::new(content))?),
-            Err(error) => Err(Self::told(&error)),
-        })
+        let opened = self.table.get(&handle)?.open_file(&path, Unrest::Refused { version });
+        self.hold_file(opened)
+    }
+
+    fn open_changing(
+        &mut self,
+        handle: Resource<Directory>,
+        path: String,
+    ) -> Result<Result<Resource<ContentHandle>, Told>> {
+        let _busy = self.life.enter();
+        let opened = self.table.get(&handle)?.open_file(&path, Unrest::Noted);
+        self.hold_file(opened)
     }
 
     async fn create(
@@ -168,50 +178,19 @@ impl State {
         Ok(blocking(move || work(&directory)).await?.map_err(|error| Self::told(&error)))
     }
 
+    fn hold_file(&mut self, opened: dozo_job::Result<FileContent>) -> Result<Result<Resource<ContentHandle>, Told>> {
+        Ok(match opened {
+            Ok(content) => Ok(self.hold_content(Box::new(content))?),
+            Err(error) => Err(Self::told(&error)),
+        })
+    }
+
     fn take_content(&mut self, handle: Option<Resource<ContentHandle>>) -> Result<Option<Content>> {
         handle.map(|handle| Ok(self.table.delete(handle)?.hand_on())).transpose()
     }
 }
 
-type Item = (Entry, Option<Content>);
-
-/// Creates a batch: directories first, in order, then the rest on several threads.
-pub(crate) async fn create_all(directory: Directory, items: Vec<Item>) -> Result<Vec<dozo_job::Result<u64>>> {
-    let (mut directories, mut others) = (Vec::new(), Vec::new());
-    let count = items.len();
-    for (number, (entry, content)) in items.into_iter().enumerate() {
-        match entry.kind {
-            EntryKind::Directory => directories.push((number, (entry, content))),
-            _ => others.push(Mutex::new(Some((number, (entry, content))))),
-        }
-    }
-    let first = directory.clone();
-    let mut done = blocking(move || {
-        let create = |(number, (entry, content)): (usize, Item)| (number, first.create(&entry, content, &mut []));
-        directories.into_iter().map(create).collect::<Vec<_>>()
-    })
-    .await?;
-    let (others, next) = (Arc::new(others), Arc::new(AtomicUsize::new(0)));
-    let threads: Vec<_> = (0..CREATORS.min(others.len()))
-        .map(|_| {
-            let (directory, others, next) = (directory.clone(), others.clone(), next.clone());
-            blocking(move || {
-                let (mut buffer, mut done) = (vec![0; READ_BYTES], Vec::new());
-                while let Some(slot) = others.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let item = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    let Some((number, (entry, content))) = item else { break };
-                    done.push((number, directory.create(&entry, content, &mut buffer)));
-                }
-                done
-            })
-        })
-        .collect();
-    for thread in futures::future::join_all(threads).await {
-        done.extend(thread?);
-    }
-    done.sort_unstable_by_key(|(number, _)| *number);
-    if done.len() != count {
-        return Err(wasmtime::format_err!("{count} entries were to be created, {} were", done.len()));
-    }
-    Ok(done.into_iter().map(|(_, result)| result).collect())
+fn found_to_wit(found: Found) -> tree::Found {
+    let Found { entry, device, inode } = found;
+    tree::Found { entry: entry_to_wit(entry), device, inode }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use dozo_job::port::Content;
+use dozo_job::port::{Content, ReadContent};
 use dozo_job::{Error, Kind, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::runtime::Handle;
@@ -137,6 +137,8 @@ struct Received {
     of: String,
     runtime: Handle,
 }
+
+impl ReadContent for Received {}
 
 impl Read for Received {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dozo_job::port::Content;
+use dozo_job::port::{Content, ReadContent};
 use dozo_job::{Error, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::PollFlags;
@@ -101,6 +101,8 @@ impl Output {
         self.running.is_read.store(false, Ordering::Relaxed);
     }
 }
+
+impl ReadContent for Output {}
 
 impl Read for Output {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

@@ -3,6 +3,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dozo_job::port::Plain;
 use dozo_job::{Error, Kind};
 
 use super::*;
@@ -113,7 +114,7 @@ fn what_goes_in_comes_out_whole() {
         assert!(read == expected);
     });
     let input = child.take_input().unwrap();
-    let (input, given) = give_content(input, Box::new(std::io::Cursor::new(sent)));
+    let (input, given) = give_content(input, Box::new(Plain(std::io::Cursor::new(sent))));
     assert_eq!(given.unwrap(), 8_000_000);
     drop(input);
     reader.join().unwrap();
@@ -147,7 +148,7 @@ fn full_pipes_on_both_sides_are_no_deadlock() {
     // Prints more than any pipe holds before it reads a byte.
     let mut child = sh("head -c 9000000 /dev/zero; cat");
     let begun = Instant::now();
-    let (input, given) = give_content(child.take_input().unwrap(), Box::new(std::io::repeat(b'x')));
+    let (input, given) = give_content(child.take_input().unwrap(), Box::new(Plain(std::io::repeat(b'x'))));
     let error = given.unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.to_string().contains("took no input, and nobody read more of its output, for 700 ms"), "{error}");
@@ -182,7 +183,7 @@ fn whatever_moves_is_a_sign_of_life() {
 #[test]
 fn a_program_that_ends_early_is_why_its_input_was_refused() {
     let child = &mut sh("echo no such database >&2; exit 1");
-    let (_, given) = give_content(child.take_input().unwrap(), Box::new(std::io::repeat(b'x')));
+    let (_, given) = give_content(child.take_input().unwrap(), Box::new(Plain(std::io::repeat(b'x'))));
     let error = given.unwrap_err().chain();
     assert!(error.contains("`sh` did not take all of its input") && error.contains("no such database"), "{error}");
 }

@@ -8,13 +8,43 @@ use dozo_job::{Error, Result};
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
+use super::links::identity;
+use super::xattrs::Subject;
 use super::{Directory, is_privilege};
 
 /// Longest target of a symlink that Linux allows.
 const TARGET_BYTES_MAX: usize = 4_096;
+/// No hole is shorter; and a file's last block is seldom full.
+const PAGE_BYTES: i64 = 4_096;
+
+/// What was found at a path.
+pub(crate) struct Found {
+    pub(crate) entry: Entry,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+impl Directory {
+    /// What a name in a directory is, with everything that the kernel knows of it.
+    pub(super) fn found(&self, path: String, parent: impl AsFd, name: &OsStr) -> Result<Found, Errno> {
+        let stat = fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let mut entry = entry(path, &stat, &parent, name)?;
+        if let Some(posix) = &mut entry.posix {
+            posix.user = self.0.owners.user(posix.uid);
+            posix.group = self.0.owners.group(posix.gid);
+            posix.xattrs = self.xattrs(&Subject::name(&parent, name)?, &entry.path);
+            if posix.links > 1 && entry.kind != EntryKind::File {
+                self.note("several names of one symlink, pipe, socket or device are kept as several", &entry.path);
+            }
+        }
+        let (device, inode) = identity(&stat);
+        Ok(Found { entry, device, inode })
+    }
+}
 
 /// The entry of a file that was looked at with `stat`. `name` and `parent` find a symlink's target.
-pub(super) fn entry(path: String, stat: &Stat, parent: impl AsFd, name: &OsStr) -> Result<Entry, Errno> {
+#[allow(clippy::unnecessary_cast, reason = "their types differ from machine to machine")]
+fn entry(path: String, stat: &Stat, parent: impl AsFd, name: &OsStr) -> Result<Entry, Errno> {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => EntryKind::File,
         FileType::Directory => EntryKind::Directory,
@@ -27,7 +57,6 @@ pub(super) fn entry(path: String, stat: &Stat, parent: impl AsFd, name: &OsStr) 
     };
     Ok(Entry {
         size: (kind == EntryKind::File).then_some(stat.st_size as u64),
-        kind,
         path,
         modified: Some(Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 }),
         version: Some(version(stat)),
@@ -38,13 +67,17 @@ pub(super) fn entry(path: String, stat: &Stat, parent: impl AsFd, name: &OsStr) 
             user: None,
             group: None,
             xattrs: Vec::new(),
+            // Those of a directory are not its own to have.
+            links: if kind == EntryKind::Directory { 1 } else { stat.st_nlink as u32 },
+            sparse: kind == EntryKind::File && stat.st_blocks * 512 + PAGE_BYTES < stat.st_size,
         }),
         attributes: Vec::new(),
+        kind,
     })
 }
 
 /// Inode and change time: what no program can set back as it can the modification time.
-fn version(stat: &Stat) -> String {
+pub(super) fn version(stat: &Stat) -> String {
     format!("{}:{}.{:09}", stat.st_ino, stat.st_ctime, stat.st_ctime_nsec)
 }
 
@@ -81,13 +114,15 @@ pub(super) fn target_bytes(target: &str) -> Result<Vec<u8>> {
 }
 
 impl Directory {
-    /// Sets owner, mode and time of a file that is open. Mode comes after owner, because a change of owner clears the
-    /// set-user-id bit.
+    /// Sets owner, attributes, mode and time of a file that is open. Mode comes after owner, because a change of owner clears
+    /// the set-user-id bit.
     pub(super) fn apply_to_file(&self, file: impl AsFd, entry: &Entry) -> Result<()> {
         if let Some(posix) = &entry.posix {
             let owner = (Uid::from_raw(posix.uid), Gid::from_raw(posix.gid));
             let chown = || fs::fchown(&file, Some(owner.0), Some(owner.1));
             let kept = self.chown_or_note(entry, chown)?;
+            let subject = Subject::file(&file).map_err(|e| self.failed("look at", &entry.path, e))?;
+            self.apply_xattrs(&subject, entry)?;
             fs::fchmod(&file, self.mode(entry, posix, kept))
                 .map_err(|e| self.failed("set the mode of", &entry.path, e))?;
         }
@@ -103,6 +138,8 @@ impl Directory {
             let owner = (Uid::from_raw(posix.uid), Gid::from_raw(posix.gid));
             let chown = || fs::chownat(&parent, name, Some(owner.0), Some(owner.1), AtFlags::SYMLINK_NOFOLLOW);
             let kept = self.chown_or_note(entry, chown)?;
+            let subject = Subject::name(&parent, name).map_err(|e| self.failed("look at", &entry.path, e))?;
+            self.apply_xattrs(&subject, entry)?;
             // Linux has no mode for symlinks.
             if !matches!(entry.kind, EntryKind::Symlink(_)) {
                 chmod_itself(&parent, name, self.mode(entry, posix, kept))

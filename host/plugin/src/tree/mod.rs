@@ -2,14 +2,19 @@
 //! (`openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), so that neither `..` nor a symlink, nor a directory that
 //! is swapped for one while it is walked, leads out of it. Blocks; called on threads for that.
 
+mod file;
+mod links;
 mod metadata;
+mod new_file;
+mod owners;
 mod read;
 mod write;
+mod xattrs;
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +24,12 @@ use dozo_job::{Error, Result};
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-pub(crate) use write::NewFile;
+pub(crate) use file::{FileContent, Unrest};
+pub(crate) use metadata::Found;
+pub(crate) use new_file::NewFile;
+
+/// Bytes of a path that are opened in one call: Linux takes 4,096.
+const PATH_BYTES_AT_ONCE: usize = 4_000;
 
 /// What may be done in a granted directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +53,8 @@ struct Inner {
     /// The directory that was listed last, for its next page.
     listed: Mutex<Option<(String, Arc<read::Names>)>>,
     notes: Mutex<BTreeMap<&'static str, Note>>,
+    owners: owners::Owners,
+    holders: links::Holders,
     /// Directories that were there before, where what is there is left as it was.
     kept: Mutex<HashSet<String>>,
     /// Entries that were left as they were, and those of them that are not what the snapshot has.
@@ -81,6 +93,8 @@ impl Directory {
             last: Mutex::default(),
             listed: Mutex::default(),
             notes: Mutex::default(),
+            owners: owners::Owners::default(),
+            holders: links::Holders::default(),
             kept: Mutex::default(),
             left: AtomicU64::new(0),
             differing: AtomicU64::new(0),
@@ -143,16 +157,17 @@ impl Directory {
     /// Opens a path below this directory, following no symlink on the way or at its end.
     fn open_beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
         let relative = relative(path)?;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        // EAGAIN: a rename anywhere on the way raced with the resolution; the kernel asks to try again.
-        for _ in 0..64 {
-            match fs::openat2(&self.0.root, &relative, flags, Mode::empty(), resolve) {
-                Err(Errno::AGAIN) => {}
-                opened => return opened.map_err(|e| self.failed("open", path, e)),
-            }
+        let (mut rest, mut from) = (relative.as_bytes(), None::<OwnedFd>);
+        let failed = |e| self.failed("open", path, e);
+        // A path may be longer than the kernel takes at once.
+        while rest.len() > PATH_BYTES_AT_ONCE {
+            let end = rest[..PATH_BYTES_AT_ONCE].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+            let (step, behind) = (OsStr::from_bytes(&rest[..end]), &rest[end + 1..]);
+            let flags = OFlags::DIRECTORY | OFlags::PATH;
+            from = Some(beneath(from.as_ref().unwrap_or(&self.0.root), step, flags).map_err(failed)?);
+            rest = behind;
         }
-        Err(Error::unavailable(format!("open {}: it is being renamed all the time", self.full(path))))
+        beneath(from.as_ref().unwrap_or(&self.0.root), OsStr::from_bytes(rest), flags).map_err(failed)
     }
 
     /// The directory that holds a path, and the path's last name.
@@ -174,6 +189,7 @@ impl Directory {
             }
             Errno::EXIST => Error::invalid(format!("{what} {full}: something is there already"))
                 .hinted("`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place"),
+            Errno::AGAIN => Error::unavailable(format!("{what} {full}: it is being renamed all the time")),
             _ => Error::io(format!("{what} {full}"), errno.into()),
         }
     }
@@ -222,6 +238,20 @@ pub(crate) fn locate(granted: &[Directory], path: &str) -> Result<(Directory, St
     };
     let relative = wanted.strip_prefix(&directory.0.shown).unwrap_or(wanted);
     Ok((directory.clone(), escaped(relative), escaped(wanted)))
+}
+
+/// Opens a path below a directory. While somebody renames on the way (EAGAIN) the kernel asks to try again.
+fn beneath(directory: &OwnedFd, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mut opened = Err(Errno::AGAIN);
+    for _ in 0..64 {
+        opened = fs::openat2(directory, path, flags, Mode::empty(), resolve);
+        if opened.as_ref().is_err_and(|e| *e != Errno::AGAIN) || opened.is_ok() {
+            break;
+        }
+    }
+    opened
 }
 
 /// The canonical form of a path's names.

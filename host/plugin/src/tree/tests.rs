@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use dozo_job::Kind;
 
 use super::*;
-use dozo_job::port::{Entry, EntryKind, Posix, Time};
+use dozo_job::port::{Entry, EntryKind, Plain, Posix, Time};
 
 struct Case {
     dir: tempfile::TempDir,
@@ -24,12 +24,14 @@ fn case(access: Access) -> Case {
 
 fn read(tree: &Directory, path: &str) -> Result<String> {
     let mut text = String::new();
-    tree.open_file(path)?.read_to_string(&mut text).map_err(|e| Error::io("read", e))?;
+    tree.open_file(path, Unrest::Refused { version: None })?
+        .read_to_string(&mut text)
+        .map_err(|e| Error::io("read", e))?;
     Ok(text)
 }
 
 fn create(tree: &Directory, entry: &Entry, content: &'static str) -> Result<u64> {
-    tree.create(entry, Some(Box::new(content.as_bytes())), &mut [0; 16])
+    tree.create(entry, Some(Box::new(Plain(content.as_bytes()))), &mut [0; 16])
 }
 
 #[test]
@@ -75,12 +77,12 @@ fn a_directory_is_listed_in_pages_and_in_order() {
         if page.is_empty() {
             break;
         }
-        names.extend(page.into_iter().map(|e| e.path));
+        names.extend(page.into_iter().map(|found| found.entry.path));
     }
     assert_eq!(names, ["a", "a%25", "b", "dir", "z", "é"]);
     assert_eq!(read(&tree, "a%25").unwrap(), "a%");
-    assert_eq!(tree.get("dir").unwrap().unwrap().kind, EntryKind::Directory);
-    assert_eq!(tree.children("missing", None, 1).unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(tree.get("dir").unwrap().unwrap().entry.kind, EntryKind::Directory);
+    assert_eq!(tree.children("missing", None, 1).err().unwrap().kind(), Kind::Unavailable);
 }
 
 #[test]
@@ -88,7 +90,16 @@ fn metadata_comes_back_as_it_was() {
     let Case { dir, tree } = case(Access::Write(Conflict::Refuse));
     let time = Time { seconds: -5, nanoseconds: 123_456_789 };
     let me = std_fs::metadata(dir.path()).unwrap();
-    let posix = Posix { mode: 0o2751, uid: me.uid(), gid: me.gid(), ..Posix::default() };
+    let owners = (tree.0.owners.user(me.uid()), tree.0.owners.group(me.gid()));
+    let posix = Posix {
+        mode: 0o2751,
+        uid: me.uid(),
+        gid: me.gid(),
+        user: owners.0,
+        group: owners.1,
+        links: 1,
+        ..Posix::default()
+    };
     let describe =
         |path: &str, kind| Entry { kind, modified: Some(time), posix: Some(posix.clone()), ..Entry::file(path) };
     let kinds = [
@@ -100,7 +111,7 @@ fn metadata_comes_back_as_it_was() {
     for (path, kind) in kinds {
         let entry = describe(path, kind);
         create(&tree, &entry, "content").unwrap();
-        let found = tree.get(path).unwrap().unwrap();
+        let found = tree.get(path).unwrap().unwrap().entry;
         assert_eq!((&found.kind, found.modified), (&entry.kind, Some(time)), "{path}");
         if !matches!(entry.kind, EntryKind::Symlink(_)) {
             assert_eq!(found.posix.unwrap(), posix, "{path}");
@@ -109,7 +120,7 @@ fn metadata_comes_back_as_it_was() {
     assert_eq!(std_fs::read_link(dir.path().join("granted/new/link")).unwrap(), Path::new("../no%where/./x"));
     create(&tree, &describe("new", EntryKind::Directory), "").unwrap();
     tree.set_metadata(&describe("new", EntryKind::Directory)).unwrap();
-    let found = tree.get("new").unwrap().unwrap();
+    let found = tree.get("new").unwrap().unwrap().entry;
     assert_eq!((found.modified, found.posix), (Some(time), Some(posix)));
 }
 
@@ -147,7 +158,7 @@ fn half_a_file_never_has_its_name() {
     }
     let Case { dir, tree } = case(Access::Write(Conflict::Refuse));
     let content = b"half".as_slice().chain(Cut);
-    let error = tree.create(&Entry::file("a"), Some(Box::new(content)), &mut [0; 16]).unwrap_err();
+    let error = tree.create(&Entry::file("a"), Some(Box::new(Plain(content))), &mut [0; 16]).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
     let mut file = tree.create_file(Entry::file("b")).unwrap();
     file.write(b"half").unwrap();

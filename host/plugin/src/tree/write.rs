@@ -3,27 +3,21 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use dozo_job::port::{Conflict, Content, Entry, EntryKind};
 use dozo_job::{Error, Result};
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Directory, is_missing, is_privilege, metadata};
+use super::{Directory, NewFile, is_missing, is_privilege, links, metadata};
 
 /// What a directory has before its own mode is set, and what those keep that no entry describes.
 const MODE_UNTIL_SET: u32 = 0o700;
 const MODE_OF_MISSING_PARENTS: u32 = 0o755;
-/// A file's mode before its own is set: nobody else may look into half a file.
-const MODE_OF_HALF_A_FILE: u32 = 0o600;
-
-/// From this length on a file is written without a name; below, the time it saves is worth more.
-const UNNAMED_BYTES_MIN: u64 = 1 << 20;
 
 /// Numbers the temporary names of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -57,10 +51,14 @@ impl Directory {
             EntryKind::BlockDevice(major, minor) => {
                 self.make_node(&place, entry, conflict, FileType::BlockDevice, fs::makedev(*major, *minor))
             }
-            EntryKind::Hardlink(_) => Err(Error::unsupported(format!(
-                "create {}: hard links are not restored by this version",
-                self.full(&entry.path)
-            ))),
+            EntryKind::Hardlink(target) => {
+                if self.create_link(&place, entry, target, conflict)? {
+                    return Ok(0);
+                }
+                self.note("other names of files that could not be linked are files of their own", &entry.path);
+                let alone = Entry { kind: EntryKind::File, size: None, ..entry.clone() };
+                self.create_file_at(place, &alone, content, buffer)
+            }
         }
     }
 
@@ -145,7 +143,9 @@ impl Directory {
             Ok(stat) => {
                 let there = FileType::from_raw_mode(stat.st_mode);
                 let both = entry.kind == EntryKind::Directory && there == FileType::Directory;
-                if !both && !metadata::looks_like(&stat, there, entry) {
+                if metadata::looks_like(&stat, there, entry) {
+                    self.0.holders.remember(entry, &stat);
+                } else if !both {
                     self.0.differing.fetch_add(1, Ordering::Relaxed);
                     self.note("left as found, though the snapshot has something else", &entry.path);
                 }
@@ -221,22 +221,56 @@ impl Directory {
         named.map(|()| 0)
     }
 
+    /// Makes another name of what was created for `target`; tells whether it could. Not where something else lies there.
+    fn create_link(&self, place: &Place, entry: &Entry, target: &str, conflict: Conflict) -> Result<bool> {
+        let Some(holder) = self.0.holders.take_name(target) else { return Ok(false) };
+        let look = |name: &OsStr| fs::statat(&*place.parent, name, AtFlags::SYMLINK_NOFOLLOW);
+        if conflict == Conflict::Replace && look(&place.name).is_ok_and(|stat| links::identity(&stat) == holder) {
+            return Ok(true);
+        }
+        let ((parent, name), temporary) = (self.parent(target)?, temporary_name());
+        match fs::linkat(&*parent, &name, &*place.parent, &temporary, AtFlags::empty()) {
+            Ok(()) => {}
+            // Too many names, another file system below, or a file that this user may not link.
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::NOENT) => return Ok(false),
+            Err(errno) => return Err(self.failed("link", &entry.path, errno)),
+        }
+        let named = match look(&temporary) {
+            Ok(stat) if links::identity(&stat) == holder => {
+                self.rename(place, &temporary, entry, conflict).map(|()| true)
+            }
+            Ok(_) => Ok(false),
+            Err(errno) => Err(self.failed("link", &entry.path, errno)),
+        };
+        if !matches!(named, Ok(true)) {
+            let _ = unlink(&place.parent, &temporary);
+        }
+        named
+    }
+
     fn create_file_at(&self, place: Place, entry: &Entry, content: Option<Content>, buffer: &mut [u8]) -> Result<u64> {
         let conflict = self.conflict()?;
-        let mut file = NewFile::begin(self.clone(), place, entry.clone(), conflict)?;
-        if let Some(mut content) = content {
-            loop {
-                let read = content.read(buffer).map_err(|e| Error::io("read the content", e))?;
-                if read == 0 {
-                    break;
-                }
-                file.write(&buffer[..read])?;
+        let Some(mut content) = content else {
+            return NewFile::begin(self.clone(), place, entry.clone(), conflict)?.close();
+        };
+        if conflict == Conflict::Replace
+            && let Some((there, stat)) = regular(&place)
+        {
+            let names = entry.posix.as_ref().map_or(1, |posix| u64::from(posix.links.max(1)));
+            if stat.st_nlink <= names && content.is_in(&there).map_err(|e| Error::io("read the content", e))? {
+                self.note("files that had their content already, which was compared, were not written", &entry.path);
+                self.apply_to_file(&there, entry)?;
+                self.0.holders.remember(entry, &stat);
+                return Ok(stat.st_size as u64);
             }
+            content.draw_on(there);
         }
+        let mut file = NewFile::begin(self.clone(), place, entry.clone(), conflict)?;
+        file.fill(content, buffer)?;
         file.close()
     }
 
-    fn rename(&self, place: &Place, temporary: &OsStr, entry: &Entry, conflict: Conflict) -> Result<()> {
+    pub(super) fn rename(&self, place: &Place, temporary: &OsStr, entry: &Entry, conflict: Conflict) -> Result<()> {
         let failed = |e| self.failed("create", &entry.path, e);
         let (parent, name) = (&*place.parent, &place.name);
         if conflict != Conflict::Replace {
@@ -254,104 +288,26 @@ impl Directory {
 }
 
 /// Where an entry will be.
-struct Place {
-    parent: Arc<OwnedFd>,
-    name: OsString,
+pub(super) struct Place {
+    pub(super) parent: Arc<OwnedFd>,
+    pub(super) name: OsString,
 }
 
-/// A file in the making: without a name if it takes a while, so that nothing is left of it whatever happens, else under a
-/// temporary one. Dropped before it is closed, it is gone.
-pub(crate) struct NewFile {
-    directory: Directory,
-    place: Place,
-    entry: Entry,
-    conflict: Conflict,
-    /// None as long as it has no name.
-    temporary: Option<OsString>,
-    file: File,
-    written: u64,
-    closed: bool,
-}
-
-impl NewFile {
-    fn begin(directory: Directory, place: Place, entry: Entry, conflict: Conflict) -> Result<Self> {
-        let large = entry.size.is_none_or(|bytes| bytes >= UNNAMED_BYTES_MIN);
-        let unnamed = if large { open_unnamed(&place.parent) } else { None };
-        let (opened, temporary) = match unnamed {
-            Some(opened) => (opened, None),
-            None => {
-                let (opened, temporary) =
-                    open_temporary(&place.parent).map_err(|e| directory.failed("create", &entry.path, e))?;
-                (opened, Some(temporary))
-            }
-        };
-        let file = File::from(opened);
-        Ok(NewFile { directory, place, entry, conflict, temporary, file, written: 0, closed: false })
-    }
-
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let failed = |e| Error::io(format!("write {}", self.directory.full(&self.entry.path)), e);
-        self.file.write_all(bytes).map_err(failed)?;
-        self.written += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Gives the file its metadata and its name; returns its length.
-    pub(crate) fn close(mut self) -> Result<u64> {
-        self.directory.apply_to_file(self.file.as_fd(), &self.entry)?;
-        let temporary = match self.temporary.take() {
-            Some(temporary) => temporary,
-            None => self.link()?,
-        };
-        let temporary = self.temporary.insert(temporary);
-        self.directory.rename(&self.place, temporary, &self.entry, self.conflict)?;
-        self.closed = true;
-        Ok(self.written)
-    }
-
-    /// Gives a file without a name a temporary one.
-    fn link(&self) -> Result<OsString> {
-        let (temporary, fd) = (temporary_name(), format!("/proc/self/fd/{}", self.file.as_raw_fd()));
-        fs::linkat(fs::CWD, fd, &*self.place.parent, &temporary, AtFlags::SYMLINK_FOLLOW)
-            .map_err(|e| self.directory.failed("name", &self.entry.path, e))?;
-        Ok(temporary)
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if let Some(temporary) = self.temporary.as_ref().filter(|_| !self.closed) {
-            let _ = unlink(&self.place.parent, temporary);
-        }
-    }
-}
-
-/// A new file under a temporary name. One that a killed process of the same number left is passed over.
-fn open_temporary(parent: &OwnedFd) -> Result<(OwnedFd, OsString), Errno> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    loop {
-        let temporary = temporary_name();
-        match fs::openat(parent, &temporary, flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE)) {
-            Err(Errno::EXIST) => {}
-            opened => return Ok((opened?, temporary)),
-        }
-    }
-}
-
-/// A new file without a name, where the file system can have one and `/proc` is there to name it later.
-fn open_unnamed(parent: &OwnedFd) -> Option<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let opened = fs::openat(parent, ".", flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE)).ok()?;
-    std::path::Path::new("/proc/self/fd").exists().then_some(opened)
+/// The regular file that is there, if one is and can be read.
+fn regular(place: &Place) -> Option<(File, Stat)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = fs::openat(&*place.parent, &place.name, flags, Mode::empty()).ok()?;
+    let stat = fs::fstat(&opened).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| (opened.into(), stat))
 }
 
 /// A name that no other process and no other file of this one has.
-fn temporary_name() -> OsString {
+pub(super) fn temporary_name() -> OsString {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!(".dozo-{}-{number}", std::process::id()).into()
 }
 
-fn unlink(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+pub(super) fn unlink(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
     match fs::unlinkat(parent, name, AtFlags::empty()) {
         Err(Errno::ISDIR | Errno::PERM) => fs::unlinkat(parent, name, AtFlags::REMOVEDIR),
         unlinked => unlinked,

@@ -97,11 +97,17 @@ impl Intake for Memory {
     async fn keep(&self, _: String) -> Result<()> {
         unimplemented!("these guests keep nothing")
     }
+    async fn keep_unchanged(&self, _: Vec<Entry>) -> Result<Vec<bool>> {
+        unimplemented!("these guests keep nothing")
+    }
     async fn keep_under(&self, _: String, _: u64) -> Result<()> {
         unimplemented!("these guests keep nothing")
     }
     fn omit(&self, _: String, _: Error) -> Result<()> {
         Ok(())
+    }
+    fn tolerate(&self, _: String, why: Error) -> Result<()> {
+        Err(why)
     }
     fn vanished(&self, _: String) -> Result<()> {
         Ok(())

@@ -159,12 +159,26 @@ struct Line<'a> {
     group: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     xattrs: Vec<(Cow<'a, str>, Base64)>,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    links: u32,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    sparse: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     content: Vec<ExtentLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     extents: Vec<ListLine>,
+}
+
+/// A file has one name, if nothing else is said.
+fn one() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(links: &u32) -> bool {
+    *links <= 1
 }
 
 impl<'a> Line<'a> {
@@ -205,6 +219,8 @@ impl<'a> Line<'a> {
             xattrs: posix.map_or_else(Vec::new, |p| {
                 p.xattrs.iter().map(|(name, value)| (name.into(), Base64(value.clone()))).collect()
             }),
+            links: posix.map_or(1, |p| p.links),
+            sparse: posix.is_some_and(|p| p.sparse),
             attributes: attributes.iter().map(|(name, value)| (name.into(), value.into())).collect(),
             content,
             extents,
@@ -233,6 +249,8 @@ impl<'a> Line<'a> {
                 user: self.user.map(Cow::into_owned),
                 group: self.group.map(Cow::into_owned),
                 xattrs: self.xattrs.into_iter().map(|(name, value)| (name.into_owned(), value.0)).collect(),
+                links: self.links,
+                sparse: self.sparse,
             }),
             (None, None, None) => None,
             _ => return Err(bad("has half an owner")),
@@ -349,6 +367,8 @@ mod tests {
                     user: Some("me".into()),
                     group: None,
                     xattrs: vec![("user.a".into(), vec![0, 255])],
+                    links: 2,
+                    sparse: true,
                 }),
                 attributes: vec![("table".into(), "x\"y".into())],
                 ..Entry::file(path)

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::content::Extents;
 use crate::entry::{Content, StoredEntry};
 use crate::error::{Error, Kind, Result};
+use crate::extents::Extents;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, ObjectId};
 use crate::index::{Index, Location};

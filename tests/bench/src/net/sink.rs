@@ -90,10 +90,16 @@ impl Intake for Sink {
     async fn keep(&self, _: String) -> Result<()> {
         Ok(())
     }
+    async fn keep_unchanged(&self, batch: Vec<Entry>) -> Result<Vec<bool>> {
+        Ok(vec![false; batch.len()])
+    }
     async fn keep_under(&self, _: String, _: u64) -> Result<()> {
         Ok(())
     }
     fn omit(&self, _: String, why: Error) -> Result<()> {
+        Err(why)
+    }
+    fn tolerate(&self, _: String, why: Error) -> Result<()> {
         Err(why)
     }
     fn vanished(&self, _: String) -> Result<()> {

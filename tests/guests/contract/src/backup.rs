@@ -87,10 +87,10 @@ async fn many_streams() -> Result<()> {
 /// A file that is handed on whole: the host moves it.
 fn hand_on(backup: &Backup, place: &Place) -> Result<()> {
     let size = size(place)?;
-    let taken = backup.file("file").copy_from(place.directory.open(&place.path)?)?;
+    let taken = backup.file("file").copy_from(place.directory.open(&place.path, None)?)?;
     promise(taken == size, "a content has as many bytes as the file")?;
     // Read a little first, hand on the rest.
-    let content = place.directory.open(&place.path)?;
+    let content = place.directory.open(&place.path, None)?;
     let head = content.read(10)?;
     let mut writer = backup.file("head-and-rest").create();
     writer.write_all(&head)?;
@@ -107,7 +107,7 @@ fn size(place: &Place) -> Result<u64> {
 async fn stream_back(file: &str) -> Result<()> {
     let place = open(file)?;
     let writer = snapshot::Writer::new(&entry("file", Kind::File), Chunking::Content);
-    let (stream, verdict) = streaming::stream(place.directory.open(&place.path)?);
+    let (stream, verdict) = streaming::stream(place.directory.open(&place.path, None)?);
     let appended = streaming::append(&writer, stream).await?;
     verdict.await?;
     promise(appended == size(&place)?, "a stream has as many bytes as the file")?;
@@ -118,7 +118,7 @@ async fn stream_back(file: &str) -> Result<()> {
 async fn stream_through(file: &str) -> Result<()> {
     let place = open(file)?;
     let writer = snapshot::Writer::new(&entry("file", Kind::File), Chunking::Content);
-    let (mut from, verdict) = streaming::stream(place.directory.open(&place.path)?);
+    let (mut from, verdict) = streaming::stream(place.directory.open(&place.path, None)?);
     let (mut sink, to) = dozo_sdk::bindings::wit_stream::new();
     let pass = async move {
         let mut buffer = Vec::with_capacity(100_000);
@@ -141,7 +141,7 @@ async fn stream_through(file: &str) -> Result<()> {
 /// A batch in which one entry cannot be read and one is not there any more.
 fn put_contents(backup: &Backup, file: &str) -> Result<()> {
     let place = open(file)?;
-    let content = |path: &str| -> Result<Content> { place.directory.open(path) };
+    let content = |path: &str| -> Result<Content> { place.directory.open(path, None) };
     let batch = vec![
         ContentEntry { entry: entry("file", Kind::File), content: content(&place.path)? },
         ContentEntry { entry: entry("gone", Kind::File), content: content("no-such-file")? },

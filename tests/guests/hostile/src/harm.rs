@@ -148,7 +148,8 @@ fn race() -> Result<()> {
             Ok(bytes) => got.push(format!("read {bytes:?}")),
             Err(_) => refused += 1,
         }
-        for entry in directory.children("swap", None, 10).unwrap_or_default() {
+        for found in directory.children("swap", None, 10).unwrap_or_default() {
+            let entry = found.entry;
             if entry.path != "swap/file" {
                 got.push(format!("saw {}", entry.path));
             }

@@ -138,7 +138,7 @@ fn stale(config: &Config, backup: &Backup) -> Result<()> {
         return backup.keep("stale");
     }
     let place = tree::locate(&config.path)?;
-    backup.file("stale").copy_from(place.directory.open(&place.path)?).map(|_| ())
+    backup.file("stale").copy_from(place.directory.open(&place.path, None)?).map(|_| ())
 }
 
 /// Other bytes in every backup.

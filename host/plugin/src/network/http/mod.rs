@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dozo_job::port::Content;
+use dozo_job::port::{Content, ReadContent};
 use dozo_job::{Error, Kind, Result};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
@@ -188,6 +188,8 @@ struct Download {
     pieces: Pieces,
     runtime: Handle,
 }
+
+impl ReadContent for Download {}
 
 impl Read for Download {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
