@@ -13,6 +13,7 @@ mod cost;
 mod crash;
 mod documents;
 mod examples;
+mod fidelity;
 mod filesystem;
 mod hostile;
 mod kit;

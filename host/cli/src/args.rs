@@ -176,6 +176,9 @@ pub(crate) struct RestoreArgs {
     /// What to do with what is there already
     #[arg(long, value_enum, default_value_t = ConflictArg::Refuse)]
     pub(crate) conflict: ConflictArg,
+    /// Do not look first whether the target has room for all of it: for file systems that compress
+    #[arg(long)]
+    pub(crate) no_space_check: bool,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
     #[command(flatten)]

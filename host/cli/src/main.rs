@@ -9,6 +9,7 @@ mod context;
 #[cfg(test)]
 mod documents;
 mod exit;
+mod hooks;
 mod keyfile;
 mod memory;
 mod notifiers;

@@ -1,7 +1,9 @@
 //! From a table of the configuration to a plugin's call: its configuration checked and complete, and what it is permitted.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dozo_job::Error;
 use dozo_plugin::{Access, Directory, Grants, Permit, Plugin};
 
 use crate::config::{Granted, Need, PluginTable, ResolvedConfig, Secrecy};
@@ -11,6 +13,24 @@ use crate::context::Context;
 pub(crate) struct Prepared {
     pub(crate) config: String,
     pub(crate) permit: Permit,
+}
+
+impl Prepared {
+    /// Has the plugin read granted directories at other places, without its noticing.
+    ///
+    /// # Errors
+    /// If one of them is not granted, or the other place is none.
+    pub(crate) fn read_at(&mut self, granted: &[PathBuf], places: &BTreeMap<PathBuf, PathBuf>) -> Result<(), Error> {
+        for (directory, place) in places {
+            let shown = directory.display();
+            let Some(number) = granted.iter().position(|granted| granted == directory) else {
+                return Err(Error::invalid(format!("`read_at` names {shown}, which is not in `grant.read`")));
+            };
+            self.permit.grants.directories[number] = Directory::open_as(place, directory, Access::Read)
+                .map_err(|e| e.context(format!("read {shown} at {}", place.display())))?;
+        }
+        Ok(())
+    }
 }
 
 impl Context {

@@ -11,6 +11,7 @@ use crate::limits::PAGE_ENTRIES;
 use crate::port::{Conflict, RestoreRequest, Source};
 use crate::progress::Progress;
 use crate::report::RestoreReport;
+use crate::room::{Room, Wanted};
 use crate::run::Clock;
 use crate::selection::{Seen, Selection};
 use crate::stored::Chosen;
@@ -25,6 +26,8 @@ pub struct RestoreJob<'a> {
     pub keys: &'a ReadKeys,
     /// What the source is told; `paths` is the selection's.
     pub request: RestoreRequest,
+    /// Where it goes, if room is to be looked for there before anything is written.
+    pub room: Option<&'a dyn Room>,
 }
 
 /// Restores through a source.
@@ -50,7 +53,7 @@ pub async fn restore(
         progress: progress.clone(),
         files_read: files_read.clone(),
     });
-    let total = count(&chosen).await?;
+    let total = count(&chosen, job.room).await?;
     progress.bytes_total.store(total.bytes, Ordering::Relaxed);
 
     let conflict = job.request.conflict;
@@ -99,8 +102,9 @@ struct Total {
 
 /// What was chosen. A path that chose nothing is an error, also beside others that did: a mistyped path must not look like
 /// a restore.
-async fn count(chosen: &Chosen) -> Result<Total> {
+async fn count(chosen: &Chosen, room: Option<&dyn Room>) -> Result<Total> {
     let (mut total, mut after, mut seen) = (Total::default(), None::<String>, Seen::default());
+    let mut wanted = Wanted::default();
     let root = chosen.selection.root();
     loop {
         let page = chosen.page(&root, after.as_deref(), PAGE_ENTRIES).await?;
@@ -111,8 +115,10 @@ async fn count(chosen: &Chosen) -> Result<Total> {
             total.entries += 1;
             total.files += u64::from(stored.entry.kind == EntryKind::File);
             total.bytes += stored.entry.size.unwrap_or(0);
+            room.iter().for_each(|room| wanted.add(&stored.entry, *room));
         }
     }
+    room.map_or(Ok(()), |room| wanted.check(room))?;
     let unmatched: Vec<&str> = chosen.selection.unmatched(&seen).collect();
     match unmatched.as_slice() {
         [] if total.entries > 0 => Ok(total),

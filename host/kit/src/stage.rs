@@ -130,7 +130,13 @@ impl Stage {
             conflict: Conflict::Refuse,
             options: Vec::new(),
         };
-        let job = RestoreJob { snapshot: taken.reader.id(), selection: Selection::all(), keys: &self.keys, request };
+        let job = RestoreJob {
+            snapshot: taken.reader.id(),
+            selection: Selection::all(),
+            keys: &self.keys,
+            request,
+            room: None,
+        };
         dozo_job::restore(job, &view, source, &*self.world.clock, Arc::new(Progress::default())).await
     }
 

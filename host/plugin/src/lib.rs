@@ -17,6 +17,7 @@ mod network;
 mod notifier;
 mod plugin;
 mod program;
+mod quoted;
 mod redact;
 mod source;
 mod state;

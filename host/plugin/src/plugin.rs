@@ -17,7 +17,6 @@ use crate::program::EndWithCall;
 use crate::redact::Secrets;
 use crate::source::WasmSource;
 use crate::state::{Call, Grants, Names, State};
-use crate::unfinished::Unfinished;
 use crate::watchdog;
 
 /// The two kinds of plugin.
@@ -177,18 +176,28 @@ impl Plugin {
         wall: Duration,
         function: Function<Result<R, crate::bindings::dozo::plugin::types::Error>>,
     ) -> Result<(R, Finished)> {
-        let (answer, finished, unfinished) = self.0.call(call, permit, wall, function).await?;
-        let error = match (answer, unfinished.first()) {
+        let (answer, finished, left) = self.0.call(call, permit, wall, function).await?;
+        let error = match (answer, left) {
             (Ok(answer), None) => return Ok((answer, finished)),
-            (Ok(_), Some(what)) => Error::internal(format!("it ended well without having seen {what} to its end"))
-                .hinted(
+            (Ok(_), Some(Left::Uncreated(why))) => why.context("it ended well although an entry was not created"),
+            (Ok(_), Some(Left::Unfinished(what))) => {
+                Error::internal(format!("it ended well without having seen {what} to its end")).hinted(
                     "it may have taken a part for all that there was, so nothing of it is kept; tell its author, who \
                      finds in docs/PLUGINS.md what must be read to its end",
-                ),
+                )
+            }
             (Err(error), _) => convert::error_from_wit(error, &permit.secrets),
         };
         Err(error.context(format!("the plugin {} failed", self.0.name())))
     }
+}
+
+/// What a call that ended well left behind, so that it did not.
+enum Left {
+    /// Something was let go of before its end.
+    Unfinished(String),
+    /// An entry of a restore could not be created, whatever the plugin made of that.
+    Uncreated(Error),
 }
 
 impl Inner {
@@ -204,7 +213,7 @@ impl Inner {
         permit: &Permit,
         wall: Duration,
         function: Function<R>,
-    ) -> Result<(R, Finished, Unfinished)> {
+    ) -> Result<(R, Finished, Option<Left>)> {
         let Permit { job, grants, limits, secrets } = permit.clone();
         let names = Arc::new(Names { job, plugin: self.stamp.name.clone() });
         let directories = grants.directories.clone();
@@ -226,7 +235,13 @@ impl Inner {
             store.run_concurrent(async move |accessor| function(&*exports, accessor).await).await?
         });
         let answer = watchdog::guard(task, &life, wall, &limits).await;
-        let ended = tokio::task::spawn_blocking(move || children.end()).await;
+        let programs = children.clone();
+        let ended = tokio::task::spawn_blocking(move || programs.end()).await;
+        if let Some(name) = children.ended_early() {
+            unfinished.note(format!("`{name}`"));
+        }
+        let uncreated = directories.iter().find_map(crate::tree::Directory::uncreated).map(Left::Uncreated);
+        let left = unfinished.first().map(|what| Left::Unfinished(what.to_string())).or(uncreated);
         let mut notes: Vec<String> = directories.iter().flat_map(crate::tree::Directory::take_notes).collect();
         notes.extend(ended.unwrap_or_default());
         notes.extend(life.log_note(&limits));
@@ -234,7 +249,7 @@ impl Inner {
         let entries_differing = directories.iter().map(crate::tree::Directory::entries_differing).sum();
         let finished = Finished { usage: life.usage(), notes, entries_left, entries_differing };
         match answer {
-            Ok(Ok(answer)) => Ok((answer, finished, unfinished)),
+            Ok(Ok(answer)) => Ok((answer, finished, left)),
             Ok(Err(trap)) => {
                 let why = convert::printable(secrets.redact(trap.root_cause().to_string()));
                 Err(self.died(DEATHS[0], why, &stderr.text(), &secrets))

@@ -14,6 +14,11 @@ impl Unfinished {
         self.0.get().map(String::as_str)
     }
 
+    /// Notes what was let go of.
+    pub(crate) fn note(&self, what: String) {
+        let _ = self.0.set(what);
+    }
+
     /// What must be seen to its end as soon as it began, unless the plugin says that it wants no more: then `dismissed` is
     /// set. `what` completes "without having seen … to its end".
     pub(crate) fn whole(&self, what: impl Into<String>, dismissed: Arc<AtomicBool>) -> End {
@@ -55,7 +60,7 @@ impl End {
 impl Drop for End {
     fn drop(&mut self) {
         if self.is_open && !self.dismissed.load(Ordering::Relaxed) {
-            let _ = self.noted_in.0.set(std::mem::take(&mut self.what));
+            self.noted_in.note(std::mem::take(&mut self.what));
         }
     }
 }

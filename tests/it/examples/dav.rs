@@ -22,7 +22,11 @@ fn python(packages: &[&str]) -> Option<PathBuf> {
 /// The component, built as its README says, unless this very source was built before.
 fn component() -> Option<PathBuf> {
     let source = example("carddav/app.py");
-    let built = guests().join(format!("carddav-{}.wasm", &sha256(&source)[..16]));
+    // What it was built from, and against.
+    let contract = ["types", "snapshot", "reach", "source", "world"]
+        .map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../wit/v0.1/{name}.wit")));
+    let sums: String = [source.clone()].iter().chain(&contract).map(|file| sha256(file)[..8].to_string()).collect();
+    let built = guests().join(format!("carddav-{sums}.wasm"));
     if built.exists() {
         return Some(built);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dozo_job::port::{Conflict, Moment, RestoreRequest};
-use dozo_job::{Error, Progress, RestoreJob, RestoreReport, Selection, packs_to_restore};
+use dozo_job::{Error, Progress, RestoreJob, RestoreReport, Room, Selection, packs_to_restore};
 use dozo_plugin::{Plugin, PluginKind};
 use dozo_repository::format::snapshot::Snapshot;
 use dozo_repository::{ObjectId, View};
@@ -41,6 +41,9 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
             return Err(error);
         }
     };
+    let directory = prepared.permit.grants.directories.first().cloned();
+    let directory = directory.filter(|_| !args.no_space_check && matches!(target, Target::Directory { .. }));
+    let room = directory.as_ref().map(|directory| directory as &dyn Room);
     let source = plugin.source(prepared.permit)?;
     let request = RestoreRequest {
         config: prepared.config,
@@ -49,7 +52,7 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
         conflict,
         options: Vec::new(),
     };
-    let job = RestoreJob { snapshot: id, selection, keys: &keys, request };
+    let job = RestoreJob { snapshot: id, selection, keys: &keys, request, room };
     let progress = Arc::new(Progress::default());
     let shown = progress::Shown::begin(format!("restore {name}"), progress::of_restore(&progress));
     let report = dozo_job::restore(job, &view, &source, &SystemClock, progress).await;

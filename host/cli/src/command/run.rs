@@ -9,9 +9,11 @@ use dozo_repository::Repository;
 use dozo_repository::format::record::Outcome;
 
 use crate::args::{Global, RunArgs};
+use crate::at_work::AtWork;
 use crate::config::JobTable;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
+use crate::hooks::Hooks;
 use crate::notifiers::Notifiers;
 use crate::plugins::PluginShelf;
 use crate::ui::{self, progress, words};
@@ -47,7 +49,7 @@ async fn run_jobs(
     for (name, job) in jobs.iter().copied() {
         let report = run_job(context, repository, plugins, (name, job), args).await;
         exit = exit.worst(match report {
-            Ok(report) => {
+            Ok((report, after)) => {
                 notifiers.run(&report);
                 if global.json {
                     ui::json(&report)?;
@@ -56,7 +58,7 @@ async fn run_jobs(
                 }
                 // Also with `--json`: cron mails what comes here, and nobody reads a log of successes.
                 print_troubles(&report);
-                exit_of(&report)
+                exit_of(&report).worst(after)
             }
             // The next job may be well, and the worst exit code is kept.
             Err(error) => {
@@ -76,9 +78,34 @@ async fn run_job(
     plugins: &mut PluginShelf,
     (name, table): (&str, &JobTable),
     args: &RunArgs,
+) -> anyhow::Result<(Report, Exit)> {
+    let at_work = context.at_work(repository, name)?;
+    let hooks = Hooks::new(name, &table.before, &table.after);
+    let report = match hooks.before().await {
+        Ok(()) => run_source(context, repository, plugins, (name, table), (args, &at_work)).await,
+        Err(error) => Err(error.into()),
+    };
+    // An application that was stopped is started again, whatever became of the job.
+    match (report, hooks.after().await) {
+        (Ok(mut report), Err(error)) => {
+            report.notes.push(error.chain());
+            Ok((report, Exit::Failed))
+        }
+        (Err(error), Err(after)) => Err(error.context(after.chain())),
+        (report, Ok(())) => report.map(|report| (report, Exit::Done)),
+    }
+}
+
+async fn run_source(
+    context: &Context,
+    repository: &Repository,
+    plugins: &mut PluginShelf,
+    (name, table): (&str, &JobTable),
+    (args, at_work): (&RunArgs, &AtWork),
 ) -> anyhow::Result<Report> {
     let plugin = plugins.get_as(&table.plugin, PluginKind::Source).await?;
-    let prepared = context.prepare(table.table(&["job", name]), &plugin).await?;
+    let mut prepared = context.prepare(table.table(&["job", name]), &plugin).await?;
+    prepared.read_at(&table.grant.read, &table.read_at)?;
     let job = Job {
         name: name.to_string(),
         config: prepared.config,
@@ -87,7 +114,6 @@ async fn run_job(
         tags: table.tags.iter().chain(&args.tag).cloned().collect(),
     };
     let memory = context.memory(repository);
-    let at_work = context.at_work(repository, name)?;
     let progress = Arc::new(Progress::default());
     let house = House {
         repository,
@@ -96,7 +122,7 @@ async fn run_job(
         readers: context.readers(),
         clock: &SystemClock,
         lease: at_work.lease,
-        predecessors: at_work.predecessors,
+        predecessors: at_work.predecessors.clone(),
         progress: progress.clone(),
         memory: &memory,
     };

@@ -159,6 +159,17 @@ pub(crate) struct JobTable {
     /// What the plugin may use.
     #[serde(default)]
     pub(crate) limits: LimitsTable,
+    /// Programs that run before the job, one after the other, with their arguments in shell quoting and without a shell: to take
+    /// a snapshot of the file system, to stop an application. Each has ten minutes; if one fails, the job does not run.
+    #[serde(default)]
+    pub(crate) before: Vec<String>,
+    /// Programs that run after the job, whatever became of it and of those before. One that fails makes `dozo run` fail.
+    #[serde(default)]
+    pub(crate) after: Vec<String>,
+    /// Directories of `grant.read` that are read at another place, where `before` put a snapshot of their file system. In the
+    /// backup they have the paths that they always have.
+    #[serde(default)]
+    pub(crate) read_at: BTreeMap<PathBuf, PathBuf>,
     /// Where `dozo restore --to NAME` goes, beside directories: a server, with a configuration and grants of its own.
     #[serde(default)]
     pub(crate) target: BTreeMap<String, TargetTable>,

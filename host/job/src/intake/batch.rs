@@ -50,7 +50,7 @@ fn take_one(intake: &RunIntake, entry: Entry, content: Content, buffer: &mut [u8
     match &result {
         Ok(_) => intake.accept(&path),
         Err(why) => {
-            intake.state().unresolved.insert(path, Some(why.chain()));
+            intake.unresolved(path, why.chain());
         }
     }
     result

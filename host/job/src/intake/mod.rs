@@ -76,7 +76,9 @@ struct State {
     source: Option<String>,
     previous: Option<Arc<SnapshotReader>>,
     /// Entries that were begun, or could not be read, and are neither finished nor omitted.
-    unresolved: HashMap<String, Option<String>>,
+    unresolved: HashMap<String, Unresolved>,
+    /// Writers that were begun.
+    writers: u64,
     omitted: Vec<(String, String)>,
     omitted_count: u64,
     attributes: Vec<(String, String)>,
@@ -89,6 +91,15 @@ struct State {
     changed: Tally,
     /// What no later call can mend.
     broken: Option<Error>,
+}
+
+/// Why one path is not settled.
+#[derive(Default)]
+struct Unresolved {
+    /// The writer of it that was begun last: one that was begun before it and is finished after does not settle the path.
+    writer: u64,
+    /// Why its content could not be read.
+    why: Option<String>,
 }
 
 /// What a source told beside its entries.
@@ -129,7 +140,7 @@ impl RunIntake {
         let mut state = std::mem::take(&mut *state);
         state.notes.extend(state.tolerated.note("could not be read, which the job tolerates"));
         state.notes.extend(state.vanished.note("vanished while the run went on"));
-        state.notes.extend(state.changed.note("changed while they were read"));
+        state.notes.extend(state.changed.note("are longer or shorter than they were said to be"));
         Ok(Told {
             source: state.source,
             previous: state.previous,
@@ -155,10 +166,27 @@ impl RunIntake {
         self.state().broken.get_or_insert(error).clone()
     }
 
-    fn begin(&self, entry: &Entry) -> Result<()> {
+    fn begin(&self, entry: &Entry) -> Result<u64> {
         check_entry(entry).map_err(|e| self.broke(e))?;
-        self.state().unresolved.insert(entry.path.clone(), None);
-        Ok(())
+        let mut state = self.state();
+        state.writers += 1;
+        let writer = state.writers;
+        state.unresolved.entry(entry.path.clone()).or_default().writer = writer;
+        Ok(writer)
+    }
+
+    /// The entry is not there, and is to be.
+    fn unresolved(&self, path: String, why: String) {
+        self.state().unresolved.entry(path).or_default().why = Some(why);
+    }
+
+    /// The entry was finished by this writer.
+    fn accept_from(&self, writer: u64, path: &str) {
+        let mut state = self.state();
+        if state.unresolved.get(path).is_some_and(|unresolved| unresolved.writer == writer) {
+            state.unresolved.remove(path);
+        }
+        self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The entry is finished or kept.
@@ -255,7 +283,7 @@ impl port::Intake for SharedIntake {
     }
 
     fn open(&self, entry: Entry, cutting: Cutting) -> Result<Box<dyn port::EntryWriter>> {
-        self.0.begin(&entry)?;
+        let number = self.0.begin(&entry)?;
         if let Cutting::Every(bytes) = cutting
             && !(CHUNK_BYTES_FIXED_MIN..=CHUNK_BYTES_MAX as u32).contains(&bytes)
         {
@@ -264,9 +292,9 @@ impl port::Intake for SharedIntake {
                 .0
                 .broke(Error::invalid(format!("chunks of {bytes} bytes for `{shown}`: 64 KiB to 4 MiB"))));
         }
-        let path = entry.path.clone();
+        let (path, expected) = (entry.path.clone(), entry.size);
         let writer = self.0.writer.entry(entry, cutting);
-        Ok(Box::new(RunEntryWriter { intake: self.clone(), path, writer: Some(writer) }))
+        Ok(Box::new(RunEntryWriter { intake: self.clone(), path, number, expected, writer: Some(writer) }))
     }
 
     async fn put_small(&self, batch: Vec<(Entry, Vec<u8>)>) -> Result<()> {
@@ -303,7 +331,7 @@ impl port::Intake for SharedIntake {
             Some((_, stored)) => self.0.keep_stored(&stored),
             None => {
                 let shown = path::shown(&path);
-                self.0.state().unresolved.insert(path, Some("it is not in the previous snapshot".into()));
+                self.0.unresolved(path, "it is not in the previous snapshot".into());
                 Err(Error::invalid(format!("`{shown}` is not in the previous snapshot, or its content is gone")))
             }
         }

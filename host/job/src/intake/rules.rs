@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use dozo_repository::{Entry, EntryKind, Error, Result, path};
 
+use super::Unresolved;
 use crate::limits::{ATTRIBUTES, BATCH_ENTRIES, NAMES_IN_MESSAGE, TEXT_BYTES};
 
 /// A snapshot without an entry is no backup, whatever the plugin says of it (restic#5667, borg#5144).
@@ -18,10 +19,10 @@ pub(super) fn nothing(omitted: &[(String, String)]) -> Error {
 }
 
 /// Which entries were begun and left.
-pub(super) fn unresolved(entries: &HashMap<String, Option<String>>) -> Error {
+pub(super) fn unresolved(entries: &HashMap<String, Unresolved>) -> Error {
     let mut names: Vec<&String> = entries.keys().collect();
     names.sort();
-    let told = |name: &&String| match &entries[*name] {
+    let told = |name: &&String| match &entries[*name].why {
         Some(why) => format!("`{}` ({why})", path::shown(name)),
         None => format!("`{}`", path::shown(name)),
     };

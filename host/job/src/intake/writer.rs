@@ -11,6 +11,10 @@ use crate::port::{self, Content};
 pub(super) struct RunEntryWriter {
     pub(super) intake: SharedIntake,
     pub(super) path: String,
+    /// Which of the run's writers it is.
+    pub(super) number: u64,
+    /// Bytes that it was to have.
+    pub(super) expected: Option<u64>,
     /// None while its content is read on another thread.
     pub(super) writer: Option<dozo_repository::EntryWriter>,
 }
@@ -48,7 +52,7 @@ impl port::EntryWriter for RunEntryWriter {
                 Ok(appended)
             }
             Err(error) => {
-                self.intake.0.state().unresolved.insert(self.path.clone(), Some(error.chain()));
+                self.intake.0.unresolved(self.path.clone(), error.chain());
                 Err(error)
             }
         }
@@ -80,7 +84,10 @@ impl port::EntryWriter for RunEntryWriter {
             return Err(Error::internal("a writer that was just there is gone"));
         };
         writer.finish().await.map_err(|e| self.intake.0.broke(e))?;
-        self.intake.0.accept(&self.path);
+        if self.expected.is_some_and(|expected| expected != bytes) {
+            self.intake.0.state().changed.add(&self.path);
+        }
+        self.intake.0.accept_from(self.number, &self.path);
         Ok(())
     }
 }

@@ -127,10 +127,13 @@ impl snapshot::Host for State {
     fn set_attribute(&mut self, name: String, value: String) -> Result<()> {
         let _busy = self.life.enter();
         let Ok(intake) = self.intake() else { return Ok(()) };
-        // The call has no way to say no, and an attribute that is lost could make a restore impossible.
-        intake
-            .set_attribute(name, self.secrets.redact(value))
-            .map_err(|error| wasmtime::format_err!("set an attribute: {}", error.chain()))
+        // The call has no way to say no, and an attribute that is lost, or another, could make a restore impossible.
+        if self.secrets.redact(value.clone()) != value {
+            return Err(wasmtime::format_err!(
+                "the attribute `{name}` holds a secret of this job, or what looks like one: every host could read it"
+            ));
+        }
+        intake.set_attribute(name, value).map_err(|error| wasmtime::format_err!("set an attribute: {}", error.chain()))
     }
 
     fn progress(&mut self, done: u64, total: Option<u64>) -> Result<()> {

@@ -30,7 +30,7 @@ use crate::interface::contents::{read_once, unreadable};
 use crate::interface::snapshot::busy;
 use crate::interface::{Host, blocking, told};
 use crate::limits::{READ_BYTES, STREAM_PIECE_BYTES, STREAM_PIECES};
-use crate::network::Connection;
+use crate::network::{Body, Connection};
 use crate::state::{InHost, Life, State};
 use crate::tree::Directory;
 use crate::unfinished::End;
@@ -53,10 +53,12 @@ impl streaming::HostWithStore<State> for Host {
                 return Ok(Err(error));
             }
         };
+        let mut end = given_up(accessor, "a stream that it appended");
         let appended = match recover(accessor, bytes)? {
             Recovered::Content(content) => append_content(accessor, writer, content).await,
             Recovered::Stream(bytes) => append_stream(accessor, writer, bytes).await?,
         };
+        end.told();
         give_back(accessor, &handle, appended)
     }
 
@@ -70,7 +72,9 @@ impl streaming::HostWithStore<State> for Host {
             Ok(writer) => writer,
             Err(error) => return Ok(Err(error)),
         };
+        let mut end = given_up(accessor, "a content that it appended");
         let appended = append_content(accessor, writer, content).await;
+        end.told();
         give_back(accessor, &handle, appended)
     }
 
@@ -88,7 +92,9 @@ impl streaming::HostWithStore<State> for Host {
             };
             Ok((state.table.get(&directory)?.clone(), content, state.life.enter()))
         })?;
+        let mut end = given_up(accessor, "an entry that it began to create");
         let mut created = create_all(directory, vec![(entry_from_wit(entry), content)]).await?;
+        end.told();
         let created = created.pop().ok_or_else(|| wasmtime::format_err!("an entry was created without a word"))?;
         Ok(created.map_err(|error| State::told(&error)))
     }
@@ -98,7 +104,13 @@ impl streaming::HostWithStore<State> for Host {
             let state = store.get();
             Ok((state.http.clone(), state.request(request)?, state.life.enter()))
         })?;
+        // A request that hands nothing on may be given up: it is asked again.
+        let mut end = given_up(accessor, "a content that it sent");
+        if !matches!(request.body, Body::Pieces(_)) {
+            end.told();
+        }
         let sent = http.send(request).await;
+        end.told();
         accessor.with(|mut store| store.get().response(sent))
     }
 
@@ -112,7 +124,9 @@ impl streaming::HostWithStore<State> for Host {
             Ok((state.table.get_mut(&from)?.lend(), state.life.enter()))
         })?;
         let Some(content) = content else { return Ok(Err(unreadable())) };
+        let mut end = given_up(accessor, "a content that it read");
         let (content, read) = read_once(content, max).await?;
+        end.told();
         accessor.with(|mut store| -> Result<()> {
             store.get().table.get_mut(&from)?.give_back(content, &read);
             Ok(())
@@ -165,6 +179,13 @@ impl streaming::HostWithStore<State> for Host {
         tokio::time::sleep(Duration::from_millis(milliseconds.into())).await;
         Ok(())
     }
+}
+
+/// What a call moves is lost when the plugin lets go of the call: then this says so, unless its end was told.
+fn given_up(accessor: &Accessor<State, Host>, what: &str) -> End {
+    let mut end = accessor.with(|mut store| store.get().unfinished.whole(what, Arc::default()));
+    end.begun();
+    end
 }
 
 /// A connection, for as long as something is done with it.

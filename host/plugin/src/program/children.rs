@@ -22,6 +22,8 @@ struct Inner {
     notes: BTreeSet<String>,
     /// Programs that are being started.
     starting: usize,
+    /// A program that still ran when the call was over, though nobody wanted it to end.
+    ended_early: Option<String>,
     /// Whether the call is over: what is started now comes too late.
     over: bool,
 }
@@ -70,7 +72,10 @@ impl Children {
             let name = process.name();
             match process.ended_within(LETTING_GO) {
                 Some(_) if process.is_dismissed.load(Ordering::Relaxed) => {}
-                Some(_) => self.note(format!("the program `{name}` still ran when the plugin was done, and was ended")),
+                Some(_) => {
+                    self.note(format!("the program `{name}` still ran when the plugin was done, and was ended"));
+                    self.inner().ended_early.get_or_insert_with(|| name.to_string());
+                }
                 None => {
                     process.end_launcher();
                     self.note(format!("the program `{name}` could not be ended: it hangs in the kernel"));
@@ -78,6 +83,11 @@ impl Children {
             }
         }
         std::mem::take(&mut self.inner().notes).into_iter().collect()
+    }
+
+    /// A program that still ran when the plugin was done: nobody saw how it ended. Known after [`end`](Children::end).
+    pub(crate) fn ended_early(&self) -> Option<String> {
+        self.inner().ended_early.clone()
     }
 
     fn note(&self, note: String) {

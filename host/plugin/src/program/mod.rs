@@ -5,6 +5,7 @@ mod child;
 mod children;
 mod confine;
 mod executable;
+mod feeding;
 mod launcher;
 mod lines;
 mod pattern;
@@ -20,6 +21,7 @@ use dozo_job::port::ProgramNeed;
 use dozo_job::{Error, Result};
 
 use crate::limits::{ARGUMENT_BYTES, COMMAND_BYTES};
+use crate::quoted::quoted;
 use launcher::Launch;
 use pattern::{Fit, Pattern};
 
@@ -177,7 +179,14 @@ impl Programs {
         };
         let words = std::iter::once(name).chain(arguments.iter().map(String::as_str));
         let line = shlex::Quoter::new().join(words).unwrap_or_else(|_| format!("{name} **"));
-        Err(Error::not_granted(what).hinted(format!("grant = {{ programs = [{line:?}] }}")))
+        // A line that says more than what was asked for is not to be copied.
+        let hint = match arguments.iter().any(|argument| argument.contains('*')) {
+            true => {
+                "it wants a `*` as it is, which a granted line has for anything: judge yourself what to allow".into()
+            }
+            false => format!("grant = {{ programs = [{}] }}", quoted(&line)),
+        };
+        Err(Error::not_granted(what).hinted(hint))
     }
 }
 

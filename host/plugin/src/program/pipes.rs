@@ -21,7 +21,7 @@ const ENDING: Duration = Duration::from_secs(1);
 
 /// What a program reads.
 pub(crate) struct Input {
-    pipe: ChildStdin,
+    pipe: Arc<ChildStdin>,
     running: Arc<Running>,
 }
 
@@ -32,6 +32,8 @@ impl Input {
         // A write to a full pipe would not come back; waiting for room has an end.
         let flags = fcntl_getfl(&pipe).map_err(failed)?;
         fcntl_setfl(&pipe, flags | OFlags::NONBLOCK).map_err(failed)?;
+        let pipe = Arc::new(pipe);
+        running.feeding.begin(&pipe);
         Ok(Input { pipe, running })
     }
 
@@ -43,7 +45,7 @@ impl Input {
                 false => "took no input",
             };
             self.running.wait_for(self.pipe.as_fd(), PollFlags::POLLOUT, what)?;
-            match self.pipe.write(bytes) {
+            match (&*self.pipe).write(bytes) {
                 Ok(taken) => {
                     self.running.took(taken);
                     bytes = &bytes[taken..];
@@ -67,7 +69,11 @@ impl Input {
                     total += read as u64;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("read the content", error)),
+                Err(error) => {
+                    let error = Error::io("read the content", error);
+                    self.running.feeding.cut(error.clone());
+                    return Err(error);
+                }
             }
         }
     }
@@ -81,6 +87,12 @@ impl Input {
             Some(status) => self.running.failed(status).context(format!("`{name}` did not take all of its input")),
             None => Error::io(format!("give `{name}` its input"), error),
         }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.running.feeding.close(self.pipe.clone(), self.running.process());
     }
 }
 

@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::feeding::Feeding;
 use super::lines::Lines;
 use crate::limits::PROGRAM_INTERVAL;
 use crate::unfinished::{End, Unfinished};
@@ -24,6 +25,8 @@ pub(crate) struct Running {
     lines: Lines,
     /// Whether somebody may still read what it prints.
     pub(super) is_read: AtomicBool,
+    /// Whether it took what it was given.
+    pub(super) feeding: Arc<Feeding>,
     unfinished: Unfinished,
     /// That somebody was told how it ended.
     end: Mutex<End>,
@@ -81,7 +84,8 @@ impl Running {
         let mut end = unfinished.whole(format!("`{}`", process.name()), process.is_dismissed.clone());
         end.begun();
         let is_read = AtomicBool::new(true);
-        Ok((Arc::new(Running { process, lines, is_read, unfinished, end: Mutex::new(end) }), input, output))
+        let (feeding, end) = (Arc::default(), Mutex::new(end));
+        Ok((Arc::new(Running { process, lines, is_read, feeding, unfinished, end }), input, output))
     }
 
     /// Its process, which may be looked at after it was let go of.
@@ -115,12 +119,16 @@ impl Running {
         self.lines.tail.text().unwrap_or_default()
     }
 
-    /// Waits for its end for as long as something moves; `what` says what does not if nothing does.
+    /// Waits for its end for as long as something moves; `what` says what does not if nothing does. That it ended well and had
+    /// not taken all of its input is an error.
     pub(super) fn wait(&self, what: &str) -> Result<i32> {
         let since = Instant::now();
         loop {
             if let Some(status) = self.process.ended_within(self.interval()) {
                 self.told();
+                if status == 0 && !self.process.is_dismissed.load(Ordering::Relaxed) {
+                    self.feeding.verdict(self.name())?;
+                }
                 return Ok(status);
             }
             self.check_moving(since, what)?;

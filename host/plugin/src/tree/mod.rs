@@ -8,6 +8,7 @@ mod metadata;
 mod new_file;
 mod owners;
 mod read;
+mod room;
 mod write;
 mod xattrs;
 
@@ -20,13 +21,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dozo_job::port::{Conflict, path};
-use dozo_job::{Error, Result};
+use dozo_job::{Error, Kind, Result};
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+
+use crate::quoted::quoted;
 
 pub(crate) use file::{FileContent, Unrest};
 pub(crate) use metadata::Found;
 pub(crate) use new_file::NewFile;
+
+/// Entries that could not be created which are kept in mind.
+const UNCREATED_MAX: usize = 1_000;
 
 /// Bytes of a path that are opened in one call: Linux takes 4,096.
 const PATH_BYTES_AT_ONCE: usize = 4_000;
@@ -55,6 +61,8 @@ struct Inner {
     notes: Mutex<BTreeMap<&'static str, Note>>,
     owners: owners::Owners,
     holders: links::Holders,
+    /// Entries that could not be created, and were not created later.
+    uncreated: Mutex<BTreeMap<String, Error>>,
     /// Directories that were there before, where what is there is left as it was.
     kept: Mutex<HashSet<String>>,
     /// Entries that were left as they were, and those of them that are not what the snapshot has.
@@ -95,6 +103,7 @@ impl Directory {
             notes: Mutex::default(),
             owners: owners::Owners::default(),
             holders: links::Holders::default(),
+            uncreated: Mutex::default(),
             kept: Mutex::default(),
             left: AtomicU64::new(0),
             differing: AtomicU64::new(0),
@@ -133,6 +142,26 @@ impl Directory {
     /// Of these, entries that are not what the snapshot has: of another kind, length or time.
     pub(crate) fn entries_differing(&self) -> u64 {
         self.0.differing.load(Ordering::Relaxed)
+    }
+
+    /// Why the first of the entries that could not be created was not.
+    pub(crate) fn uncreated(&self) -> Option<Error> {
+        self.0.uncreated.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
+    }
+
+    /// Keeps in mind whether an entry was created: a restore that ends well has created all that it began. Of many that were
+    /// not, one that is kept in mind is enough.
+    fn created<T>(&self, path: &str, result: Result<T>) -> Result<T> {
+        let mut uncreated = self.0.uncreated.lock().unwrap_or_else(PoisonError::into_inner);
+        match &result {
+            Ok(_) if uncreated.is_empty() => {}
+            Ok(_) => drop(uncreated.remove(path)),
+            // To look whether something is granted is no restore.
+            Err(error) if error.kind() == Kind::NotGranted => {}
+            Err(error) if uncreated.len() < UNCREATED_MAX => drop(uncreated.insert(path.into(), error.clone())),
+            Err(_) => {}
+        }
+        result
     }
 
     fn note(&self, what: &'static str, entry: &str) {
@@ -234,7 +263,7 @@ pub(crate) fn locate(granted: &[Directory], path: &str) -> Result<(Directory, St
     let Some(directory) = holding.max_by_key(|directory| directory.0.shown.components().count()) else {
         let shown = path::shown(path);
         return Err(Error::not_granted(format!("`{shown}` is in no granted directory"))
-            .hinted(format!("grant = {{ read = [{shown:?}] }}")));
+            .hinted(format!("grant = {{ read = [{}] }}", quoted(&directory_of(wanted)))));
     };
     let relative = wanted.strip_prefix(&directory.0.shown).unwrap_or(wanted);
     Ok((directory.clone(), escaped(relative), escaped(wanted)))
@@ -252,6 +281,12 @@ fn beneath(directory: &OwnedFd, path: &OsStr, flags: OFlags) -> Result<OwnedFd, 
         }
     }
     opened
+}
+
+/// What is to be granted for a path: directories are.
+fn directory_of(path: &Path) -> String {
+    let directory = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+    directory.display().to_string()
 }
 
 /// The canonical form of a path's names.

@@ -103,7 +103,12 @@ impl NewFile {
     }
 
     /// Gives the file its metadata and its name; returns its length.
-    pub(crate) fn close(mut self) -> Result<u64> {
+    pub(crate) fn close(self) -> Result<u64> {
+        let (directory, path) = (self.directory.clone(), self.entry.path.clone());
+        directory.created(&path, self.name())
+    }
+
+    fn name(mut self) -> Result<u64> {
         if self.is_sparse() {
             // A hole at the end was passed over.
             self.file.set_len(self.written).map_err(|e| self.failed(e))?;

@@ -19,9 +19,11 @@ const NAMES_MAX: usize = 2_000_000;
 pub(super) type Names = Vec<(String, OsString)>;
 
 impl Directory {
-    /// What file system this is: the kernel's id of it and its type.
+    /// What file system this is: the kernel's id of it and its type. Of a directory that is shown at another place it is that
+    /// place's: each snapshot of a file system has an id of its own.
     pub(crate) fn identity(&self) -> Result<String> {
-        let stat = fs::fstatvfs(self.root()).map_err(|e| self.failed("look at", "", e))?;
+        let there = fs::statvfs(&self.0.shown);
+        let stat = there.or_else(|_| fs::fstatvfs(self.root())).map_err(|e| self.failed("look at", "", e))?;
         Ok(format!("{:016x}", stat.f_fsid))
     }
 

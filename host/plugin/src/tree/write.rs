@@ -26,6 +26,10 @@ impl Directory {
     /// Creates an entry, with content if it is a file, and the directories above it that are missing. Returns the bytes
     /// of content that were written.
     pub(crate) fn create(&self, entry: &Entry, content: Option<Content>, buffer: &mut [u8]) -> Result<u64> {
+        self.created(&entry.path, self.create_entry(entry, content, buffer))
+    }
+
+    fn create_entry(&self, entry: &Entry, content: Option<Content>, buffer: &mut [u8]) -> Result<u64> {
         let conflict = self.conflict()?;
         if entry.path.is_empty() {
             return self.create_root(entry);
@@ -73,6 +77,10 @@ impl Directory {
 
     /// Sets owner, mode and time of a directory, once all that is in it is there.
     pub(crate) fn set_metadata(&self, entry: &Entry) -> Result<()> {
+        self.created(&entry.path, self.set_metadata_of(entry))
+    }
+
+    fn set_metadata_of(&self, entry: &Entry) -> Result<()> {
         self.conflict()?;
         if entry.path.is_empty() {
             return self.apply_to_file(self.root(), entry);

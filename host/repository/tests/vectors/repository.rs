@@ -67,8 +67,16 @@ async fn first(repository: &Repository) -> ObjectId {
     rich.version = Some("77:1700000000.000000001".into());
     rich.attributes = vec![("table".into(), "public.\"x\"".into())];
     let xattrs = vec![("user.a".into(), vec![0, 255, 10])];
-    rich.posix =
-        Some(Posix { mode: 0o4751, uid: 1, gid: 2, user: Some("daemon".into()), group: Some("bin".into()), xattrs });
+    rich.posix = Some(Posix {
+        mode: 0o4751,
+        uid: 1,
+        gid: 2,
+        user: Some("daemon".into()),
+        group: Some("bin".into()),
+        xattrs,
+        links: 1,
+        sparse: false,
+    });
     put(&writer, rich, Cutting::ByContent, b"rich").await;
     commit(repository, writer, "files", |snapshot| {
         snapshot.tags = vec!["frozen".into()];

@@ -100,7 +100,7 @@ fn hand_on(backup: &Backup, place: &Place) -> Result<()> {
 
 fn size(place: &Place) -> Result<u64> {
     let found = place.directory.get(&place.path)?.ok_or_else(|| Error::Invalid("the file is not there".into()))?;
-    Ok(found.size.unwrap_or(0))
+    Ok(found.entry.size.unwrap_or(0))
 }
 
 /// A content made into a stream and handed back untouched: the host recognises its own.

@@ -123,7 +123,7 @@ fn read_host(config: &Config) -> Result<()> {
     }
     for (name, directory) in tree::granted() {
         for path in ["../secret", "link", "up/secret", "/etc/passwd", "..", "%2E%2E/secret"] {
-            if directory.open(path).and_then(|content| content.read(10)).is_ok() {
+            if directory.open(path, None).and_then(|content| content.read(10)).is_ok() {
                 got.push(format!("opened {path} of {name}"));
             }
             if directory.children(path, None, 10).is_ok() {
@@ -143,7 +143,7 @@ fn race() -> Result<()> {
     let (mut opened, mut refused) = (0, 0);
     let (_, directory) = tree::granted().remove(0);
     for _ in 0..5_000 {
-        match directory.open("swap/file").and_then(|content| content.read(10)) {
+        match directory.open("swap/file", None).and_then(|content| content.read(10)) {
             Ok(bytes) if bytes == b"inside" => opened += 1,
             Ok(bytes) => got.push(format!("read {bytes:?}")),
             Err(_) => refused += 1,

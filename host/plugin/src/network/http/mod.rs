@@ -14,7 +14,9 @@ use bytes::Bytes;
 use dozo_job::port::{Content, ReadContent};
 use dozo_job::{Error, Kind, Result};
 use http_body_util::BodyExt;
+use hyper::StatusCode;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::TRANSFER_ENCODING;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::runtime::Handle;
@@ -77,13 +79,15 @@ impl Http {
     /// [`NotGranted`](dozo_job::Kind::NotGranted), with the line to add; [`Invalid`](dozo_job::Kind::Invalid) if the request
     /// is none; [`Unavailable`](dozo_job::Kind::Unavailable) if nothing moves in time, either way.
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
-        let Prepared { request, what, moved, failure } = prepare(request)?;
+        let Prepared { request, what, moved, taken, is_ranged, failure } = prepare(request)?;
         let idle = self.session.limits().idle;
         let answer = match while_it_moves(self.client.request(request), &moved, idle).await {
             Some(answer) => answer.map_err(|e| failure.get().cloned().unwrap_or_else(|| failed(&what, e)))?,
             None => return Err(Error::unavailable(format!("{what}: no answer, and nothing moved, for {idle:?}"))),
         };
         let (head, body) = answer.into_parts();
+        let all_taken = taken.load(Ordering::Relaxed);
+        judge(&head, all_taken, is_ranged).map_err(|e| failure.get().cloned().unwrap_or(e).context(what.clone()))?;
         let headers: Vec<_> = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > RESPONSE_HEADER_BYTES {
             return Err(Error::invalid(format!(
@@ -104,6 +108,22 @@ impl Http {
         let pieces = Pieces::new(receiver, &self.session, of);
         Ok(Box::new(Download { pieces, runtime: Handle::current() }))
     }
+}
+
+/// Whether an answer says what it seems to say.
+fn judge(head: &hyper::http::response::Parts, all_taken: bool, is_ranged: bool) -> Result<()> {
+    if head.status.is_success() && !all_taken {
+        return Err(Error::unavailable("the server says that all is well before it has taken the whole body"));
+    }
+    if head.status == StatusCode::PARTIAL_CONTENT && !is_ranged {
+        return Err(Error::corrupt("the server sends a part, and the whole was asked for"));
+    }
+    // The client reads such an answer up to whatever end, and does not hold it against its length (RFC 9112, 6.3).
+    let mut encodings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(Error::unsupported("the answer comes in a transfer encoding other than `chunked`"));
+    }
+    Ok(())
 }
 
 /// Headers are bytes; those that are not UTF-8 are shown as well as they can be.

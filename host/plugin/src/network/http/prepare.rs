@@ -1,11 +1,11 @@
 //! From what a plugin asks for to a request that can be sent; what a plugin may not say is refused here.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dozo_job::{Error, Result};
 use hyper::body::Body as _;
-use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RANGE, USER_AGENT};
 use hyper::{Method, Uri};
 use url::Url;
 
@@ -35,6 +35,10 @@ pub(super) struct Prepared {
     pub(super) what: String,
     /// Bytes of the body that have gone out.
     pub(super) moved: Arc<AtomicU64>,
+    /// Whether all of the body has.
+    pub(super) taken: Arc<AtomicBool>,
+    /// Whether it asks for a part of something.
+    pub(super) is_ranged: bool,
     /// Why the body could not be sent.
     pub(super) failure: Arc<OnceLock<Error>>,
 }
@@ -45,16 +49,19 @@ pub(super) fn prepare(request: Request) -> Result<Prepared> {
     let uri = address(&url)?;
     let what = format!("{method} to {}", endpoint(&uri)?.0);
     let (mut headers, length) = fields(headers).map_err(|e| e.context(what.clone()))?;
-    let (moved, failure) = (Arc::default(), Arc::default());
-    let upload = Upload::new(body, length, Arc::clone(&moved), Arc::clone(&failure));
+    let (moved, taken, failure) = (Arc::default(), Arc::<AtomicBool>::default(), Arc::default());
+    let upload = Upload::new(body, length, Arc::clone(&moved), Arc::clone(&taken), Arc::clone(&failure));
     let upload = upload.map_err(|e| e.context(what.clone()))?;
     if upload.is_end_stream() && [Method::POST, Method::PUT, Method::PATCH].contains(&method) {
         // The client says nothing of a body that is none, and servers want to hear it (RFC 9110, 8.6).
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
+    // A body that is none is not asked for.
+    taken.store(upload.is_end_stream(), Ordering::Relaxed);
+    let is_ranged = headers.contains_key(RANGE);
     let mut request = hyper::Request::new(upload);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
-    Ok(Prepared { request, what, moved, failure })
+    Ok(Prepared { request, what, moved, taken, is_ranged, failure })
 }
 
 fn verb(method: &str) -> Result<Method> {

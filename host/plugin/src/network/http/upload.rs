@@ -1,7 +1,7 @@
 //! The body of a request on its way out.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
@@ -21,6 +21,8 @@ pub(super) struct Upload {
     /// length, and would not notice that there is more.
     held: Option<Bytes>,
     moved: Arc<AtomicU64>,
+    /// Set when the client has all of it.
+    taken: Arc<AtomicBool>,
     failure: Arc<OnceLock<Error>>,
 }
 
@@ -35,6 +37,7 @@ impl Upload {
         body: Body,
         said: Option<u64>,
         moved: Arc<AtomicU64>,
+        taken: Arc<AtomicBool>,
         failure: Arc<OnceLock<Error>>,
     ) -> Result<Self> {
         let whole = |bytes: Vec<u8>| (Some(bytes.len() as u64), Source::Whole(bytes.into()));
@@ -45,7 +48,7 @@ impl Upload {
         };
         match (length, said) {
             (Some(length), Some(said)) if length != said => Err(wrong(said, length)),
-            _ => Ok(Upload { source, length, sent: 0, held: None, moved, failure }),
+            _ => Ok(Upload { source, length, sent: 0, held: None, moved, taken, failure }),
         }
     }
 
@@ -92,6 +95,7 @@ impl HttpBody for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let piece = ready!(self.poll_piece(cx));
+        self.taken.store(matches!(self.source, Source::Over), Ordering::Relaxed);
         // A request that goes out slowly is not stuck.
         self.moved.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(match piece {

@@ -1,0 +1,96 @@
+//! The operator's own programs around a run: a snapshot of the file system is taken before and dropped after, an application
+//! is stopped and started.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dozo_job::{Error, Result};
+
+/// How long one program may take: an application that stops, a snapshot that is taken. A hook that hangs must not keep the
+/// night's other jobs from running.
+const HOOK: Duration = Duration::from_secs(600);
+/// How often it is looked at whether it has ended.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// What runs before a job, and after it whatever became of it.
+pub(crate) struct Hooks<'a> {
+    job: &'a str,
+    before: &'a [String],
+    after: &'a [String],
+}
+
+impl<'a> Hooks<'a> {
+    pub(crate) fn new(job: &'a str, before: &'a [String], after: &'a [String]) -> Self {
+        Hooks { job, before, after }
+    }
+
+    /// Runs what comes before; the first that fails is the last.
+    pub(crate) async fn before(&self) -> Result<()> {
+        for line in self.before {
+            self.perform(line).await.map_err(|e| e.context(format!("`before` of the job `{}`", self.job)))?;
+        }
+        Ok(())
+    }
+
+    /// Runs all that comes after; what failed first.
+    pub(crate) async fn after(&self) -> Result<()> {
+        let mut first = Ok(());
+        for line in self.after {
+            let done = self.perform(line).await;
+            first = first.and(done.map_err(|e| e.context(format!("`after` of the job `{}`", self.job))));
+        }
+        first
+    }
+
+    async fn perform(&self, line: &str) -> Result<()> {
+        let (job, line) = (self.job.to_string(), line.to_string());
+        let done = tokio::task::spawn_blocking(move || perform(&job, &line)).await;
+        done.unwrap_or_else(|e| Err(Error::internal("a thread of the host panicked").caused_by(e)))
+    }
+}
+
+/// Runs one program to its end. What it prints is the operator's to see.
+fn perform(job: &str, line: &str) -> Result<()> {
+    let words = shlex::split(line).filter(|words| words.first().is_some_and(|program| program.starts_with('/')));
+    let Some(words) = words else {
+        return Err(Error::invalid(format!("`{line}` does not begin with the absolute path of a program"))
+            .hinted("it is run as it is, without a shell: `/bin/sh -c '…'` where you want one"));
+    };
+    let mut command = Command::new(&words[0]);
+    // What it prints goes to standard error: standard output is for what was asked of dozo.
+    command.args(&words[1..]).env("DOZO_JOB", job).stdin(Stdio::null()).stdout(std::io::stderr());
+    let mut child = command.spawn().map_err(|e| Error::io(format!("start `{}`", words[0]), e))?;
+    let until = Instant::now() + HOOK;
+    loop {
+        match child.try_wait().map_err(|e| Error::io(format!("wait for `{line}`"), e))? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(Error::unavailable(format!("`{line}` failed ({status})"))),
+            None if Instant::now() < until => std::thread::sleep(INTERVAL),
+            None => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(Error::unavailable(format!("`{line}` did not end within {} min", HOOK.as_secs() / 60)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_fails_before_is_told_and_what_comes_after_runs_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = |name: &str| format!("/bin/touch '{}'", dir.path().join(name).display());
+        let before = ["/bin/true".to_string(), "/bin/false".into(), mark("never")];
+        let after = ["/bin/false".to_string(), mark("after"), "true".into()];
+        let hooks = Hooks::new("web", &before, &after);
+        let error = hooks.before().await.unwrap_err().chain();
+        assert!(error.contains("`before` of the job `web`: `/bin/false` failed"), "{error}");
+        assert!(hooks.after().await.unwrap_err().chain().contains("`after` of the job `web`"));
+        assert!(!dir.path().join("never").exists() && dir.path().join("after").exists());
+        let bare = ["touch x".to_string()];
+        assert_eq!(Hooks::new("web", &bare, &[]).before().await.unwrap_err().kind(), dozo_job::Kind::Invalid);
+    }
+}
