@@ -51,7 +51,8 @@ fn nextest(profile: &str, filter: Option<&str>) -> Result<Command> {
 pub(crate) fn docs() -> Result<()> {
     // Whatever is bundled by now: the documents do not depend on it.
     std::fs::create_dir_all(bundle())?;
-    run(cargo(&["test", "--quiet", "--package", "dozo", "generated"]).env("DOZO_WRITE_DOCS", "1"))
+    // The whole workspace, because one package alone has other features, and all below it would be compiled once more.
+    run(cargo(&["test", "--quiet", "--workspace", "--bin", "dozo", "generated"]).env("DOZO_WRITE_DOCS", "1"))
 }
 
 fn ensure_nextest() -> Result<()> {

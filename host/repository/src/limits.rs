@@ -69,7 +69,7 @@ pub const SEGMENT_BYTES_MAX: usize = CHUNK_BYTES_MAX - LINE_BYTES_MAX;
 pub const OMITTED_NAMED_MAX: usize = 1_000;
 
 /// Units of work that wait for a free core: enough that no core starves while another stores a pack.
-pub const QUEUE_UNITS: usize = 8;
+pub const QUEUE_UNITS: usize = 4;
 /// Packs on their way to the store at once: hides a store's latency, and is what memory they may hold.
 pub const UPLOADS_IN_FLIGHT: usize = 4;
 /// Data packs between two indexes of one run: what a crash may cost is at most this many packs to upload again.
@@ -77,7 +77,7 @@ pub const PACKS_PER_INDEX: usize = 64;
 /// A pack is in an index so many seconds after it was stored, so that a run that dies has not stored it in vain.
 pub const INDEX_SECONDS: u64 = 120;
 /// Manifest lines held in memory before they are sorted and spilled.
-pub const SORT_BYTES: usize = 32 << 20;
+pub const SORT_BYTES: usize = 16 << 20;
 /// Decoded packs that a reader keeps.
 pub const PACKS_CACHED: usize = 4;
 /// Decoded segments of a manifest that a reader keeps.

@@ -6,9 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use dozo_sdk::prelude::*;
 use dozo_sdk::tree::{self, Directory, Found, Place};
 
-use crate::config::{Config, Selection};
+use crate::config::Config;
 use crate::gather::Gather;
 use crate::path::{join, name, names};
+use crate::selection::{Marker, Selection};
 
 /// Entries of a directory fetched at once.
 const PAGE: u32 = 512;
@@ -27,11 +28,35 @@ pub(crate) fn backup(config: &Config, backup: &Backup) -> Result<()> {
     // The first name of a file that has several is the first in the manifest too.
     places.sort_by(|a, b| names(&a.entry_path).cmp(names(&b.entry_path)));
     let gather = Gather::new(backup, &selection, settled);
-    let mut walk = Walk { backup, selection: &selection, gather, device: 0, seen: 0 };
+    let left_out = LeftOut::default();
+    let mut walk = Walk { backup, selection: &selection, gather, device: 0, seen: 0, left_out };
     for place in places {
         walk.place(place, config)?;
     }
+    walk.left_out.tell();
     Ok(())
+}
+
+/// What was left out by other rules than patterns, which the operator sees in the log.
+#[derive(Default)]
+struct LeftOut {
+    marked: u64,
+    large: u64,
+    mounted: u64,
+}
+
+impl LeftOut {
+    fn tell(&self) {
+        for (count, what) in [
+            (self.marked, "directories were left out for what marks them"),
+            (self.large, "files were left out for their size"),
+            (self.mounted, "directories of other file systems were left out"),
+        ] {
+            if count > 0 {
+                dozo_sdk::log::info(format!("{count} {what}"));
+            }
+        }
+    }
 }
 
 /// Which paths of which file systems.
@@ -54,6 +79,7 @@ struct Walk<'a> {
     /// The file system of the configured path.
     device: u64,
     seen: u64,
+    left_out: LeftOut,
 }
 
 /// A directory that is being walked.
@@ -120,8 +146,9 @@ impl Walk<'_> {
 
     /// The first page of a directory. One that cannot be listed is omitted by name, one that vanished is a note.
     fn open(&mut self, directory: &Directory, path: &str, prefix: &str) -> Result<Option<Open>> {
-        match self.page(directory, path, None) {
-            Ok(open) => Ok(Some(open)),
+        let page = self.page(directory, path, None);
+        match page.and_then(|page| Ok((!self.marked(directory, path, prefix)?).then_some(page))) {
+            Ok(open) => Ok(open),
             Err(error) => {
                 self.gather.unreadable(directory, path, &join(prefix, path), &error)?;
                 Ok(None)
@@ -144,6 +171,12 @@ impl Walk<'_> {
         if !self.selection.takes(&found.entry.path, is_directory) {
             return Ok(false);
         }
+        if found.entry.kind == Kind::File && self.selection.too_large(found.entry.size) {
+            self.left_out.large += 1;
+            return Ok(false);
+        }
+        let elsewhere = is_directory && self.selection.one_file_system() && found.device != self.device;
+        self.left_out.mounted += u64::from(elsewhere);
         self.seen += 1;
         if self.seen.is_multiple_of(PROGRESS_ENTRIES) {
             self.backup.progress(self.seen, None);
@@ -156,6 +189,38 @@ impl Walk<'_> {
         if self.gather.is_full() {
             self.gather.flush(directory)?;
         }
-        Ok(is_directory)
+        // Where another file system is mounted, the directory stays, to mount it on.
+        Ok(is_directory && !elsewhere)
     }
+
+    /// Whether something in a directory says that what is in it is to be left out; then that alone is taken.
+    fn marked(&mut self, directory: &Directory, path: &str, prefix: &str) -> Result<bool> {
+        let selection = self.selection;
+        for marker in selection.markers() {
+            let beside = join(path, marker.name());
+            let Some(found) = directory.get(&beside)? else { continue };
+            if marker.is(&found.entry.kind, &head(directory, &beside, marker)?) {
+                self.left_out.marked += 1;
+                self.found(directory, beside, found, prefix)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The beginning of a marker, as far as it matters. One that cannot be read marks nothing; it is met again in the walk.
+fn head(directory: &Directory, path: &str, marker: &Marker) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    if marker.head_bytes() == 0 {
+        return Ok(head);
+    }
+    let content = directory.open(path, None)?;
+    while head.len() < marker.head_bytes() as usize {
+        match content.read(marker.head_bytes() - head.len() as u32) {
+            Ok(piece) if !piece.is_empty() => head.extend(piece),
+            _ => break,
+        }
+    }
+    Ok(head)
 }

@@ -1,27 +1,54 @@
-//! What the operator writes, and which entries it chooses.
+//! What the operator writes.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
+use bytesize::ByteSize;
 use dozo_sdk::prelude::*;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::patterns::{Key, Patterns};
+use crate::selection::Marker;
+pub(crate) use crate::selection::Selection;
 
 /// Directories and files to back up.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Absolute paths of directories or files. Each must lie in a granted directory.
+    /// Absolute paths of directories or files. Each must lie in a granted directory. What stands here is always backed up,
+    /// whatever the other keys say of it: they are for what lies in these directories.
     #[schemars(length(min = 1))]
     pub(crate) paths: Vec<String>,
-    /// If there are any, only files that match one of these patterns, or lie in a directory that does, are backed up;
-    /// directories always are. A pattern without `/` matches names at any depth (`*.conf`), one that begins with `/` whole
-    /// paths (`/srv/app/*.log`), one that begins with `**/` the end of paths. `*` and `?` stay within a name, `**` does not. A
-    /// `/` at the end means directories alone (`cache/`).
+    /// If there are any, only files that match these patterns, or lie in a directory that does, are backed up; directories
+    /// always are. `!` leaves out what a pattern before it chose. The patterns are those of `exclude`.
     #[serde(default)]
-    include: Vec<String>,
-    /// What matches one of these patterns is left out, directories with all that is in them. The patterns are those of
-    /// `include`; nothing brings back what one of them leaves out.
+    pub(crate) include: Vec<String>,
+    /// What matches these patterns is left out, directories with all that is in them. A pattern without `/` matches names at
+    /// any depth (`*.tmp`), one that begins with `/` whole paths (`/srv/app/*.log`), one that begins with `**/` the end of
+    /// paths. A `/` at the end means directories alone (`cache/`). `*`, `?` and `[a-z]` stay within a name, `**` between two
+    /// `/` is any directories; `{a,b}` is one or the other, `\` takes the meaning from the character behind it. The last
+    /// pattern that matches counts, and `!` before one takes back what those before it left out (`["*.log",
+    /// "!audit.log"]`), but for what lies in a directory that is left out.
     #[serde(default)]
-    exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
+    /// Names, such as `.nobackup`. In a directory that holds an entry of one of these names, that entry is backed up and all
+    /// else is left out.
+    #[serde(default)]
+    pub(crate) exclude_if_present: Vec<String>,
+    /// The same for directories that programs marked as caches: those with a file `CACHEDIR.TAG` that begins with the
+    /// signature of the Cache Directory Tagging Specification. The directory and its tag are backed up, all else is not.
+    #[serde(default)]
+    pub(crate) exclude_caches: bool,
+    /// Files that are larger are left out, such as `"1GiB"`. By what the file system says of their size, holes included.
+    #[serde(default)]
+    pub(crate) exclude_larger_than: Option<String>,
+    /// Stay in the file system in which each path lies. Where another one is mounted, the directory is backed up, and
+    /// nothing that is in it.
+    #[serde(default)]
+    pub(crate) one_file_system: bool,
+    /// What cannot be read and matches these patterns, or lies in a directory that does, is noted and does not make the
+    /// snapshot partial: files that change while they are read, mounts that nobody but their user may look into. What can be
+    /// read is backed up all the same. The patterns are those of `exclude`.
+    #[serde(default)]
+    pub(crate) tolerate: Vec<String>,
     /// Take a path that is an empty directory as it is. Without it that is an error, because a file system that is not
     /// mounted looks so.
     #[serde(default)]
@@ -37,13 +64,19 @@ fn settle_seconds() -> u32 {
 }
 
 impl Config {
-    /// The patterns, compiled.
+    /// What is chosen, checked and ready.
     pub(crate) fn selection(&self) -> Result<Selection> {
         self.check_paths()?;
-        let include = Patterns::new("include", &self.include, &self.paths)?;
+        let roots: Vec<String> = self.paths.iter().map(|path| entry_path(path)).collect();
+        let include = Patterns::new(Key::Include, &self.include, &roots)?;
         Ok(Selection {
             include: (!self.include.is_empty()).then_some(include),
-            exclude: Patterns::new("exclude", &self.exclude, &self.paths)?,
+            exclude: Patterns::new(Key::Exclude, &self.exclude, &roots)?,
+            tolerate: Patterns::new(Key::Tolerate, &self.tolerate, &roots)?,
+            markers: self.markers()?,
+            larger_than: self.larger_than()?,
+            one_file_system: self.one_file_system,
+            roots,
         })
     }
 
@@ -64,169 +97,156 @@ impl Config {
         }
         Ok(())
     }
-}
 
-/// Which entries to back up.
-pub(crate) struct Selection {
-    include: Option<Patterns>,
-    exclude: Patterns,
-}
-
-impl Selection {
-    /// Whether an entry is backed up; `path` is its path in the snapshot. What is excluded is excluded with all below.
-    pub(crate) fn takes(&self, path: &str, is_directory: bool) -> bool {
-        let included = |include: &Patterns| include.matches(path, false) || include.matches_above(path);
-        !self.exclude.matches(path, is_directory) && (is_directory || self.include.as_ref().is_none_or(included))
-    }
-}
-
-impl Selection {
-    pub(crate) fn tolerates(&self, _path: &str) -> bool {
-        false
-    }
-}
-
-/// Patterns for everything, and for directories alone.
-struct Patterns {
-    all: Globs,
-    directories: Globs,
-}
-
-/// Globs for names, and for whole paths.
-struct Globs {
-    names: GlobSet,
-    paths: GlobSet,
-}
-
-impl Patterns {
-    fn new(key: &str, patterns: &[String], roots: &[String]) -> Result<Self> {
-        for pattern in patterns {
-            check_pattern(pattern, roots).map_err(|why| Error::Invalid(format!("{key}: `{pattern}` {why}")))?;
+    fn markers(&self) -> Result<Vec<Marker>> {
+        let mut markers = vec![];
+        for name in &self.exclude_if_present {
+            check_name(name).map_err(|why| Error::Invalid(format!("exclude_if_present: `{name}` {why}")))?;
+            markers.push(Marker::named(name));
         }
-        let (directories, all): (Vec<&String>, Vec<&String>) = patterns.iter().partition(|p| p.ends_with('/'));
-        Ok(Patterns { all: Globs::new(key, &all)?, directories: Globs::new(key, &directories)? })
+        markers.extend(self.exclude_caches.then(Marker::cache_tag));
+        Ok(markers)
     }
 
-    fn matches(&self, path: &str, is_directory: bool) -> bool {
-        self.all.matches(path) || (is_directory && self.directories.matches(path))
-    }
-
-    /// Whether one of the directories above matches.
-    fn matches_above(&self, path: &str) -> bool {
-        path.match_indices('/').any(|(at, _)| self.matches(&path[..at], true))
-    }
-}
-
-impl Globs {
-    fn new(key: &str, patterns: &[&String]) -> Result<Self> {
-        let bad =
-            |what: &str, e: globset::Error| Error::Invalid(format!("{key}: `{what}` is not a pattern: {}", e.kind()));
-        let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        for pattern in patterns {
-            // The paths of entries have no leading slash.
-            let trimmed = pattern.trim_end_matches('/');
-            let set = if trimmed.contains('/') { &mut paths } else { &mut names };
-            let glob = GlobBuilder::new(trimmed.trim_start_matches('/')).literal_separator(true).build();
-            set.add(glob.map_err(|e| bad(pattern, e))?);
+    fn larger_than(&self) -> Result<Option<u64>> {
+        let Some(size) = &self.exclude_larger_than else { return Ok(None) };
+        match size.parse::<ByteSize>() {
+            Ok(ByteSize(0)) => Err(Error::Invalid(format!(
+                "exclude_larger_than: `{size}` would leave out every file that is not empty: write more, such as \"1GiB\""
+            ))),
+            Ok(ByteSize(bytes)) => Ok(Some(bytes)),
+            Err(_) => Err(Error::Invalid(format!(
+                "exclude_larger_than: `{size}` is not a size: write a number and a unit, such as \"1GiB\""
+            ))),
         }
-        let (names, paths) = (names.build(), paths.build());
-        Ok(Globs { names: names.map_err(|e| bad("", e))?, paths: paths.map_err(|e| bad("", e))? })
-    }
-
-    fn matches(&self, path: &str) -> bool {
-        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-        self.names.is_match(name) || self.paths.is_match(path)
     }
 }
 
-/// A pattern that can match nothing is a mistake that nobody would see: a backup without what it was to leave out, or
-/// without what it was to have.
-fn check_pattern(pattern: &str, roots: &[String]) -> Result<(), &'static str> {
-    let trimmed = pattern.trim_end_matches('/');
-    if trimmed.is_empty() {
-        return Err("matches nothing: leave it out");
+/// A name that no entry can have would mark nothing.
+fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() || name == "." || name == ".." || name.contains('\0') {
+        return Err("is no name of a file: leave it out");
     }
-    if pattern.starts_with('!') {
-        return Err("begins with `!`, which brings nothing back here: name what to leave out, and no more");
+    if name.contains('/') {
+        return Err("has a `/`, and is to be the name of what lies in a directory: write the name alone");
     }
-    if trimmed.contains('/') && !trimmed.starts_with('/') && !trimmed.starts_with("**") {
-        return Err("has a `/` inside and matches nothing: begin it with `/` for a whole path, or with `**/`");
+    if name.contains(['*', '?']) {
+        return Err("is taken as a name and not as a pattern: write each name");
     }
-    if !trimmed.starts_with('/') {
-        return Ok(());
-    }
-    let literal: Vec<&str> =
-        trimmed[1..].split('/').take_while(|name| !name.contains(['*', '?', '[', '{', '\\'])).collect();
-    let could = |root: &String| {
-        let names = root.trim_matches('/').split('/').filter(|name| !name.is_empty());
-        names.zip(&literal).all(|(name, wanted)| name == *wanted)
-    };
-    if roots.iter().any(could) { Ok(()) } else { Err("lies in none of the paths, and so matches nothing") }
+    Ok(())
+}
+
+/// The path of the entry that a configured path becomes.
+fn entry_path(path: &str) -> String {
+    let names = Path::new(path).components().filter_map(|component| match component {
+        Component::Normal(name) => Some(dozo_sdk::escape(name.as_encoded_bytes())),
+        _ => None,
+    });
+    names.collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn config(paths: Vec<String>, include: Vec<String>, exclude: Vec<String>) -> Config {
-        Config { paths, include, exclude, allow_empty: false, settle_seconds: 60 }
+    pub(crate) fn config(paths: &[String], include: &[String], exclude: &[String]) -> Config {
+        let lists = json!({ "paths": paths, "include": include, "exclude": exclude });
+        serde_json::from_value(lists).unwrap()
+    }
+
+    fn read(json: Value) -> Result<Selection> {
+        serde_json::from_value::<Config>(json).unwrap().selection()
+    }
+
+    fn refused(json: Value) -> String {
+        read(json).unwrap_err().message().to_string()
     }
 
     fn selection(include: &[&str], exclude: &[&str]) -> Selection {
-        let owned = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect();
-        config(vec!["/srv".into()], owned(include), owned(exclude)).selection().unwrap()
+        read(json!({ "paths": ["/srv"], "include": include, "exclude": exclude })).unwrap()
     }
 
     #[test]
-    fn patterns_without_a_slash_match_names() {
-        let chosen = selection(&[], &["*.tmp", "cache/"]);
+    fn what_is_excluded_is_left_out() {
+        let chosen = selection(&[], &["*.tmp", "cache/", "!keep.tmp"]);
         assert!(!chosen.takes("srv/a/b.tmp", false) && !chosen.takes("srv/cache", true));
-        assert!(chosen.takes("srv/a/b.tmp.txt", false) && chosen.takes("srv/caches", true));
-        assert!(chosen.takes("srv/cache", false), "a file of that name is no directory");
-    }
-
-    #[test]
-    fn what_lies_in_an_included_directory_is_included() {
-        let chosen = selection(&["conf/", "/srv/app/*.txt"], &[]);
-        assert!(chosen.takes("srv/x/conf/a/b", false) && chosen.takes("srv/app/a.txt", false));
-        assert!(!chosen.takes("srv/x/conf", false) && !chosen.takes("srv/app/sub/a.txt", false));
-    }
-
-    #[test]
-    fn what_can_match_nothing_is_refused() {
-        let config = |paths: &[&str], exclude: &str| {
-            self::config(paths.iter().map(ToString::to_string).collect(), vec![], vec![exclude.into()])
-        };
-        for wrong in ["", "/", "!keep", "x/cache", "./cache", "/cache", "/etc/*.bak"] {
-            assert!(config(&["/srv", "/opt/app"], wrong).selection().is_err(), "{wrong}");
-        }
-        for right in ["/srv", "/opt/app/x/*", "/*/app", "/opt", "**/x/cache", "cache/", "*.tmp", "/srv/**/old"] {
-            assert!(config(&["/srv", "/opt/app"], right).selection().is_ok(), "{right}");
-        }
-        assert!(config(&["/"], "/proc").selection().is_ok());
-        for paths in [&["/srv", "/srv/app"][..], &["srv"], &["~/x"], &["/srv", "/srv"]] {
-            assert!(config(paths, "*.tmp").selection().is_err(), "{paths:?}");
-        }
-    }
-
-    #[test]
-    fn patterns_with_a_slash_match_paths() {
-        let chosen = selection(&[], &["/srv/logs/*.log", "/srv/**/old"]);
-        assert!(!chosen.takes("srv/logs/a.log", false) && !chosen.takes("srv/x/y/old", true));
-        assert!(chosen.takes("srv/logs/sub/a.log", false) && chosen.takes("srv/a.log", false));
+        assert!(chosen.takes("srv/a/keep.tmp", false) && chosen.takes("srv/cache", false));
     }
 
     #[test]
     fn include_chooses_files_and_lets_directories_through() {
-        let chosen = selection(&["*.conf"], &["secret*"]);
-        assert!(chosen.takes("etc/a.conf", false) && chosen.takes("etc/dir", true));
-        assert!(!chosen.takes("etc/a.txt", false) && !chosen.takes("etc/secret.conf", false));
+        let chosen = selection(&["*.conf", "/srv/docs/", "!*.bak"], &["secret*"]);
+        assert!(chosen.takes("srv/a.conf", false) && chosen.takes("srv/dir", true));
+        assert!(chosen.takes("srv/docs/a/b", false) && !chosen.takes("srv/docs/a/b.bak", false));
+        assert!(!chosen.takes("srv/a.txt", false) && !chosen.takes("srv/secret.conf", false));
     }
 
     #[test]
-    fn a_pattern_that_is_none_is_refused() {
-        let config = config(vec!["/srv".into()], vec![], vec!["a[".into()]);
-        assert!(config.selection().err().unwrap().message().contains("exclude: `a[`"));
-        assert!(self::config(vec![], vec![], vec![]).selection().is_err());
+    fn what_stands_in_paths_is_taken() {
+        let chosen = json!({ "paths": ["/a.tmp", "/srv//cache/", "/100%"], "include": ["*.b"], "exclude": ["*.tmp", "cache", "1*"] });
+        let chosen = read(chosen).unwrap();
+        assert!(chosen.takes("a.tmp", false) && chosen.takes("srv/cache", true) && chosen.takes("100%25", true));
+        assert!(!chosen.takes("srv/cache/a.tmp", false) && !chosen.takes("srv/cache/cache", true));
+        let chosen = read(json!({ "paths": ["/"], "exclude": ["/proc/*"] })).unwrap();
+        assert!(chosen.takes("proc", true) && !chosen.takes("proc/1", true));
+    }
+
+    #[test]
+    fn paths_are_absolute_and_apart() {
+        for paths in [json!(["/srv", "/srv/app"]), json!(["srv"]), json!(["~/x"]), json!(["/srv", "/srv"]), json!([])] {
+            assert!(refused(json!({ "paths": paths })).starts_with("paths"), "{paths}");
+        }
+    }
+
+    #[test]
+    fn what_is_tolerated_may_lie_in_a_directory_that_is() {
+        let chosen = read(json!({ "paths": ["/srv"], "tolerate": ["*.sock", "private/", "!key"] })).unwrap();
+        for (path, tolerated) in [
+            ("srv/a.sock", true),
+            ("srv/private", true),
+            ("srv/private/x/y", true),
+            ("srv/private/key", false),
+            ("srv/a", false),
+        ] {
+            assert_eq!(chosen.tolerates(path), tolerated, "{path}");
+        }
+        assert!(!read(json!({ "paths": ["/srv"] })).unwrap().tolerates("srv/a"));
+        assert!(read(json!({ "paths": ["/srv"], "tolerate": ["/srv"] })).unwrap().tolerates("srv/a"));
+    }
+
+    #[test]
+    fn sizes_are_written_as_elsewhere() {
+        let read = |size: &str| read(json!({ "paths": ["/srv"], "exclude_larger_than": size }));
+        for (size, bytes) in [("1GiB", 1 << 30), ("1 GiB", 1 << 30), ("10MB", 10_000_000), ("1.5KiB", 1536), ("7", 7)] {
+            let chosen = read(size).unwrap();
+            assert!(!chosen.too_large(Some(bytes)) && chosen.too_large(Some(bytes + 1)), "{size}");
+            assert!(!chosen.too_large(None));
+        }
+        for wrong in ["", "much", "-1", "1 stone", "0", "0GiB"] {
+            let message = read(wrong).unwrap_err().message().to_string();
+            assert!(message.starts_with(&format!("exclude_larger_than: `{wrong}` ")), "{message}");
+        }
+        assert!(!selection(&[], &[]).too_large(Some(u64::MAX)));
+    }
+
+    #[test]
+    fn markers_are_names() {
+        let chosen = json!({ "paths": ["/srv"], "exclude_if_present": [".nobackup", "100%"], "exclude_caches": true });
+        let chosen = read(chosen).unwrap();
+        let names: Vec<_> = chosen.markers().iter().map(Marker::name).collect();
+        assert_eq!(names, [".nobackup", "100%25", "CACHEDIR.TAG"]);
+        assert!(selection(&[], &[]).markers().is_empty());
+        for wrong in ["", ".", "..", "a/b", "*.nobackup", "?"] {
+            let message = refused(json!({ "paths": ["/srv"], "exclude_if_present": [wrong] }));
+            assert!(message.starts_with(&format!("exclude_if_present: `{wrong}` ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn one_file_system_is_asked_for() {
+        assert!(!selection(&[], &[]).one_file_system());
+        assert!(read(json!({ "paths": ["/srv"], "one_file_system": true })).unwrap().one_file_system());
     }
 }

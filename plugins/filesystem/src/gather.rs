@@ -6,8 +6,8 @@ use dozo_sdk::prelude::*;
 use dozo_sdk::tree::{Directory, Found};
 use dozo_sdk::{ContentEntry, SmallEntry};
 
-use crate::config::Selection;
 use crate::links::Links;
+use crate::selection::Selection;
 
 /// Entries, and bytes of files, that go to the host in one call.
 const BATCH_ENTRIES: usize = 512;

@@ -6,7 +6,9 @@ mod config;
 mod gather;
 mod links;
 mod path;
+mod patterns;
 mod restore;
+mod selection;
 
 use dozo_sdk::prelude::*;
 use dozo_sdk::tree;
