@@ -136,6 +136,21 @@ fn single_entries_come_back_alone() {
     assert_eq!(house.dozo(&["cat", "files", &cat, "--identity", "owner.key"]).expect(0).out, "percent");
 }
 
+/// Makes another user the owner of all that is in the house.
+pub(crate) fn give_to_nobody(house: &House) {
+    let chown = Command::new("chown").args(["-R", "--no-dereference", "65534:65534"]).arg(house.path(".")).status();
+    assert!(chown.unwrap().success());
+}
+
+/// Runs dozo as that user.
+pub(crate) fn as_nobody(house: &House, arguments: &[&str]) -> crate::house::Said {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(crate::house::binary()).args(arguments);
+    command.current_dir(house.path(".")).env("XDG_CACHE_HOME", house.path("cache")).env("TZ", "UTC");
+    command.env("XDG_STATE_HOME", house.path("state")).env_remove("DOZO_LOG");
+    crate::house::said(command.output().unwrap())
+}
+
 #[test]
 fn what_cannot_be_read_is_omitted_by_name() {
     let house = House::new();
@@ -150,23 +165,12 @@ fn what_cannot_be_read_is_omitted_by_name() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
         std::os::unix::fs::chown(path, Some(0), Some(0)).unwrap();
     }
-    let chown = Command::new("chown").args(["-R", "--no-dereference", "nobody"]).arg(house.path(".")).status().unwrap();
-    assert!(chown.success());
+    give_to_nobody(&house);
     for path in &locked {
         std::os::unix::fs::chown(path, Some(0), Some(0)).unwrap();
     }
-    let run = |arguments: &str| {
-        let binary = crate::house::binary();
-        let command =
-            format!("cd {} && XDG_CACHE_HOME=$PWD/cache {} {arguments}", house.path(".").display(), binary.display());
-        crate::house::said(
-            Command::new("setpriv")
-                .args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", &command])
-                .output()
-                .unwrap(),
-        )
-    };
-    let said = run("run").expect(3);
+    let run = |arguments: &[&str]| as_nobody(&house, arguments);
+    let said = run(&["run"]).expect(3);
     assert!(said.err.contains("not backed up: 2 entries"), "{}", said.err);
     for path in &locked {
         assert!(
@@ -175,7 +179,7 @@ fn what_cannot_be_read_is_omitted_by_name() {
             said.err
         );
     }
-    let listed = run("snapshots").expect(0);
+    let listed = run(&["snapshots"]).expect(0);
     assert!(listed.out.contains("partial"), "{}", listed.out);
 }
 

@@ -24,6 +24,7 @@ mod programs;
 mod recover;
 mod rollback;
 mod rules;
+mod selection;
 mod side_by_side;
 mod stores;
 mod transcripts;

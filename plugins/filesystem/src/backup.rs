@@ -29,7 +29,7 @@ pub(crate) fn backup(config: &Config, backup: &Backup) -> Result<()> {
     places.sort_by(|a, b| names(&a.entry_path).cmp(names(&b.entry_path)));
     let gather = Gather::new(backup, &selection, settled);
     let left_out = LeftOut::default();
-    let mut walk = Walk { backup, selection: &selection, gather, device: 0, seen: 0, left_out };
+    let mut walk = Walk { backup, selection: &selection, gather, device: 0, root_bytes: 0, seen: 0, left_out };
     for place in places {
         walk.place(place, config)?;
     }
@@ -78,8 +78,18 @@ struct Walk<'a> {
     gather: Gather<'a>,
     /// The file system of the configured path.
     device: u64,
+    /// The length of its path: what is found there is the path itself, and nothing else.
+    root_bytes: usize,
     seen: u64,
     left_out: LeftOut,
+}
+
+/// What becomes of a directory that something in it marks.
+#[derive(PartialEq, Eq)]
+enum Marks {
+    /// Its content is left out.
+    Heeded,
+    Ignored,
 }
 
 /// A directory that is being walked.
@@ -104,7 +114,7 @@ impl Walk<'_> {
                 "/{entry_path} is a symlink to {target}: write the path that it points to, or the link alone would be kept"
             )));
         }
-        self.device = root.device;
+        (self.device, self.root_bytes) = (root.device, entry_path.len());
         // What lies below `path` in the directory lies below `entry_path` in the snapshot.
         let prefix = entry_path.strip_suffix(&path).unwrap_or(&entry_path).trim_end_matches('/').to_string();
         if root.entry.kind != Kind::Directory {
@@ -127,12 +137,13 @@ impl Walk<'_> {
 
     fn directory(&mut self, directory: &Directory, path: &str, prefix: &str) -> Result<()> {
         let mut open = Vec::new();
-        open.extend(self.open(directory, path, prefix)?);
+        // What stands in `paths` is wanted, whatever marks it.
+        open.extend(self.listed(directory, path, prefix, Marks::Ignored)?);
         while let Some(top) = open.last_mut() {
             if let Some(found) = top.page.pop() {
                 let path = found.entry.path.clone();
                 if self.found(directory, path.clone(), found, prefix)? {
-                    open.extend(self.open(directory, &path, prefix)?);
+                    open.extend(self.listed(directory, &path, prefix, Marks::Heeded)?);
                 }
             } else if let Some(after) = top.after.take() {
                 let path = std::mem::take(&mut top.path);
@@ -145,9 +156,12 @@ impl Walk<'_> {
     }
 
     /// The first page of a directory. One that cannot be listed is omitted by name, one that vanished is a note.
-    fn open(&mut self, directory: &Directory, path: &str, prefix: &str) -> Result<Option<Open>> {
-        let page = self.page(directory, path, None);
-        match page.and_then(|page| Ok((!self.marked(directory, path, prefix)?).then_some(page))) {
+    fn listed(&mut self, directory: &Directory, path: &str, prefix: &str, marks: Marks) -> Result<Option<Open>> {
+        let page = self.page(directory, path, None).and_then(|page| {
+            let marked = marks == Marks::Heeded && self.marked(directory, path, prefix)?;
+            Ok((!marked).then_some(page))
+        });
+        match page {
             Ok(open) => Ok(open),
             Err(error) => {
                 self.gather.unreadable(directory, path, &join(prefix, path), &error)?;
@@ -171,7 +185,9 @@ impl Walk<'_> {
         if !self.selection.takes(&found.entry.path, is_directory) {
             return Ok(false);
         }
-        if found.entry.kind == Kind::File && self.selection.too_large(found.entry.size) {
+        // What stands in `paths` is wanted, whatever its size.
+        let wanted = found.entry.path.len() == self.root_bytes;
+        if found.entry.kind == Kind::File && !wanted && self.selection.too_large(found.entry.size) {
             self.left_out.large += 1;
             return Ok(false);
         }

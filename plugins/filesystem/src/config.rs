@@ -29,8 +29,8 @@ pub(crate) struct Config {
     /// "!audit.log"]`), but for what lies in a directory that is left out.
     #[serde(default)]
     pub(crate) exclude: Vec<String>,
-    /// Names, such as `.nobackup`. In a directory that holds an entry of one of these names, that entry is backed up and all
-    /// else is left out.
+    /// Names, such as `.nobackup`. Of a directory that holds an entry of one of these names, the directory and that entry are
+    /// backed up, and all else that is in it is left out. A directory that stands in `paths` is not looked at for that.
     #[serde(default)]
     pub(crate) exclude_if_present: Vec<String>,
     /// The same for directories that programs marked as caches: those with a file `CACHEDIR.TAG` that begins with the
@@ -45,7 +45,7 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) one_file_system: bool,
     /// What cannot be read and matches these patterns, or lies in a directory that does, is noted and does not make the
-    /// snapshot partial: files that change while they are read, mounts that nobody but their user may look into. What can be
+    /// snapshot partial: files that only their owner may read, mounts that nobody but their user may look into. What can be
     /// read is backed up all the same. The patterns are those of `exclude`.
     #[serde(default)]
     pub(crate) tolerate: Vec<String>,
