@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Prints the path of a program out of a Debian package: downloaded by apt with lists and cache of its own, unpacked, not
-# installed, so that it takes no root and leaves the system's apt alone. For programs that stand alone (restic, age) or
-# whose libraries every Debian has (zstd).
-#   peer.sh DIRECTORY SUITE PACKAGE PROGRAM     SUITE: a release's name, or `own` for this machine's
+# Prints the path of a file out of a Debian package: downloaded by apt with lists and cache of its own, unpacked, not
+# installed, so that it takes no root and leaves the system's apt alone. For data, for programs that stand alone (restic, age)
+# or whose libraries every Debian has (zstd).
+#   peer.sh DIRECTORY SUITE PACKAGE FILE     SUITE: a release's name, or `own` for this machine's; FILE: the end of its path
 set -euo pipefail
 say() { printf 'peer.sh: %s\n' "$*" >&2; }
-[ $# = 4 ] || { say "usage: peer.sh DIRECTORY SUITE PACKAGE PROGRAM"; exit 2; }
+[ $# = 4 ] || { say "usage: peer.sh DIRECTORY SUITE PACKAGE FILE"; exit 2; }
 mkdir -p "$1"
-directory=$(realpath "$1") suite=$2 package=$3 program=$4
+directory=$(realpath "$1") suite=$2 package=$3 file=$4
 for tool in apt-get dpkg; do
-    command -v "$tool" >/dev/null || { say "there is no $tool here: put $program on PATH by hand"; exit 1; }
+    command -v "$tool" >/dev/null || { say "there is no $tool here to fetch $package with"; exit 1; }
 done
 [ "$suite" != own ] || suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
 home=$directory/$suite
 unpacked=$home/$package
 
-find_program() { find "$unpacked" -path "*/bin/$program" -type f -print -quit 2>/dev/null || true; }
+find_file() { find "$unpacked" -path "*/$file" -type f -print -quit 2>/dev/null || true; }
 
-found=$(find_program)
+found=$(find_file)
 if [ -z "$found" ]; then
     # The mirror that this machine uses already, in either of the two forms that apt's sources have.
     mirror=$(
@@ -37,7 +37,8 @@ if [ -z "$found" ]; then
     rm -rf "$unpacked.new" "$unpacked"
     dpkg -x "$home"/download/"$package"_*.deb "$unpacked.new"
     mv "$unpacked.new" "$unpacked"
-    found=$(find_program)
+    rm -f "$home"/download/"$package"_*.deb
+    found=$(find_file)
 fi
-[ -n "$found" ] || { say "the package $package of $suite has no program $program"; exit 1; }
+[ -n "$found" ] || { say "the package $package of $suite has no file $file"; exit 1; }
 printf '%s\n' "$found"

@@ -32,6 +32,13 @@ pub(crate) fn trees(left: &Path, right: &Path, owners: Owners) -> Result<Compari
     Ok(comparison)
 }
 
+/// Compares everything below two directories, and not the directories themselves.
+pub(crate) fn below(left: &Path, right: &Path, owners: Owners) -> Result<Comparison> {
+    let mut comparison = Comparison { entries: 0, bytes: 0, differences: Vec::new() };
+    compare_below(left, right, owners, &mut comparison)?;
+    Ok(comparison)
+}
+
 fn compare(left: &Path, right: &Path, owners: Owners, comparison: &mut Comparison) -> Result<()> {
     comparison.entries += 1;
     let (a, b) = match (fs::symlink_metadata(left), fs::symlink_metadata(right)) {
@@ -64,15 +71,20 @@ fn compare(left: &Path, right: &Path, owners: Owners, comparison: &mut Compariso
         }
     }
     if a.is_dir() && b.is_dir() {
-        let (ours, theirs) = (names(left)?, names(right)?);
-        for (name, path) in &ours {
-            let other = theirs.get(name).cloned().unwrap_or_else(|| right.join(name));
-            compare(path, &other, owners, comparison)?;
-        }
-        for (name, path) in &theirs {
-            if !ours.contains_key(name) {
-                comparison.differences.push(format!("{}: not in the original", path.display()));
-            }
+        compare_below(left, right, owners, comparison)?;
+    }
+    Ok(())
+}
+
+fn compare_below(left: &Path, right: &Path, owners: Owners, comparison: &mut Comparison) -> Result<()> {
+    let (ours, theirs) = (names(left)?, names(right)?);
+    for (name, path) in &ours {
+        let other = theirs.get(name).cloned().unwrap_or_else(|| right.join(name));
+        compare(path, &other, owners, comparison)?;
+    }
+    for (name, path) in &theirs {
+        if !ours.contains_key(name) {
+            comparison.differences.push(format!("{}: not in the original", path.display()));
         }
     }
     Ok(())

@@ -1,7 +1,10 @@
 //! Measuring: dozo beside its peers, and the sandbox beside no sandbox. What is measured, how, and what came out:
 //! docs/BENCHMARKS.md.
 
+mod change;
+mod data;
 mod files;
+mod made;
 pub(crate) mod measure;
 mod net;
 mod peers;
@@ -22,8 +25,9 @@ use crate::shell::say;
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
-    /// Back up, back up again and restore a directory with tar, zstd and age, with restic, and with dozo
-    Files(Options),
+    /// Back up a directory, once more, again after some of it changed, and restore it: with tar, zstd and age, with restic, borg,
+    /// rustic, and with dozo
+    Files(files::FilesOptions),
     /// What the sandbox costs: the filesystem plugin beside the same work without a plugin; loading a component
     Sandbox(Options),
     /// What the network costs a plugin: its connections and its HTTP beside a socket and curl
@@ -62,6 +66,17 @@ pub(crate) struct NetOptions {
     rounds: Option<usize>,
 }
 
+impl Bench {
+    fn is_small(&self) -> bool {
+        match self {
+            Bench::Files(options) => options.is_small(),
+            Bench::Sandbox(options) => options.small,
+            Bench::Net(options) => options.small,
+            Bench::Year(_) => false,
+        }
+    }
+}
+
 impl NetOptions {
     fn profile(&self) -> Profile {
         if self.dev { Profile::Dev } else { Profile::Release }
@@ -69,6 +84,9 @@ impl NetOptions {
 }
 
 pub(crate) fn perform(bench: Bench) -> Result<()> {
+    if bench.is_small() {
+        measure::hurry();
+    }
     match bench {
         Bench::Files(options) => files::files(&options),
         Bench::Sandbox(options) => sandbox::sandbox(&options),
@@ -90,7 +108,7 @@ impl Options {
     fn data(&self) -> Result<(PathBuf, String)> {
         let directory = match &self.directory {
             Some(directory) => directory.canonicalize().with_context(|| format!("find {}", directory.display()))?,
-            None => tree::usr(self.small)?,
+            None => data::Data::Usr.make(&home()?, self.small, None)?,
         };
         let seen = tree::read_all(&directory)?;
         ensure!(seen.files > 0, "there is no file in {}", directory.display());
@@ -100,8 +118,12 @@ impl Options {
 
 /// Where benchmarks keep everything. Copies of /usr have set-user-id programs in them: nobody else may get there.
 fn home() -> Result<PathBuf> {
+    closed(build::target().join("bench"))
+}
+
+/// A directory that nobody else may enter.
+fn closed(home: PathBuf) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
-    let home = build::target().join("bench");
     fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
     fs::set_permissions(&home, fs::Permissions::from_mode(0o700))?;
     Ok(home)
