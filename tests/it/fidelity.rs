@@ -173,7 +173,8 @@ fn house() -> (House, PathBuf) {
 fn every_kind_of_file_comes_back_with_all_that_is_known_of_it() {
     let (house, tree) = house();
     let run = house.dozo(&["run", "--json"]).expect(0).json();
-    assert!(run["bytes_read"].as_u64().unwrap() < 15 << 20, "holes are not read: {run}");
+    // Of 233 MiB, about 11 of which are no hole.
+    assert!(run["bytes_read"].as_u64().unwrap() < 30 << 20, "holes are not read: {run}");
     house.dozo(&["verify", "--read-data", "--identity", "owner.key"]).expect(0);
     house.restore("files", "out", &[]).expect(0);
     assert_eq!(describe(&restored(&house, "out", "tree")), describe(&tree));
