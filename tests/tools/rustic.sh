@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the path of rustic, built by cargo the first time: one core, at the lowest priority, so that it disturbs nobody. That
-# takes the better part of an hour; what an interrupted build has done is used by the next.
+# takes a quarter of an hour; what an interrupted build has done is used by the next.
 #   rustic.sh DIRECTORY VERSION
 set -euo pipefail
 say() { printf 'rustic.sh: %s\n' "$*" >&2; }

@@ -18,9 +18,7 @@ pub(super) struct Rustic {
 
 impl Rustic {
     pub(super) fn find(place: Place) -> Result<Self> {
-        say(format!(
-            "looking for rustic {VERSION}; the first time it is built, which takes the better part of an hour"
-        ));
+        say(format!("looking for rustic {VERSION}; the first time it is built, which takes a quarter of an hour"));
         let program = fetched("rustic.sh", &[VERSION])?;
         let name = format!("rustic {}", number(&output(Command::new(&program).arg("--version"))?));
         Ok(Rustic { name, place, program })
