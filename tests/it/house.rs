@@ -141,7 +141,7 @@ pub(crate) fn guests() -> PathBuf {
 }
 
 /// Compiled components are shared by all tests: what is compiled once is tested often enough.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     guests().join("cache")
 }
 

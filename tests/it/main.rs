@@ -15,6 +15,7 @@ mod documents;
 mod examples;
 mod fidelity;
 mod filesystem;
+mod forest;
 mod hostile;
 mod kit;
 mod notify;

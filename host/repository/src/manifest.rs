@@ -204,8 +204,10 @@ fn parse_segment(body: &[u8], segment: &Segment, position: Position, totals: Tot
 mod tests {
     use super::*;
     use crate::entry::{Content, Entry};
+    use crate::format::any;
     use crate::format::manifest::to_line;
     use crate::id::ChunkId;
+    use crate::limits::LINE_BYTES_MAX;
     use crate::sort::Sorter;
     use proptest::prelude::*;
 
@@ -296,20 +298,65 @@ mod tests {
         assert_eq!(parse(&manifest, &bodies, 0).unwrap(), []);
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-        #[test]
-        fn whatever_goes_in_comes_out_in_order(names in proptest::collection::btree_set("[a-c!/-]{1,6}", 0..60)) {
-            let above = |n: &String| n.match_indices('/').any(|(at, _)| names.contains(&n[..at]));
-            let names: Vec<String> = names.iter().filter(|n| path::check(n).is_ok() && !above(n)).cloned().collect();
-            let (manifest, bodies) = manifest_of(&names).unwrap();
+    /// Entries that can be in one snapshot: paths differ, and what has something below it is a directory. Some lines are so
+    /// long that there are several segments.
+    fn entries() -> impl Strategy<Value = Vec<StoredEntry>> {
+        let padded = (any::stored(), prop_oneof![9 => Just(0), 1 => 0..LINE_BYTES_MAX / 2]);
+        proptest::collection::vec(padded, 0..40).prop_map(|all| {
+            let mut entries: Vec<StoredEntry> = Vec::new();
+            for (mut stored, padding) in all {
+                stored.entry.attributes.push(("padding".into(), "x".repeat(padding)));
+                entries.push(stored);
+            }
+            entries.sort_by(|a, b| path::compare(&a.entry.path, &b.entry.path));
+            entries.dedup_by(|a, b| a.entry.path == b.entry.path);
+            for n in 1..entries.len() {
+                let (above, below) = entries.split_at_mut(n);
+                let last = above.iter_mut().rfind(|e| path::is_under(&below[0].entry.path, &e.entry.path));
+                last.into_iter().for_each(|e| e.entry.kind = EntryKind::Directory);
+            }
+            entries
+        })
+    }
+
+    fn written(entries: &[StoredEntry]) -> (Manifest, Bodies) {
+        let mut sorter = Sorter::new(std::env::temp_dir());
+        // The order in which they come is not to matter.
+        for stored in entries.iter().rev() {
+            let line = to_line(stored).unwrap();
+            sorter.push(Keyed { path: stored.entry.path.clone(), line }).unwrap();
+        }
+        let mut bodies = Bodies::default();
+        (write(sorter.sorted().unwrap(), 7, &mut bodies).unwrap(), bodies)
+    }
+
+    #[test]
+    fn whatever_goes_in_comes_out_in_order() {
+        any::hold(entries(), |entries| {
+            let (manifest, bodies) = written(&entries);
             let mut found = Vec::new();
             for number in 0..manifest.segments.len() {
-                found.extend(parse(&manifest, &bodies, number).unwrap().into_iter().map(|e| e.entry.path));
+                found.extend(parse(&manifest, &bodies, number).unwrap());
             }
-            let mut expected = names;
-            expected.sort_by(|a, b| path::compare(a, b));
-            prop_assert_eq!(found, expected);
-        }
+            prop_assert!(found == entries, "{found:?} of {entries:?}");
+            prop_assert_eq!(manifest.totals, Totals { entries: entries.len() as u64, bytes: 7 });
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_segment_that_was_changed_is_refused_or_in_order_and_of_the_same_length() {
+        any::hold((entries(), any::changes(), proptest::prelude::any::<prop::sample::Index>()), |drawn| {
+            let (entries, changes, number) = drawn;
+            let (manifest, mut bodies) = written(&entries);
+            let number = number.index(bodies.0.len());
+            changes.iter().for_each(|change| change.apply(&mut bodies.0[number]));
+            if let Ok(found) = parse(&manifest, &bodies, number) {
+                let in_order = |w: &[StoredEntry]| path::compare(&w[0].entry.path, &w[1].entry.path).is_lt();
+                prop_assert!(found.windows(2).all(in_order));
+                prop_assert_eq!(found.len(), manifest.segments[number].entries as usize);
+            }
+            Ok(())
+        });
     }
 }

@@ -228,13 +228,17 @@ impl<'a> Line<'a> {
     }
 
     fn into_entry(self) -> Result<StoredEntry> {
-        path::check(&self.path).map_err(|e| e.with_kind(crate::error::Kind::Corrupt))?;
+        let check = |path: &str| path::check(path).map_err(|e| e.with_kind(crate::error::Kind::Corrupt));
+        check(&self.path)?;
         let bad = |why: &str| Error::corrupt(format!("the entry `{}` {why}", path::shown(&self.path)));
         let kind = match (self.kind, self.target, self.device) {
             (KindWord::File, None, None) => EntryKind::File,
             (KindWord::Directory, None, None) => EntryKind::Directory,
             (KindWord::Symlink, Some(target), None) => EntryKind::Symlink(target.into_owned()),
-            (KindWord::Hardlink, Some(path), None) => EntryKind::Hardlink(path.into_owned()),
+            (KindWord::Hardlink, Some(path), None) => {
+                check(&path)?;
+                EntryKind::Hardlink(path.into_owned())
+            }
             (KindWord::Fifo, None, None) => EntryKind::Fifo,
             (KindWord::Socket, None, None) => EntryKind::Socket,
             (KindWord::CharDevice, None, Some((major, minor))) => EntryKind::CharDevice(major, minor),
@@ -249,7 +253,7 @@ impl<'a> Line<'a> {
                 user: self.user.map(Cow::into_owned),
                 group: self.group.map(Cow::into_owned),
                 xattrs: self.xattrs.into_iter().map(|(name, value)| (name.into_owned(), value.0)).collect(),
-                links: self.links,
+                links: self.links.max(1),
                 sparse: self.sparse,
             }),
             (None, None, None) => None,
@@ -351,7 +355,9 @@ impl<'de> Deserialize<'de> for Base64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::any;
     use proptest::prelude::*;
+    use proptest::test_runner::TestCaseError;
 
     fn entry(path: &str) -> StoredEntry {
         let chunk = ChunkId([9; 32]);
@@ -406,6 +412,7 @@ mod tests {
             (r#""size":"30""#, r#""size":30"#),
             ("\"file\"", "\"symlink\""),
             ("\"file\"", "\"thing\""),
+            ("\"file\"", "\"hardlink\",\"target\":\"../b\""),
             (",0,10]", ",4194300,10]"),
             (",0,10]", ",0,0]"),
             ("\"4755\"", "\"9755\""),
@@ -429,18 +436,73 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_time_survives(seconds: i64, nanoseconds in 0u32..1_000_000_000) {
-            let mut stored = entry("a");
-            stored.entry.modified = Some(Time { seconds, nanoseconds });
+    #[test]
+    fn any_entry_comes_back_from_one_line() {
+        any::hold(any::stored(), |stored| {
             let line = to_line(&stored).unwrap();
+            prop_assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
             prop_assert_eq!(read(line.trim_ascii_end()).unwrap(), stored);
-        }
+            Ok(())
+        });
+    }
 
-        #[test]
-        fn any_bytes_are_read_without_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse_line(&line);
+    /// What any reader may count on.
+    fn is_canonical(stored: &StoredEntry) -> std::result::Result<(), TestCaseError> {
+        let StoredEntry { entry, content } = stored;
+        prop_assert!(path::check(&entry.path).is_ok());
+        if let EntryKind::Hardlink(path) = &entry.kind {
+            prop_assert!(path::check(path).is_ok());
         }
+        prop_assert!(entry.posix.as_ref().is_none_or(|posix| posix.mode <= 0o7777));
+        prop_assert!(entry.modified.is_none_or(|time| time.nanoseconds < 1_000_000_000));
+        prop_assert_eq!(content.length(), Some(entry.size.unwrap_or(0)));
+        if let Content::Inline(extents) = content {
+            let inside = |e: &Extent| e.length > 0 && (e.offset + e.length) as usize <= CHUNK_BYTES_MAX;
+            prop_assert!(extents.len() <= EXTENTS_INLINE_MAX && extents.iter().all(inside));
+        }
+        let again = to_line(stored).unwrap();
+        prop_assert_eq!(&read(again.trim_ascii_end()).unwrap(), stored);
+        Ok(())
+    }
+
+    #[test]
+    fn a_line_that_was_changed_is_refused_or_says_something_that_can_be() {
+        any::hold((any::stored(), any::changes()), |(stored, changes)| {
+            let mut line = to_line(&stored).unwrap();
+            line.pop();
+            changes.iter().for_each(|change| change.apply(&mut line));
+            match parse_line(&line) {
+                Ok(ParsedLine::Entry(entry)) => is_canonical(&entry),
+                _ => Ok(()),
+            }
+        });
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_panic() {
+        any::hold(any::bytes(), |bytes| {
+            if let Ok(ParsedLine::Entry(entry)) = parse_line(&bytes) {
+                is_canonical(&entry)?;
+            }
+            if let Ok(extents) = parse_extents(&bytes) {
+                prop_assert_eq!(parse_extents(&extents_to_body(&extents)).unwrap(), extents);
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn any_list_of_extents_comes_back_and_a_changed_one_is_refused_or_another() {
+        let extents = proptest::collection::vec(any::extent(), 1..6);
+        any::hold((extents, any::changes()), |(extents, changes)| {
+            let body = extents_to_body(&extents);
+            prop_assert_eq!(&parse_extents(&body).unwrap(), &extents);
+            let mut changed = body.clone();
+            changes.iter().for_each(|change| change.apply(&mut changed));
+            if let Ok(found) = parse_extents(&changed) {
+                prop_assert_eq!(parse_extents(&extents_to_body(&found)).unwrap(), found);
+            }
+            Ok(())
+        });
     }
 }

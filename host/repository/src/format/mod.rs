@@ -1,6 +1,8 @@
 //! Bytes to structs and back, as docs/FORMAT.md says. Pure: no store, no keys, no clock, nothing asynchronous.
 //! Stored structs live here and nowhere else; the rest of the crate uses the types of [`crate::entry`].
 
+#[cfg(test)]
+pub(crate) mod any;
 pub mod circle;
 pub mod damage;
 pub mod index;

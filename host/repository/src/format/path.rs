@@ -113,6 +113,7 @@ fn push_escaped(out: &mut String, byte: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::any;
     use proptest::prelude::*;
 
     #[test]
@@ -159,21 +160,39 @@ mod tests {
         assert_eq!(paths, ["a", "a/x", "a/x/y", "a/x-", "a!", "a-b", "b"]);
     }
 
-    proptest! {
-        #[test]
-        fn any_name_survives(name in proptest::collection::vec(any::<u8>(), 1..64)) {
-            let escaped = escape(&name);
-            prop_assert!(check(&escaped).is_ok());
-            prop_assert_eq!(unescape(&escaped).unwrap(), name);
-        }
-
-        #[test]
-        fn any_text_is_refused_or_canonical(path in "[a%/.0-9A-F\\x00-\\x20é]{0,12}") {
-            if check(&path).is_ok() {
-                for name in path.split('/') {
-                    prop_assert_eq!(escape(&unescape(name).unwrap()), name);
-                }
+    #[test]
+    fn any_names_survive_and_keep_their_order() {
+        any::hold((any::names(), any::names()), |(one, other)| {
+            let (a, b) = (any::joined(&one), any::joined(&other));
+            for (path, names) in [(&a, &one), (&b, &other)] {
+                prop_assert!(check(path).is_ok());
+                let back: Vec<Vec<u8>> = path.split('/').map(|name| unescape(name).unwrap()).collect();
+                prop_assert_eq!(&back, names);
             }
-        }
+            // Names are ordered as they are stored, one after the other, and what is above comes first.
+            let stored = |names: &[Vec<u8>]| names.iter().map(|name| escape(name)).collect::<Vec<_>>();
+            prop_assert_eq!(compare(&a, &b), stored(&one).cmp(&stored(&other)));
+            prop_assert_eq!(is_under(&a, &b), one.starts_with(&other));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn any_text_is_refused_or_canonical() {
+        let near = "[a%/.0-9A-F\\x00-\\x20\\x7fé]{0,12}";
+        let changed = (any::path(), any::changes()).prop_map(|(path, changes)| {
+            let mut bytes = path.into_bytes();
+            changes.iter().for_each(|change| change.apply(&mut bytes));
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        any::hold(prop_oneof![near, changed, ".*"], |path| {
+            let names: Result<Vec<Vec<u8>>> = path.split('/').map(unescape).collect();
+            match &names {
+                Ok(names) => prop_assert_eq!(&any::joined(names), &path),
+                Err(_) => prop_assert!(check(&path).is_err()),
+            }
+            prop_assert_eq!(check(&path).is_ok(), names.is_ok());
+            Ok(())
+        });
     }
 }
