@@ -205,6 +205,49 @@ fn who_is_let_go_of_is_ended() {
 }
 
 #[test]
+fn a_program_that_leaves_input_unread_has_not_taken_it() {
+    let fed = |script: &str| {
+        let mut child = sh(script);
+        let (input, given) = give(child.take_input().unwrap(), &[b'x'; 1_000]);
+        given.unwrap();
+        (child, input)
+    };
+    for script in ["head -c 5", "exec sleep 0.2"] {
+        let (mut child, input) = fed(script);
+        drop(input);
+        let error = printed(&mut child).unwrap_err().chain();
+        assert!(error.contains("ended before it had taken all of its input"), "{script}: {error}");
+        // Also where the input was never closed.
+        let (child, _input) = fed(script);
+        assert!(child.waiting()().is_err(), "{script}");
+    }
+    let (mut child, input) = fed("sleep 0.1; cat");
+    drop(input);
+    assert_eq!(printed(&mut child).unwrap().len(), 1_000);
+    // One that the plugin wanted to end owes nothing.
+    let (child, _input) = fed("exec sleep 60");
+    child.running.dismiss();
+    assert!(child.waiting()().is_ok());
+}
+
+#[test]
+fn input_that_breaks_off_is_never_taken_for_all() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(Error::corrupt("the pack is damaged").into())
+        }
+    }
+    let mut child = sh("exec cat");
+    let content = b"half of it".as_slice().chain(Broken);
+    let (input, given) = give_content(child.take_input().unwrap(), Box::new(Plain(content)));
+    assert!(given.is_err());
+    drop(input);
+    let error = printed(&mut child).unwrap_err().chain();
+    assert!(error.contains("the input of `sh` was cut short") && error.contains("the pack is damaged"), "{error}");
+}
+
+#[test]
 fn no_program_outlives_its_call() {
     let children = Children::default();
     let child = children.start(|| Ok(sh("exec sleep 60"))).unwrap();
@@ -217,6 +260,7 @@ fn no_program_outlives_its_call() {
     let notes = children.end();
     assert!(process.has_ended());
     assert!(notes.iter().any(|note| note.contains("`sh` still ran when the plugin was done")), "{notes:?}");
+    assert_eq!(children.ended_early().as_deref(), Some("sh"), "nobody saw how it ended");
     assert!(reader.join().unwrap().is_err());
     assert!(children.start(|| Ok(sh("exec sleep 60"))).is_err(), "the call is over");
 }

@@ -68,6 +68,41 @@ async fn an_answer_comes_back_as_it_is() {
 }
 
 #[tokio::test]
+async fn an_answer_that_may_be_a_part_is_none() {
+    for (said, why) in [
+        (&b"HTTP/1.1 206 x\r\ncontent-range: bytes 0-4/10\r\ncontent-length: 5\r\n\r\nshort"[..], "sends a part"),
+        (b"HTTP/1.1 200 x\r\ntransfer-encoding: identity\r\ncontent-length: 50\r\n\r\nshort", "transfer encoding"),
+        (b"HTTP/1.1 200 x\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "transfer encoding"),
+    ] {
+        let error = got(said, Limits::default()).await.err().unwrap_or_else(|| panic!("{why}"));
+        assert!(error.chain().contains(why), "{}", error.chain());
+    }
+    let url = format!("http://{}/", answering(b"HTTP/1.1 206 x\r\ncontent-length: 5\r\n\r\nshort").await);
+    let headers = vec![("range".into(), "bytes=0-4".into())];
+    let response = http(Limits::default()).send(Request { headers, ..get(url) }).await.unwrap();
+    assert_eq!(read_all(response.body).await.unwrap(), b"short");
+}
+
+#[tokio::test]
+async fn success_before_the_body_was_taken_is_none() {
+    let address = answering(b"HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n").await;
+    // The sender stays: more of the body is to come.
+    let (sender, receiver) = mpsc::channel(4);
+    sender.try_send(Ok(Bytes::from_static(b"the beginning"))).unwrap();
+    let body = Body::Pieces(receiver);
+    let request = Request { method: "PUT".into(), body, ..get(format!("http://{address}/")) };
+    let error = http(Limits::default()).send(request).await.err().unwrap();
+    assert!(error.chain().contains("before it has taken the whole body"), "{}", error.chain());
+    // A refusal may come as early as it likes.
+    let address = answering(b"HTTP/1.1 413 x\r\ncontent-length: 0\r\n\r\n").await;
+    let (sender, receiver) = mpsc::channel(4);
+    sender.try_send(Ok(Bytes::from_static(b"the beginning"))).unwrap();
+    let body = Body::Pieces(receiver);
+    let request = Request { method: "PUT".into(), body, ..get(format!("http://{address}/")) };
+    assert_eq!(http(Limits::default()).send(request).await.unwrap().status, 413);
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let elsewhere = Arc::new(AtomicUsize::new(0));
     let count = elsewhere.clone();
