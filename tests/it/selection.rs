@@ -103,7 +103,7 @@ fn what_may_be_missing_does_not_make_a_snapshot_partial() {
     crate::filesystem::give_to_nobody(&house);
     for path in ["tree/cache/closed", "tree/closed"] {
         std::os::unix::fs::chown(house.path(path), Some(0), Some(0)).unwrap();
-        fs::set_permissions(house.path(path), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(house.path(path), fs::Permissions::from_mode(0o0)).unwrap();
     }
     configure(&house, "tolerate = [\"cache/\"]", "");
     let run = |house: &House| crate::filesystem::as_nobody(house, &["run", "--json"]);

@@ -85,7 +85,7 @@ struct Walk<'a> {
 }
 
 /// What becomes of a directory that something in it marks.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Marks {
     /// Its content is left out.
     Heeded,
