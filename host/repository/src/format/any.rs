@@ -1,4 +1,8 @@
 //! What properties are tried with: any name, any entry, a line that was changed; and for how long.
+
+#[cfg(test)]
+pub(crate) use drawn::*;
+
 #[cfg(test)]
 mod drawn {
     use std::time::{Duration, Instant};
@@ -222,6 +226,3 @@ mod drawn {
         prop_oneof![vec(any::<u8>(), 0..200), vec(text(), 0..8).prop_map(|texts| texts.concat())]
     }
 }
-
-#[cfg(test)]
-pub(crate) use drawn::*;
