@@ -1,6 +1,6 @@
 //! A file on its way into a granted directory: nobody sees half of it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -11,7 +11,7 @@ use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Directory;
-use super::write::{Place, temporary_name, unlink};
+use super::write::{Place, unlink, with_temporary_name};
 
 /// A file's mode before its own is set: nobody else may look into half a file.
 const MODE_OF_HALF_A_FILE: u32 = 0o600;
@@ -130,10 +130,10 @@ impl NewFile {
 
     /// Gives a file without a name a temporary one.
     fn link(&self) -> Result<OsString> {
-        let (temporary, fd) = (temporary_name(), format!("/proc/self/fd/{}", self.file.as_raw_fd()));
-        fs::linkat(fs::CWD, fd, &*self.place.parent, &temporary, AtFlags::SYMLINK_FOLLOW)
-            .map_err(|e| self.directory.failed("name", &self.entry.path, e))?;
-        Ok(temporary)
+        let fd = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let link = |name: &OsStr| fs::linkat(fs::CWD, &fd, &*self.place.parent, name, AtFlags::SYMLINK_FOLLOW);
+        let named = with_temporary_name(link).map_err(|e| self.directory.failed("name", &self.entry.path, e))?;
+        Ok(named.1)
     }
 }
 
@@ -145,16 +145,10 @@ impl Drop for NewFile {
     }
 }
 
-/// A new file under a temporary name. One that a killed process of the same number left is passed over.
+/// A new file under a temporary name.
 fn open_temporary(parent: &OwnedFd) -> Result<(OwnedFd, OsString), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    loop {
-        let temporary = temporary_name();
-        match fs::openat(parent, &temporary, flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE)) {
-            Err(Errno::EXIST) => {}
-            opened => return Ok((opened?, temporary)),
-        }
-    }
+    with_temporary_name(|name| fs::openat(parent, name, flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE)))
 }
 
 /// A new file without a name, where the file system can have one and `/proc` is there to name it later.

@@ -149,6 +149,27 @@ fn a_directory_with_something_in_it_gives_way_to_nothing() {
 }
 
 #[test]
+fn what_a_killed_process_of_the_same_number_left_is_passed_over() {
+    let Case { dir, tree } = case(Access::Write(Conflict::Replace));
+    let left = |n: u32| dir.path().join("granted").join(format!(".dozo-{}-{n}", std::process::id()));
+    (0..40).for_each(|n| std_fs::write(left(n), "left").unwrap());
+    let posix = Posix { mode: 0o600, links: 2, ..Posix::default() };
+    let entry = |path: &str, kind, size| Entry { kind, size, posix: Some(posix.clone()), ..Entry::file(path) };
+    for (path, kind, size) in [
+        ("small", EntryKind::File, Some(4)),
+        ("large", EntryKind::File, Some(2 << 20)),
+        ("pipe", EntryKind::Fifo, None),
+        ("link", EntryKind::Symlink("small".into()), None),
+        ("name", EntryKind::Hardlink("small".into()), None),
+    ] {
+        create(&tree, &entry(path, kind, size), "text").unwrap_or_else(|e| panic!("{path}: {}", e.chain()));
+    }
+    let inode = |path: &str| std_fs::metadata(dir.path().join("granted").join(path)).unwrap().ino();
+    assert_eq!(inode("name"), inode("small"));
+    assert!((0..40).all(|n| std_fs::read(left(n)).unwrap() == b"left"));
+}
+
+#[test]
 fn half_a_file_never_has_its_name() {
     struct Cut;
     impl Read for Cut {

@@ -204,10 +204,16 @@ impl Directory {
 
     /// Tries with a device that means nothing (0, 0), which the kernel lets everybody make who may make others.
     fn may_make_devices(&self, place: &Place) -> bool {
-        let name = temporary_name();
-        let made = fs::mknodat(&*place.parent, &name, FileType::CharacterDevice, Mode::empty(), fs::makedev(1, 3));
-        let _ = unlink(&place.parent, &name);
-        !made.is_err_and(is_privilege)
+        let make = |name: &OsStr| {
+            fs::mknodat(&*place.parent, name, FileType::CharacterDevice, Mode::empty(), fs::makedev(1, 3))
+        };
+        match with_temporary_name(make) {
+            Ok(((), name)) => {
+                let _ = unlink(&place.parent, &name);
+                true
+            }
+            Err(errno) => !is_privilege(errno),
+        }
     }
 
     /// Makes something under a temporary name, with its metadata, and gives it its own.
@@ -218,8 +224,7 @@ impl Directory {
         conflict: Conflict,
         make: impl Fn(&OsStr) -> Result<(), Errno>,
     ) -> Result<u64> {
-        let temporary = temporary_name();
-        make(&temporary).map_err(|e| self.failed("create", &entry.path, e))?;
+        let ((), temporary) = with_temporary_name(make).map_err(|e| self.failed("create", &entry.path, e))?;
         let named = self
             .apply_to_name(&*place.parent, &temporary, entry)
             .and_then(|()| self.rename(place, &temporary, entry, conflict));
@@ -236,13 +241,14 @@ impl Directory {
         if conflict == Conflict::Replace && look(&place.name).is_ok_and(|stat| links::identity(&stat) == holder) {
             return Ok(true);
         }
-        let ((parent, name), temporary) = (self.parent(target)?, temporary_name());
-        match fs::linkat(&*parent, &name, &*place.parent, &temporary, AtFlags::empty()) {
-            Ok(()) => {}
+        let (parent, name) = self.parent(target)?;
+        let link = |temporary: &OsStr| fs::linkat(&*parent, &name, &*place.parent, temporary, AtFlags::empty());
+        let temporary = match with_temporary_name(link) {
+            Ok(((), temporary)) => temporary,
             // Too many names, another file system below, or a file that this user may not link.
             Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::NOENT) => return Ok(false),
             Err(errno) => return Err(self.failed("link", &entry.path, errno)),
-        }
+        };
         let named = match look(&temporary) {
             Ok(stat) if links::identity(&stat) == holder => {
                 self.rename(place, &temporary, entry, conflict).map(|()| true)
@@ -310,9 +316,21 @@ fn regular(place: &Place) -> Option<(File, Stat)> {
 }
 
 /// A name that no other process and no other file of this one has.
-pub(super) fn temporary_name() -> OsString {
+fn temporary_name() -> OsString {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!(".dozo-{}-{number}", std::process::id()).into()
+}
+
+/// Makes something under a temporary name. One that a killed process of the same number left is passed over: in containers
+/// numbers come again.
+pub(super) fn with_temporary_name<T>(make: impl Fn(&OsStr) -> Result<T, Errno>) -> Result<(T, OsString), Errno> {
+    loop {
+        let name = temporary_name();
+        match make(&name) {
+            Err(Errno::EXIST) => {}
+            made => return Ok((made?, name)),
+        }
+    }
 }
 
 pub(super) fn unlink(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
