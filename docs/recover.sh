@@ -371,4 +371,5 @@ each directory restore_directory "$tmp/backwards"
 for kind in fifo socket char-device block-device; do
     json 'select(.kind == $kind) | "left out, a \(.kind): \(.path)"' "$tmp/entries" -r --arg kind "$kind" >&2
 done
+json 'select(.xattrs // [] | length > 0) | "without its extended attributes: \(.path)"' "$tmp/entries" -r >&2
 finish

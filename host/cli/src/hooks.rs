@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use dozo_job::{Error, Result};
 
+use crate::ui;
+
 /// How long one program may take: an application that stops, a snapshot that is taken. A hook that hangs must not keep the
 /// night's other jobs from running.
 const HOOK: Duration = Duration::from_secs(600);
@@ -17,15 +19,31 @@ pub(crate) struct Hooks<'a> {
     job: &'a str,
     before: &'a [String],
     after: &'a [String],
+    /// Whether what comes after is still owed.
+    is_begun: bool,
+}
+
+/// Whoever is interrupted owes it too: what was stopped is started again before the program ends.
+impl Drop for Hooks<'_> {
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.is_begun) {
+            for line in self.after {
+                if let Err(error) = perform(self.job, line) {
+                    ui::note(format!("`after` of the job `{}`: {}", self.job, error.chain()));
+                }
+            }
+        }
+    }
 }
 
 impl<'a> Hooks<'a> {
     pub(crate) fn new(job: &'a str, before: &'a [String], after: &'a [String]) -> Self {
-        Hooks { job, before, after }
+        Hooks { job, before, after, is_begun: false }
     }
 
     /// Runs what comes before; the first that fails is the last.
-    pub(crate) async fn before(&self) -> Result<()> {
+    pub(crate) async fn before(&mut self) -> Result<()> {
+        self.is_begun = true;
         for line in self.before {
             self.perform(line).await.map_err(|e| e.context(format!("`before` of the job `{}`", self.job)))?;
         }
@@ -33,12 +51,13 @@ impl<'a> Hooks<'a> {
     }
 
     /// Runs all that comes after; what failed first.
-    pub(crate) async fn after(&self) -> Result<()> {
+    pub(crate) async fn after(mut self) -> Result<()> {
         let mut first = Ok(());
         for line in self.after {
             let done = self.perform(line).await;
             first = first.and(done.map_err(|e| e.context(format!("`after` of the job `{}`", self.job))));
         }
+        self.is_begun = false;
         first
     }
 
@@ -85,11 +104,17 @@ mod tests {
         let mark = |name: &str| format!("/bin/touch '{}'", dir.path().join(name).display());
         let before = ["/bin/true".to_string(), "/bin/false".into(), mark("never")];
         let after = ["/bin/false".to_string(), mark("after"), "true".into()];
-        let hooks = Hooks::new("web", &before, &after);
+        let mut hooks = Hooks::new("web", &before, &after);
         let error = hooks.before().await.unwrap_err().chain();
         assert!(error.contains("`before` of the job `web`: `/bin/false` failed"), "{error}");
         assert!(hooks.after().await.unwrap_err().chain().contains("`after` of the job `web`"));
         assert!(!dir.path().join("never").exists() && dir.path().join("after").exists());
+        let again = [mark("again")];
+        // As when an interrupted run is dropped.
+        let mut hooks = Hooks::new("web", &[], &again);
+        hooks.before().await.unwrap();
+        drop(hooks);
+        assert!(dir.path().join("again").exists());
         let bare = ["touch x".to_string()];
         assert_eq!(Hooks::new("web", &bare, &[]).before().await.unwrap_err().kind(), dozo_job::Kind::Invalid);
     }

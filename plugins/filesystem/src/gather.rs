@@ -31,8 +31,8 @@ pub(crate) struct Gather<'a> {
     /// Other names of files, and the entries that hold them.
     names: Vec<(File, String)>,
     links: Links,
-    /// Entries that other names point to and that could not be read.
-    unread: HashSet<String>,
+    /// Entries that have other names, and that could not be read, or not at once: their names are read by themselves.
+    unsure: HashSet<String>,
     bytes: u64,
 }
 
@@ -46,8 +46,8 @@ struct File {
 impl<'a> Gather<'a> {
     pub(crate) fn new(backup: &'a Backup, selection: &'a Selection, settled: Option<i64>) -> Self {
         let (small, settled_files, files, names) = (vec![], vec![], vec![], vec![]);
-        let (links, unread) = (Links::default(), HashSet::new());
-        Gather { backup, selection, settled, small, settled_files, files, names, links, unread, bytes: 0 }
+        let (links, unsure) = (Links::default(), HashSet::new());
+        Gather { backup, selection, settled, small, settled_files, files, names, links, unsure, bytes: 0 }
     }
 
     /// An entry without content.
@@ -99,6 +99,7 @@ impl<'a> Gather<'a> {
         let (paths, entries): (Vec<_>, Vec<_>) =
             self.settled_files.drain(..).map(|file| (file.path, file.entry)).unzip();
         let kept = self.backup.keep_unchanged(&entries)?;
+        answered(entries.len(), kept.len())?;
         let changed = paths.into_iter().zip(entries).zip(kept).filter(|(_, kept)| !kept);
         self.files.extend(changed.map(|((path, entry), _)| File { path, entry }));
         Ok(())
@@ -108,7 +109,9 @@ impl<'a> Gather<'a> {
         while !self.files.is_empty() {
             let batch: Vec<File> = self.files.drain(..self.files.len().min(BATCH_ENTRIES)).collect();
             let contents = batch.iter().map(|file| content(directory, file)).collect::<Result<Vec<_>>>()?;
-            for (file, result) in batch.into_iter().zip(self.backup.put_contents(contents)) {
+            let results = self.backup.put_contents(contents);
+            answered(batch.len(), results.len())?;
+            for (file, result) in batch.into_iter().zip(results) {
                 if let Err(error) = result {
                     self.once_more(directory, file, error)?;
                 }
@@ -121,7 +124,7 @@ impl<'a> Gather<'a> {
     fn point(&mut self, directory: &Directory) -> Result<()> {
         let mut links = Vec::with_capacity(self.names.len());
         for (mut file, holder) in std::mem::take(&mut self.names) {
-            if self.unread.contains(&holder) {
+            if self.unsure.contains(&holder) {
                 self.read_alone(directory, file)?;
             } else {
                 (file.entry.kind, file.entry.size) = (Kind::Hardlink(holder), None);
@@ -132,15 +135,25 @@ impl<'a> Gather<'a> {
     }
 
     fn read_alone(&mut self, directory: &Directory, file: File) -> Result<()> {
-        match self.backup.put_contents(vec![content(directory, &file)?]).pop() {
-            Some(Err(error)) => self.once_more(directory, file, error),
-            _ => Ok(()),
+        match self.put_alone(content(directory, &file)?) {
+            Err(error) => self.once_more(directory, file, error),
+            Ok(()) => Ok(()),
         }
+    }
+
+    /// One file alone.
+    fn put_alone(&self, content: ContentEntry) -> Result<()> {
+        let none = || Err(Error::Internal("the host did not say what became of a file".into()));
+        self.backup.put_contents(vec![content]).pop().unwrap_or_else(none).map(|_| ())
     }
 
     /// A file that could not be read, or not in peace, is looked at again: it has other metadata now. The last time it is taken
     /// as it is.
     fn once_more(&mut self, directory: &Directory, mut file: File, mut error: Error) -> Result<()> {
+        // What is read now may be another file under the same name: then the other names are not this one's.
+        if file.entry.posix.as_ref().is_some_and(|posix| posix.links > 1) {
+            self.unsure.insert(file.entry.path.clone());
+        }
         let is_large = file.entry.size.is_some_and(|bytes| bytes > LARGE_BYTES);
         let tries = if is_large { TRIES_LARGE } else { TRIES };
         for left in (1..tries).rev() {
@@ -153,13 +166,10 @@ impl<'a> Gather<'a> {
                 1 => directory.open_changing(&file.path)?,
                 _ => directory.open(&file.path, file.entry.version.as_deref())?,
             };
-            match self.backup.put_contents(vec![ContentEntry { entry: file.entry.clone(), content }]).pop() {
-                Some(Err(again)) => error = again,
-                _ => return Ok(()),
+            match self.put_alone(ContentEntry { entry: file.entry.clone(), content }) {
+                Err(again) => error = again,
+                Ok(()) => return Ok(()),
             }
-        }
-        if file.entry.posix.as_ref().is_some_and(|posix| posix.links > 1) {
-            self.unread.insert(file.entry.path.clone());
         }
         self.unreadable(directory, &file.path, &file.entry.path, &error)
     }
@@ -172,6 +182,14 @@ impl<'a> Gather<'a> {
             _ => self.backup.omit(entry_path, error),
         }
     }
+}
+
+/// A batch of which the host tells less than it was given would lose files without a word.
+fn answered(given: usize, told: usize) -> Result<()> {
+    if given == told {
+        return Ok(());
+    }
+    Err(Error::Internal(format!("the host was given {given} files and tells of {told}")))
 }
 
 fn content(directory: &Directory, file: &File) -> Result<ContentEntry> {

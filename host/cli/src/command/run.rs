@@ -80,7 +80,7 @@ async fn run_job(
     args: &RunArgs,
 ) -> anyhow::Result<(Report, Exit)> {
     let at_work = context.at_work(repository, name)?;
-    let hooks = Hooks::new(name, &table.before, &table.after);
+    let mut hooks = Hooks::new(name, &table.before, &table.after);
     let report = match hooks.before().await {
         Ok(()) => run_source(context, repository, plugins, (name, table), (args, &at_work)).await,
         Err(error) => Err(error.into()),

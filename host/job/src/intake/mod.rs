@@ -243,9 +243,9 @@ impl RunIntake {
 
     /// Takes an entry over with the content that the previous snapshot has, if it is the same; tells whether it did.
     async fn keep_if_same(&self, entry: Entry) -> Result<bool> {
-        let Some((_, StoredEntry { entry: previous, content })) = self.find(&entry.path).await? else {
-            return Ok(false);
-        };
+        // A previous snapshot that cannot be read is as good as none: what it does not tell is read anew.
+        let found = self.find(&entry.path).await.ok().flatten();
+        let Some((_, StoredEntry { entry: previous, content })) = found else { return Ok(false) };
         let told = entry.size.is_some() && entry.modified.is_some() && entry.version.is_some();
         let same = previous.kind == entry.kind
             && (previous.size, previous.modified, &previous.version) == (entry.size, entry.modified, &entry.version);

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dozo_job::port::{Conflict, path};
-use dozo_job::{Error, Kind, Result};
+use dozo_job::{Error, Result};
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -156,8 +156,8 @@ impl Directory {
         match &result {
             Ok(_) if uncreated.is_empty() => {}
             Ok(_) => drop(uncreated.remove(path)),
-            // To look whether something is granted is no restore.
-            Err(error) if error.kind() == Kind::NotGranted => {}
+            // To look whether something may be written is no restore.
+            Err(_) if self.0.access == Access::Read => {}
             Err(error) if uncreated.len() < UNCREATED_MAX => drop(uncreated.insert(path.into(), error.clone())),
             Err(_) => {}
         }

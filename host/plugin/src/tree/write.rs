@@ -151,9 +151,8 @@ impl Directory {
             Ok(stat) => {
                 let there = FileType::from_raw_mode(stat.st_mode);
                 let both = entry.kind == EntryKind::Directory && there == FileType::Directory;
-                if metadata::looks_like(&stat, there, entry) {
-                    self.0.holders.remember(entry, &stat);
-                } else if !both {
+                // Its content is not looked at, so no other name may become one of it.
+                if !both && !metadata::looks_like(&stat, there, entry) {
                     self.0.differing.fetch_add(1, Ordering::Relaxed);
                     self.note("left as found, though the snapshot has something else", &entry.path);
                 }
