@@ -226,12 +226,13 @@ fn a_file_that_never_rests_is_read_again_and_told_of() {
             }
         }
     });
-    let run = house.dozo(&["run", "--json"]);
+    // On a machine that has other things to do the writer may rest while its file is read.
+    let notes = (0..20).map(|_| house.dozo(&["run", "--json"]).expect(0).json()["notes"].to_string());
+    let notes = notes.into_iter().find(|notes| notes.contains("written to while they were read"));
     stop.store(true, Ordering::Relaxed);
     writer.join().unwrap();
-    let run = run.expect(0).json();
-    let notes = run["notes"].to_string();
-    assert!(notes.contains("written to while they were read") && notes.contains("tree/b"), "{notes}");
+    let notes = notes.expect("no run met the writer");
+    assert!(notes.contains("tree/b"), "{notes}");
     assert!(!notes.contains("tree/a"), "{notes}");
     // What was torn is read again, what rested is not.
     std::thread::sleep(std::time::Duration::from_millis(3_100));

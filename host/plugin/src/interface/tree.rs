@@ -51,11 +51,13 @@ impl tree::HostDirectory for State {
         max: u32,
     ) -> Result<Result<Vec<tree::Found>, Told>> {
         let max = max.clamp(1, PAGE_ENTRIES) as usize;
-        let list = move |directory: &Directory| {
-            let found = directory.children(&path, after.as_deref(), max)?;
-            Ok(found.into_iter().map(found_to_wit).collect())
+        let directory = self.table.get(&handle)?.clone();
+        let _busy = self.life.enter();
+        let found = match directory.is_ready(&path, after.as_deref(), max) {
+            true => directory.children(&path, after.as_deref(), max),
+            false => blocking(move || directory.children(&path, after.as_deref(), max)).await?,
         };
-        self.in_directory(&handle, list).await
+        told(found.map(|found| found.into_iter().map(found_to_wit).collect()))
     }
 
     fn open(

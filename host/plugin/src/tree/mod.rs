@@ -2,6 +2,7 @@
 //! (`openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), so that neither `..` nor a symlink, nor a directory that
 //! is swapped for one while it is walked, leads out of it. Blocks; called on threads for that.
 
+mod ahead;
 mod file;
 mod links;
 mod metadata;
@@ -56,8 +57,7 @@ struct Inner {
     access: Access,
     /// The directory that was used last: most calls in a row are about entries of one.
     last: Mutex<Option<(String, Arc<OwnedFd>)>>,
-    /// The directory that was listed last, for its next page.
-    listed: Mutex<Option<(String, Arc<read::Names>)>>,
+    ahead: Arc<ahead::Ahead>,
     notes: Mutex<BTreeMap<&'static str, Note>>,
     owners: owners::Owners,
     holders: links::Holders,
@@ -68,6 +68,12 @@ struct Inner {
     /// Entries that were left as they were, and those of them that are not what the snapshot has.
     left: AtomicU64,
     differing: AtomicU64,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.ahead.end();
+    }
 }
 
 /// Something that happened to many entries, told once.
@@ -99,7 +105,7 @@ impl Directory {
             shown,
             access,
             last: Mutex::default(),
-            listed: Mutex::default(),
+            ahead: Arc::default(),
             notes: Mutex::default(),
             owners: owners::Owners::default(),
             holders: links::Holders::default(),

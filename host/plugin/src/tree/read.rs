@@ -2,18 +2,20 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use dozo_job::limits::PATH_BYTES_MAX;
 use dozo_job::port::path;
 use dozo_job::{Error, Result};
-use rustix::fs::{self, Dir};
+use rustix::fs::{self, Dir, OFlags};
 use rustix::io::Errno;
 
+use super::ahead::{Listed, Page};
+use super::links::identity;
 use super::{Directory, Found, is_missing, is_vanished};
 
 /// Names of one directory that are sorted at once: about 100 MB of them. Beyond, a listing could not be paged in order.
-const NAMES_MAX: usize = 2_000_000;
+pub(super) const NAMES_MAX: usize = 2_000_000;
 
 /// The names of one directory, escaped and as they are, sorted.
 pub(super) type Names = Vec<(String, OsString)>;
@@ -44,14 +46,16 @@ impl Directory {
         }
     }
 
-    /// At most `max` entries of the directory `path`, in order of their escaped names, after the name `after`.
-    pub(crate) fn children(&self, path: &str, after: Option<&str>, max: usize) -> Result<Vec<Found>> {
-        let directory = self.subdirectory(path)?;
-        let names = self.listing(path, &directory, after.is_some())?;
-        let start = after.map_or(0, |after| names.partition_point(|(escaped, _)| escaped.as_str() <= after));
-        let mut all = Vec::with_capacity(max.min(names.len() - start));
+    /// A page of a directory. `names` are those of the directory, if they were read before.
+    pub(super) fn list(&self, page: &Page, names: Option<Arc<Names>>) -> Result<Listed> {
+        let (path, max) = (&page.path, page.max);
+        let directory = self.open_beneath(path, OFlags::DIRECTORY | OFlags::RDONLY)?;
+        let stat = fs::fstat(&directory).map_err(|e| self.failed("look at", path, e))?;
+        let names = names.map_or_else(|| self.names(path, &directory).map(Arc::new), Ok)?;
+        let start = page.after.as_ref().map_or(0, |after| names.partition_point(|(escaped, _)| escaped <= after));
+        let mut found = Vec::with_capacity(max.min(names.len() - start));
         for (escaped, name) in &names[start..] {
-            if all.len() == max {
+            if found.len() == max {
                 break;
             }
             let child = join(path, escaped);
@@ -61,25 +65,15 @@ impl Directory {
                     "{shown}: the paths in it are longer than {PATH_BYTES_MAX} bytes"
                 )));
             }
-            match self.found(child, &*directory, name) {
-                Ok(found) => all.push(found),
+            match self.found(child, &directory, name) {
+                Ok(child) => found.push(child),
                 // Whoever removed it between listing and looking has the say.
                 Err(errno) if is_vanished(errno) => {}
                 Err(errno) => return Err(self.failed("look at", &join(path, escaped), errno)),
             }
         }
-        Ok(all)
-    }
-
-    /// The names of a directory. Later pages look at the listing of the first, as long as no other directory came between.
-    fn listing(&self, path: &str, directory: impl std::os::fd::AsFd, later: bool) -> Result<Arc<Names>> {
-        let mut listed = self.0.listed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, names)) = listed.as_ref().filter(|(of, _)| later && of == path) {
-            return Ok(names.clone());
-        }
-        let names = Arc::new(self.names(path, directory)?);
-        *listed = Some((path.to_string(), names.clone()));
-        Ok(names)
+        let more = found.len() == max;
+        Ok(Listed { found, names: more.then_some(names), device: identity(&stat).0 })
     }
 
     /// All names of a directory, sorted. An error while reading is an error, never a short list.

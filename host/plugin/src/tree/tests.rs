@@ -86,6 +86,23 @@ fn a_directory_is_listed_in_pages_and_in_order() {
 }
 
 #[test]
+fn what_was_listed_ahead_long_ago_is_listed_anew() {
+    let Case { dir, tree } = case(Access::Read);
+    std_fs::create_dir_all(dir.path().join("granted/a/b")).unwrap();
+    assert_eq!(tree.children("", None, 10).unwrap().len(), 1);
+    let is_ready = || tree.is_ready("a", None, 10) && tree.is_ready("a/b", None, 10);
+    let begun = std::time::Instant::now();
+    while !is_ready() {
+        assert!(begun.elapsed() < ahead::FRESH, "nothing is listed ahead");
+        std::thread::yield_now();
+    }
+    std_fs::write(dir.path().join("granted/a/b/new"), "new").unwrap();
+    std::thread::sleep(ahead::FRESH);
+    assert_eq!(tree.children("a", None, 10).unwrap().len(), 1);
+    assert_eq!(tree.children("a/b", None, 10).unwrap().len(), 1, "the new file");
+}
+
+#[test]
 fn metadata_comes_back_as_it_was() {
     let Case { dir, tree } = case(Access::Write(Conflict::Refuse));
     let time = Time { seconds: -5, nanoseconds: 123_456_789 };
