@@ -35,8 +35,7 @@ impl Directory {
             return self.create_root(entry);
         }
         let place = self.place(&entry.path)?;
-        if conflict == Conflict::Skip && self.is_taken_by_other(&place, entry)? {
-            self.0.left.fetch_add(1, Ordering::Relaxed);
+        if conflict == Conflict::Skip && self.is_left(&place, entry)? {
             return Ok(0);
         }
         match &entry.kind {
@@ -68,6 +67,12 @@ impl Directory {
 
     /// Begins a file whose bytes the plugin makes.
     pub(crate) fn create_file(&self, entry: Entry) -> Result<NewFile> {
+        let path = entry.path.clone();
+        // What began well is created when it is closed.
+        self.begin_file(entry).or_else(|error| self.created(&path, Err(error)))
+    }
+
+    fn begin_file(&self, entry: Entry) -> Result<NewFile> {
         let conflict = self.conflict()?;
         if !matches!(entry.kind, EntryKind::File) {
             return Err(Error::invalid(format!("create {}: it is not a file", self.full(&entry.path))));
@@ -134,7 +139,7 @@ impl Directory {
                 // Once more, because the process's mask took from it: these may be `/srv` and `/srv/app`.
                 Ok(()) => {
                     let mode = Mode::from_raw_mode(MODE_OF_MISSING_PARENTS);
-                    fs::chmodat(&*parent, &name, mode, AtFlags::empty())
+                    metadata::chmod_itself(&*parent, &name, mode)
                         .map_err(|e| self.failed("set the mode of", directory, e))?;
                 }
                 Err(Errno::EXIST) => {}
@@ -144,14 +149,15 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether something is there that `Skip` leaves alone. A directory in a directory's place is not: its entries may
-    /// still be missing.
-    fn is_taken_by_other(&self, place: &Place, entry: &Entry) -> Result<bool> {
+    /// Whether something is there that `Skip` leaves alone; then it is counted. A directory in a directory's place is not: its
+    /// entries may still be missing.
+    pub(super) fn is_left(&self, place: &Place, entry: &Entry) -> Result<bool> {
         match fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => {
                 let there = FileType::from_raw_mode(stat.st_mode);
                 let both = entry.kind == EntryKind::Directory && there == FileType::Directory;
                 // Its content is not looked at, so no other name may become one of it.
+                self.0.left.fetch_add(u64::from(!both), Ordering::Relaxed);
                 if !both && !metadata::looks_like(&stat, there, entry) {
                     self.0.differing.fetch_add(1, Ordering::Relaxed);
                     self.note("left as found, though the snapshot has something else", &entry.path);
@@ -240,7 +246,8 @@ impl Directory {
         if conflict == Conflict::Replace && look(&place.name).is_ok_and(|stat| links::identity(&stat) == holder) {
             return Ok(true);
         }
-        let (parent, name) = self.parent(target)?;
+        // What is not there any more, or not to be reached, gets no other name.
+        let Ok((parent, name)) = self.parent(target) else { return Ok(false) };
         let link = |temporary: &OsStr| fs::linkat(&*parent, &name, &*place.parent, temporary, AtFlags::empty());
         let temporary = match with_temporary_name(link) {
             Ok(((), temporary)) => temporary,
