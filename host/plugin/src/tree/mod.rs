@@ -356,4 +356,6 @@ fn is_privilege(errno: Errno) -> bool {
 }
 
 #[cfg(test)]
+mod any;
+#[cfg(test)]
 mod tests;
