@@ -242,12 +242,16 @@ impl Directory {
     /// Makes another name of what was created for `target`; tells whether it could. Not where something else lies there.
     fn create_link(&self, place: &Place, entry: &Entry, target: &str, conflict: Conflict) -> Result<bool> {
         let Some(holder) = self.0.holders.take_name(target) else { return Ok(false) };
-        let look = |name: &OsStr| fs::statat(&*place.parent, name, AtFlags::SYMLINK_NOFOLLOW);
-        if conflict == Conflict::Replace && look(&place.name).is_ok_and(|stat| links::identity(&stat) == holder) {
-            return Ok(true);
-        }
         // What is not there any more, or not to be reached, gets no other name.
         let Ok((parent, name)) = self.parent(target) else { return Ok(false) };
+        let is_holder = |directory: &OwnedFd, name: &OsStr| {
+            let stat = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+            stat.is_ok_and(|stat| links::identity(&stat) == holder && is_regular(&stat))
+        };
+        // Both, because numbers of files that are gone come again.
+        if conflict == Conflict::Replace && is_holder(&parent, &name) && is_holder(&place.parent, &place.name) {
+            return Ok(true);
+        }
         let link = |temporary: &OsStr| fs::linkat(&*parent, &name, &*place.parent, temporary, AtFlags::empty());
         let temporary = match with_temporary_name(link) {
             Ok(((), temporary)) => temporary,
@@ -255,13 +259,8 @@ impl Directory {
             Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::NOENT) => return Ok(false),
             Err(errno) => return Err(self.failed("link", &entry.path, errno)),
         };
-        let named = match look(&temporary) {
-            Ok(stat) if links::identity(&stat) == holder => {
-                self.rename(place, &temporary, entry, conflict).map(|()| true)
-            }
-            Ok(_) => Ok(false),
-            Err(errno) => Err(self.failed("link", &entry.path, errno)),
-        };
+        let is_linked = is_holder(&place.parent, &temporary);
+        let named = if is_linked { self.rename(place, &temporary, entry, conflict).map(|()| true) } else { Ok(false) };
         if !matches!(named, Ok(true)) {
             let _ = unlink(&place.parent, &temporary);
         }
@@ -318,7 +317,11 @@ fn regular(place: &Place) -> Option<(File, Stat)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = fs::openat(&*place.parent, &place.name, flags, Mode::empty()).ok()?;
     let stat = fs::fstat(&opened).ok()?;
-    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| (opened.into(), stat))
+    is_regular(&stat).then(|| (opened.into(), stat))
+}
+
+fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
 /// A name that no other process and no other file of this one has.
