@@ -213,6 +213,18 @@ fn operation() -> BoxedStrategy<Operation> {
     .boxed()
 }
 
+/// A file and other names of it, as a restore creates them.
+fn family() -> impl Strategy<Value = Vec<Operation>> {
+    (entry(), vec(entry(), 1..3)).prop_map(|((mut first, given), others)| {
+        first.kind = EntryKind::File;
+        first.posix.iter_mut().for_each(|posix| posix.links = 3);
+        let kind = EntryKind::Hardlink(first.path.clone());
+        let name = |(entry, given)| (Entry { kind: kind.clone(), ..entry }, Given { cut: false, ..given });
+        let names: Vec<_> = others.into_iter().map(name).collect();
+        std::iter::once((first, given)).chain(names).map(|(entry, given)| Operation::Create(entry, given)).collect()
+    })
+}
+
 fn path_or_root() -> impl Strategy<Value = String> {
     prop_oneof![1 => Just(String::new()), 2 => path()]
 }
@@ -231,5 +243,7 @@ pub(super) fn cases() -> BoxedStrategy<(Access, Vec<Plant>, Vec<Operation>)> {
         Access::Write(Conflict::Replace),
         Access::Write(Conflict::Replace),
     ]);
-    (access, vec(plant(), 0..8), vec(operation(), 1..24)).boxed()
+    let step = prop_oneof![8 => operation().prop_map(|operation| vec![operation]), 1 => family()];
+    let operations = vec(step, 1..24).prop_map(|steps| steps.concat());
+    (access, vec(plant(), 0..8), operations).boxed()
 }
