@@ -7,13 +7,14 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, llistxattr, lsetxattr, makedev, mknodat};
 
 use crate::filesystem::restored;
-use crate::house::{House, is_root};
+use crate::house::{House, is_root, said};
 
 /// An ACL as the kernel keeps it (acl(5), `posix_acl_xattr.h`): a version, then tag, permissions and id of each entry.
 fn acl(named_user: u16) -> Vec<u8> {
@@ -241,4 +242,63 @@ fn a_file_that_never_rests_is_read_again_and_told_of() {
     assert_eq!(run["entries_kept"], 2, "{run}");
     house.restore("files", "out", &[]).expect(0);
     assert_eq!(describe(&restored(&house, "out", "tree")), describe(&house.path("tree")));
+}
+
+#[test]
+fn a_file_that_was_left_unread_lends_its_content_to_no_other_name() {
+    let house = House::new();
+    let (tree, out) = (house.path("tree"), restored(&house, "out", "tree"));
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("a"), "right").unwrap();
+    fs::hard_link(tree.join("a"), tree.join("b")).unwrap();
+    house.configure_files("files", "tree");
+    house.dozo(&["run"]).expect(0);
+    // Of the kind, length and time that the snapshot has; the bytes are others.
+    fs::create_dir_all(&out).unwrap();
+    fs::write(out.join("a"), "wrong").unwrap();
+    let time = fs::metadata(tree.join("a")).unwrap().modified().unwrap();
+    File::open(out.join("a")).unwrap().set_modified(time).unwrap();
+    house.restore("files", "out", &["--conflict", "skip"]).expect(0);
+    assert_eq!(fs::read_to_string(out.join("a")).unwrap(), "wrong");
+    assert_eq!(fs::read_to_string(out.join("b")).unwrap(), "right");
+}
+
+/// Waits until a process has a file open; then stops it, so that there is time.
+fn stop_while_reading(process: &std::process::Child, file: &Path) {
+    let (pid, open) = (rustix::process::Pid::from_child(process), format!("/proc/{}/fd", process.id()));
+    let is_read = || {
+        let mut open = fs::read_dir(&open).unwrap().flatten();
+        open.any(|fd| fs::read_link(fd.path()).is_ok_and(|path| path == file))
+    };
+    let begun = std::time::Instant::now();
+    while !is_read() {
+        assert!(begun.elapsed().as_secs() < 60, "{} was not read, or in no time", file.display());
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+}
+
+#[test]
+fn names_of_a_file_that_is_replaced_while_it_is_read_keep_what_they_are_names_of() {
+    let house = House::new();
+    let tree = house.path("tree");
+    fs::create_dir(&tree).unwrap();
+    // So much that reading it takes long enough to be seen at it.
+    let large: Vec<u8> = (0..12_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    fs::write(tree.join("a"), large).unwrap();
+    fs::hard_link(tree.join("a"), tree.join("b")).unwrap();
+    fs::write(house.path("new"), "another file").unwrap();
+    house.configure_files("files", "tree");
+    let mut command = house.command();
+    let child = command.args(["run", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    stop_while_reading(&child, &tree.join("a"));
+    fs::rename(house.path("new"), tree.join("a")).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::CONT).unwrap();
+    said(child.wait_with_output().unwrap()).expect(0);
+    house.restore("files", "out", &[]).expect(0);
+    let out = restored(&house, "out", "tree");
+    for name in ["a", "b"] {
+        assert!(fs::read(out.join(name)).unwrap() == fs::read(tree.join(name)).unwrap(), "{name} is another file");
+    }
+    assert_eq!(fs::metadata(out.join("b")).unwrap().nlink(), 1);
 }

@@ -103,6 +103,32 @@ fn unchanged_files_are_kept_unread_and_changed_ones_are_not() {
 }
 
 #[test]
+fn a_previous_snapshot_that_cannot_be_read_is_none() {
+    fn change(pack: &Path) {
+        let mut bytes = fs::read(pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(pack, bytes).unwrap();
+    }
+    let damages: [fn(&Path); 2] = [|pack| fs::remove_file(pack).unwrap(), change];
+    for damage in damages {
+        let house = House::new();
+        plant(&house.path("tree"));
+        house.configure_files("files", "tree");
+        // Files younger than the file system's clock can tell are read anyway.
+        std::thread::sleep(std::time::Duration::from_millis(3_100));
+        house.dozo(&["run"]).expect(0);
+        crate::recover::objects(&house, "catalog").iter().for_each(|pack| damage(pack));
+        // What the new snapshot says of its entries is not, to the byte, what the damaged one says.
+        fs::write(house.path("tree/new"), "new").unwrap();
+        let run = house.dozo(&["run", "--json"]).expect(0).json();
+        assert_eq!((&run["entries_kept"], &run["outcome"]), (&0.into(), &"complete".into()), "{run}");
+        house.restore("files", "out", &[]).expect(0);
+        assert_eq!(describe(&restored(&house, "out", "tree")), describe(&house.path("tree")));
+    }
+}
+
+#[test]
 fn patterns_choose_what_is_backed_up() {
     let house = House::new();
     plant(&house.path("tree"));

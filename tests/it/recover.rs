@@ -163,7 +163,7 @@ fn subset(restored: &Path, original: &Path) -> usize {
 }
 
 /// The files below a folder of the repository.
-fn objects(house: &House, folder: &str) -> Vec<PathBuf> {
+pub(crate) fn objects(house: &House, folder: &str) -> Vec<PathBuf> {
     let (mut found, mut todo) = (Vec::new(), vec![house.path("repository").join(folder)]);
     while let Some(path) = todo.pop() {
         if path.is_dir() {

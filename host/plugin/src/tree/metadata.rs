@@ -179,7 +179,7 @@ impl Directory {
 
 /// Sets the mode of a name's own file and no other: a symlink that somebody put in its place meanwhile is not followed,
 /// which `fchmodat` would do.
-fn chmod_itself(parent: impl AsFd, name: &OsStr, mode: Mode) -> Result<(), Errno> {
+pub(super) fn chmod_itself(parent: impl AsFd, name: &OsStr, mode: Mode) -> Result<(), Errno> {
     let itself = fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     if FileType::from_raw_mode(fs::fstat(&itself)?.st_mode) == FileType::Symlink {
         return Err(Errno::LOOP);

@@ -195,8 +195,9 @@ impl Directory {
         let (mut rest, mut from) = (relative.as_bytes(), None::<OwnedFd>);
         let failed = |e| self.failed("open", path, e);
         // A path may be longer than the kernel takes at once.
-        while rest.len() > PATH_BYTES_AT_ONCE {
-            let end = rest[..PATH_BYTES_AT_ONCE].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        while rest.len() > PATH_BYTES_AT_ONCE
+            && let Some(end) = rest[..PATH_BYTES_AT_ONCE].iter().rposition(|byte| *byte == b'/')
+        {
             let (step, behind) = (OsStr::from_bytes(&rest[..end]), &rest[end + 1..]);
             let flags = OFlags::DIRECTORY | OFlags::PATH;
             from = Some(beneath(from.as_ref().unwrap_or(&self.0.root), step, flags).map_err(failed)?);
@@ -207,8 +208,11 @@ impl Directory {
 
     /// The directory that holds a path, and the path's last name.
     fn parent(&self, path: &str) -> Result<(Arc<OwnedFd>, OsString)> {
+        // As a whole: `/a` has a parent and a name, and is no path. And before anything is made above it.
+        path::check(path)?;
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        Ok((self.subdirectory(parent)?, name_bytes(name)?))
+        let name = name_bytes(name)?;
+        Ok((self.subdirectory(parent)?, name))
     }
 
     /// What the kernel said about a path, in words that fit: a symlink on the way out is not a missing file.
@@ -224,6 +228,10 @@ impl Directory {
             }
             Errno::EXIST => Error::invalid(format!("{what} {full}: something is there already"))
                 .hinted("`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place"),
+            Errno::NAMETOOLONG => {
+                Error::unsupported(format!("{what} {full}: its name is too long for this file system"))
+            }
+            Errno::NOTEMPTY => Error::invalid(format!("{what} {full}: a directory with something in it is there")),
             Errno::AGAIN => Error::unavailable(format!("{what} {full}: it is being renamed all the time")),
             _ => Error::io(format!("{what} {full}"), errno.into()),
         }
@@ -278,7 +286,8 @@ pub(crate) fn locate(granted: &[Directory], path: &str) -> Result<(Directory, St
 /// Opens a path below a directory. While somebody renames on the way (EAGAIN) the kernel asks to try again.
 fn beneath(directory: &OwnedFd, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    // Without `O_NOFOLLOW`, with which a symlink in a directory's place would be told as "not a directory".
+    let flags = flags | OFlags::CLOEXEC;
     let mut opened = Err(Errno::AGAIN);
     for _ in 0..64 {
         opened = fs::openat2(directory, path, flags, Mode::empty(), resolve);
@@ -352,5 +361,7 @@ fn is_privilege(errno: Errno) -> bool {
     matches!(errno, Errno::PERM | Errno::ACCESS)
 }
 
+#[cfg(test)]
+mod any;
 #[cfg(test)]
 mod tests;

@@ -113,6 +113,9 @@ impl NewFile {
             // A hole at the end was passed over.
             self.file.set_len(self.written).map_err(|e| self.failed(e))?;
         }
+        if self.conflict == Conflict::Skip && self.directory.is_left(&self.place, &self.entry)? {
+            return Ok(0);
+        }
         self.directory.apply_to_file(self.file.as_fd(), &self.entry)?;
         let temporary = match self.temporary.take() {
             Some(temporary) => temporary,

@@ -187,6 +187,17 @@ fn what_a_killed_process_of_the_same_number_left_is_passed_over() {
 }
 
 #[test]
+fn a_name_of_what_is_gone_is_a_file_of_its_own() {
+    let Case { dir: _dir, tree } = case(Access::Write(Conflict::Replace));
+    let posix = Posix { mode: 0o600, links: 2, ..Posix::default() };
+    create(&tree, &Entry { posix: Some(posix), ..Entry::file("above/one") }, "text").unwrap();
+    tree.remove("above/one").unwrap();
+    tree.remove("above").unwrap();
+    create(&tree, &Entry { kind: EntryKind::Hardlink("above/one".into()), ..Entry::file("two") }, "text").unwrap();
+    assert_eq!(read(&tree, "two").unwrap(), "text");
+}
+
+#[test]
 fn half_a_file_never_has_its_name() {
     struct Cut;
     impl Read for Cut {

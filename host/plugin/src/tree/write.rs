@@ -35,8 +35,7 @@ impl Directory {
             return self.create_root(entry);
         }
         let place = self.place(&entry.path)?;
-        if conflict == Conflict::Skip && self.is_taken_by_other(&place, entry)? {
-            self.0.left.fetch_add(1, Ordering::Relaxed);
+        if conflict == Conflict::Skip && self.is_left(&place, entry)? {
             return Ok(0);
         }
         match &entry.kind {
@@ -68,6 +67,12 @@ impl Directory {
 
     /// Begins a file whose bytes the plugin makes.
     pub(crate) fn create_file(&self, entry: Entry) -> Result<NewFile> {
+        let path = entry.path.clone();
+        // What began well is created when it is closed.
+        self.begin_file(entry).or_else(|error| self.created(&path, Err(error)))
+    }
+
+    fn begin_file(&self, entry: Entry) -> Result<NewFile> {
         let conflict = self.conflict()?;
         if !matches!(entry.kind, EntryKind::File) {
             return Err(Error::invalid(format!("create {}: it is not a file", self.full(&entry.path))));
@@ -134,7 +139,7 @@ impl Directory {
                 // Once more, because the process's mask took from it: these may be `/srv` and `/srv/app`.
                 Ok(()) => {
                     let mode = Mode::from_raw_mode(MODE_OF_MISSING_PARENTS);
-                    fs::chmodat(&*parent, &name, mode, AtFlags::empty())
+                    metadata::chmod_itself(&*parent, &name, mode)
                         .map_err(|e| self.failed("set the mode of", directory, e))?;
                 }
                 Err(Errno::EXIST) => {}
@@ -144,14 +149,15 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether something is there that `Skip` leaves alone. A directory in a directory's place is not: its entries may
-    /// still be missing.
-    fn is_taken_by_other(&self, place: &Place, entry: &Entry) -> Result<bool> {
+    /// Whether something is there that `Skip` leaves alone; then it is counted. A directory in a directory's place is not: its
+    /// entries may still be missing.
+    pub(super) fn is_left(&self, place: &Place, entry: &Entry) -> Result<bool> {
         match fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => {
                 let there = FileType::from_raw_mode(stat.st_mode);
                 let both = entry.kind == EntryKind::Directory && there == FileType::Directory;
                 // Its content is not looked at, so no other name may become one of it.
+                self.0.left.fetch_add(u64::from(!both), Ordering::Relaxed);
                 if !both && !metadata::looks_like(&stat, there, entry) {
                     self.0.differing.fetch_add(1, Ordering::Relaxed);
                     self.note("left as found, though the snapshot has something else", &entry.path);
@@ -236,11 +242,16 @@ impl Directory {
     /// Makes another name of what was created for `target`; tells whether it could. Not where something else lies there.
     fn create_link(&self, place: &Place, entry: &Entry, target: &str, conflict: Conflict) -> Result<bool> {
         let Some(holder) = self.0.holders.take_name(target) else { return Ok(false) };
-        let look = |name: &OsStr| fs::statat(&*place.parent, name, AtFlags::SYMLINK_NOFOLLOW);
-        if conflict == Conflict::Replace && look(&place.name).is_ok_and(|stat| links::identity(&stat) == holder) {
+        // What is not there any more, or not to be reached, gets no other name.
+        let Ok((parent, name)) = self.parent(target) else { return Ok(false) };
+        let is_holder = |directory: &OwnedFd, name: &OsStr| {
+            let stat = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+            stat.is_ok_and(|stat| links::identity(&stat) == holder && is_regular(&stat))
+        };
+        // Both, because numbers of files that are gone come again.
+        if conflict == Conflict::Replace && is_holder(&parent, &name) && is_holder(&place.parent, &place.name) {
             return Ok(true);
         }
-        let (parent, name) = self.parent(target)?;
         let link = |temporary: &OsStr| fs::linkat(&*parent, &name, &*place.parent, temporary, AtFlags::empty());
         let temporary = match with_temporary_name(link) {
             Ok(((), temporary)) => temporary,
@@ -248,13 +259,8 @@ impl Directory {
             Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::NOENT) => return Ok(false),
             Err(errno) => return Err(self.failed("link", &entry.path, errno)),
         };
-        let named = match look(&temporary) {
-            Ok(stat) if links::identity(&stat) == holder => {
-                self.rename(place, &temporary, entry, conflict).map(|()| true)
-            }
-            Ok(_) => Ok(false),
-            Err(errno) => Err(self.failed("link", &entry.path, errno)),
-        };
+        let is_linked = is_holder(&place.parent, &temporary);
+        let named = if is_linked { self.rename(place, &temporary, entry, conflict).map(|()| true) } else { Ok(false) };
         if !matches!(named, Ok(true)) {
             let _ = unlink(&place.parent, &temporary);
         }
@@ -311,7 +317,11 @@ fn regular(place: &Place) -> Option<(File, Stat)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = fs::openat(&*place.parent, &place.name, flags, Mode::empty()).ok()?;
     let stat = fs::fstat(&opened).ok()?;
-    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| (opened.into(), stat))
+    is_regular(&stat).then(|| (opened.into(), stat))
+}
+
+fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
 /// A name that no other process and no other file of this one has.
