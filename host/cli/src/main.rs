@@ -1,6 +1,7 @@
 //! The binary `dozo`: arguments, configuration, printing, exit codes. The only crate that knows the terminal, the
 //! environment and the clock.
 
+mod allocator;
 mod args;
 mod at_work;
 mod command;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     if let Some(ended) = dozo_plugin::launched(std::env::args_os()) {
         return ended;
     }
+    allocator::tune();
     // What this program writes is nobody else's to read: repositories, keys, restored files until their mode is set.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = Cli::parse();
