@@ -362,6 +362,4 @@ fn is_privilege(errno: Errno) -> bool {
 }
 
 #[cfg(test)]
-mod any;
-#[cfg(test)]
 mod tests;

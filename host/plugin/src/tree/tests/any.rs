@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rustix::fs::FileType;
 
-use super::*;
+use super::super::*;
 use drawn::{Given, Operation, Plant};
 
 type Tried = Result<(), TestCaseError>;
