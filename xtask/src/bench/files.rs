@@ -19,6 +19,8 @@ use crate::compare::{self, Owners};
 use crate::shell::say;
 
 const ROUNDS: usize = 3;
+/// Longer than `settle_seconds` of the filesystem plugin.
+const SETTLED: Duration = Duration::from_secs(5);
 const STEPS: [&str; 4] = [FIRST, UNCHANGED, CHANGED, RESTORE];
 const FIRST: &str = "first";
 const UNCHANGED: &str = "unchanged";
@@ -186,6 +188,8 @@ fn play(tool: &dyn Tool, change: &Change) -> Result<Turn> {
     turn.0.push(restore(tool, turn.0.last().map_or(FIRST, |taken| taken.step))?);
     if tool.is_incremental() {
         change.undo()?;
+        // What changed in the last moments before a run is not trusted by the next one, but read again.
+        std::thread::sleep(SETTLED);
     }
     tree::put_away(home)?;
     Ok(turn)
