@@ -235,8 +235,12 @@ impl Inner {
             store.run_concurrent(async move |accessor| function(&*exports, accessor).await).await?
         });
         let answer = watchdog::guard(task, &life, wall, &limits).await;
-        let programs = children.clone();
-        let ended = tokio::task::spawn_blocking(move || programs.end()).await;
+        let (programs, at_rest) = (children.clone(), directories.clone());
+        let ended = tokio::task::spawn_blocking(move || {
+            at_rest.iter().for_each(crate::tree::Directory::rest);
+            programs.end()
+        });
+        let ended = ended.await;
         if let Some(name) = children.ended_early() {
             unfinished.note(format!("`{name}`"));
         }

@@ -193,6 +193,6 @@ impl State {
 }
 
 fn found_to_wit(found: Found) -> tree::Found {
-    let Found { entry, device, inode } = found;
+    let Found { entry, device, inode, .. } = found;
     tree::Found { entry: entry_to_wit(entry), device, inode }
 }

@@ -10,6 +10,7 @@ use dozo_job::port::EntryKind;
 
 use super::read::{NAMES_MAX, Names};
 use super::{Access, Directory, Found, Inner};
+use crate::limits::LETTING_GO;
 
 /// Threads that list ahead: where a disk or a server is slow, they wait at the same time.
 const THREADS: usize = 2;
@@ -75,6 +76,8 @@ struct State {
     /// There was no room, and is not enough yet.
     full: bool,
     threads: usize,
+    /// Threads that are at a page, wanted or not.
+    working: usize,
     over: bool,
 }
 
@@ -138,6 +141,16 @@ impl Ahead {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets all that was listed, and waits for the threads that are at something; for one that hangs no longer than a call that
+    /// is told to stop.
+    fn rest(&self) {
+        let mut state = self.state();
+        state.coming.clear();
+        state.ready.clear();
+        (state.entries, state.full) = (0, false);
+        drop(self.done.wait_timeout_while(state, LETTING_GO, |state| state.working > 0));
+    }
+
     /// Nobody asks any more.
     pub(super) fn end(&self) {
         self.state().over = true;
@@ -172,6 +185,7 @@ impl State {
         self.full |= self.entries >= ENTRIES;
         let ask = self.coming.iter_mut().rfind(|ask| !ask.at_work).filter(|_| !self.full)?;
         ask.at_work = true;
+        self.working += 1;
         Some((ask.page.clone(), ask.names.take()))
     }
 
@@ -207,7 +221,14 @@ impl Directory {
                 listed
             }
         };
+        listed.found.iter().for_each(|found| self.tell(found));
         Ok(listed.found)
+    }
+
+    /// Ends the listing ahead, at the end of a call: whoever unmounts next finds the directory let go of, and another call sees it
+    /// as it is then.
+    pub(crate) fn rest(&self) {
+        self.0.ahead.rest();
     }
 
     /// Starts the threads, once. What is only written to is not walked through.
@@ -253,7 +274,10 @@ struct AtWork<'a> {
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        self.ahead.state().coming.retain(|ask| !ask.at_work || ask.page != *self.page);
+        let mut state = self.ahead.state();
+        state.coming.retain(|ask| !ask.at_work || ask.page != *self.page);
+        state.working -= 1;
+        drop(state);
         self.ahead.done.notify_all();
         self.ahead.work.notify_all();
     }

@@ -9,7 +9,7 @@ use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Tim
 use rustix::io::Errno;
 
 use super::links::identity;
-use super::xattrs::Subject;
+use super::xattrs::{Subject, xattrs};
 use super::{Directory, is_privilege};
 
 /// Longest target of a symlink that Linux allows.
@@ -22,23 +22,30 @@ pub(crate) struct Found {
     pub(crate) entry: Entry,
     pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// What is to be told of it, once somebody asks for it: it may have been listed ahead, or for another look.
+    pub(super) notes: Vec<&'static str>,
 }
 
 impl Directory {
     /// What a name in a directory is, with everything that the kernel knows of it.
     pub(super) fn found(&self, path: String, parent: impl AsFd, name: &OsStr) -> Result<Found, Errno> {
         let stat = fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let mut entry = entry(path, &stat, &parent, name)?;
+        let (mut entry, mut notes) = (entry(path, &stat, &parent, name)?, Vec::new());
         if let Some(posix) = &mut entry.posix {
             posix.user = self.0.owners.user(posix.uid);
             posix.group = self.0.owners.group(posix.gid);
-            posix.xattrs = self.xattrs(&Subject::name(&parent, name)?, &entry.path);
+            posix.xattrs = xattrs(&Subject::name(&parent, name)?, &mut notes);
             if posix.links > 1 && entry.kind != EntryKind::File {
-                self.note("several names of one symlink, pipe, socket or device are kept as several", &entry.path);
+                notes.push("several names of one symlink, pipe, socket or device are kept as several");
             }
         }
         let (device, inode) = identity(&stat);
-        Ok(Found { entry, device, inode })
+        Ok(Found { entry, device, inode, notes })
+    }
+
+    /// Tells of what was found what there is to tell.
+    pub(super) fn tell(&self, found: &Found) {
+        found.notes.iter().for_each(|what| self.note(what, &found.entry.path));
     }
 }
 

@@ -33,14 +33,19 @@ impl Directory {
     pub(crate) fn get(&self, path: &str) -> Result<Option<Found>> {
         if path.is_empty() {
             let found = self.found(String::new(), self.root(), ".".as_ref());
-            return found.map(Some).map_err(|e| self.failed("look at", path, e));
+            let found = found.map_err(|e| self.failed("look at", path, e))?;
+            self.tell(&found);
+            return Ok(Some(found));
         }
         let (parent, name) = match self.parent(path) {
             Err(error) if is_missing(&error) => return Ok(None),
             found => found?,
         };
         match self.found(path.to_string(), &*parent, &name) {
-            Ok(found) => Ok(Some(found)),
+            Ok(found) => {
+                self.tell(&found);
+                Ok(Some(found))
+            }
             Err(errno) if is_vanished(errno) => Ok(None),
             Err(errno) => Err(self.failed("look at", path, errno)),
         }

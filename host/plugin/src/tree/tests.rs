@@ -105,6 +105,19 @@ fn what_was_listed_ahead_long_ago_is_listed_anew() {
 }
 
 #[test]
+fn nothing_is_listed_ahead_after_a_call() {
+    let Case { dir, tree } = case(Access::Read);
+    for number in 0..200 {
+        std_fs::create_dir_all(dir.path().join(format!("granted/{number}/below"))).unwrap();
+    }
+    assert_eq!(tree.children("", None, 300).unwrap().len(), 200);
+    tree.rest();
+    assert!(!(0..200).any(|number| tree.is_ready(&number.to_string(), None, 300)));
+    std_fs::write(dir.path().join("granted/7/new"), "new").unwrap();
+    assert_eq!(tree.children("7", None, 300).unwrap().len(), 2, "the new file");
+}
+
+#[test]
 fn metadata_comes_back_as_it_was() {
     let Case { dir, tree } = case(Access::Write(Conflict::Refuse));
     let time = Time { seconds: -5, nanoseconds: 123_456_789 };

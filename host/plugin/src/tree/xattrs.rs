@@ -19,6 +19,8 @@ const VALUES_BYTES_MAX: usize = 256 << 10;
 /// What almost all names, and values, fit into.
 const BYTES_MOSTLY: usize = 256;
 
+const UNREADABLE: &str = "extended attributes could not be read";
+
 /// Escaped names and values, in order of name.
 pub(super) type Xattrs = Vec<(String, Vec<u8>)>;
 
@@ -89,37 +91,37 @@ fn whole(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Er
     Ok(large)
 }
 
-impl Directory {
-    /// All attributes of a file. What cannot be read, or is too much, is noted: the file's content is worth having without.
-    pub(super) fn xattrs(&self, subject: &Subject, entry: &str) -> Xattrs {
-        let names = match subject.names() {
-            Ok(names) => names,
-            Err(Errno::NOENT) => return Vec::new(),
-            Err(_) => {
-                self.note("extended attributes could not be read", entry);
-                return Vec::new();
+/// All attributes of a file. What cannot be read, or is too much, is noted: the file's content is worth having without.
+pub(super) fn xattrs(subject: &Subject, notes: &mut Vec<&'static str>) -> Xattrs {
+    let names = match subject.names() {
+        Ok(names) => names,
+        Err(Errno::NOENT) => return Vec::new(),
+        Err(_) => {
+            notes.push(UNREADABLE);
+            return Vec::new();
+        }
+    };
+    let (mut found, mut bytes) = (Vec::with_capacity(names.len()), 0);
+    for name in names {
+        match whole(|buffer| subject.get(&name, buffer)) {
+            // Somebody removed it, or the file, meanwhile.
+            Err(Errno::NODATA | Errno::NOENT) => {}
+            Err(_) => notes.push(UNREADABLE),
+            Ok(value) if bytes + name.len() + value.len() > VALUES_BYTES_MAX => {
+                bytes += name.len();
+                notes.push("extended attributes beyond 256 KiB were left out");
             }
-        };
-        let (mut found, mut bytes) = (Vec::with_capacity(names.len()), 0);
-        for name in names {
-            match whole(|buffer| subject.get(&name, buffer)) {
-                // Somebody removed it, or the file, meanwhile.
-                Err(Errno::NODATA | Errno::NOENT) => {}
-                Err(_) => self.note("extended attributes could not be read", entry),
-                Ok(value) if bytes + name.len() + value.len() > VALUES_BYTES_MAX => {
-                    bytes += name.len();
-                    self.note("extended attributes beyond 256 KiB were left out", entry);
-                }
-                Ok(value) => {
-                    bytes += name.len() + value.len();
-                    found.push((path::escape(&name), value));
-                }
+            Ok(value) => {
+                bytes += name.len() + value.len();
+                found.push((path::escape(&name), value));
             }
         }
-        found.sort_unstable();
-        found
     }
+    found.sort_unstable();
+    found
+}
 
+impl Directory {
     /// Gives a file the attributes of its entry and takes those that it has beyond: a new file inherits ACLs from where it is
     /// made. After the owner, which takes capabilities away, and before the mode, which an ACL also says.
     pub(super) fn apply_xattrs(&self, subject: &Subject, entry: &Entry) -> Result<()> {
