@@ -2,30 +2,25 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
 use crate::chunks::ChunkReader;
-use crate::entry::{Extent, StoredEntry};
+use crate::entry::StoredEntry;
 use crate::error::{Error, Result};
 use crate::extents::Extents;
+use crate::pieces::Pieces;
 
 /// The content of a stored entry as [`Read`]; every byte was compared with its chunk's id. Waits for the store, so it is
 /// for threads that may block.
 pub struct ContentReader {
     path: String,
-    data: Arc<ChunkReader>,
-    extents: Extents,
+    pieces: Pieces,
     current: Bytes,
     /// Bytes still to come; the end before them is an error.
     left: u64,
-    /// Bytes of the next extents to pass over.
-    skip: u64,
     size: u64,
-    /// A file that may hold some of it.
-    there: Option<File>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -41,17 +36,12 @@ impl ContentReader {
             let path = crate::path::shown(&stored.entry.path);
             return Err(Error::invalid(format!("`{path}` has {size} bytes, none at {offset}")));
         }
-        let mut extents = Extents::new(catalog, &stored.content);
-        let skip = extents.seek(offset);
         Ok(ContentReader {
             path: stored.entry.path.clone(),
-            data,
-            extents,
+            pieces: Pieces::new(data, Extents::new(catalog, &stored.content), offset),
             current: Bytes::new(),
             left: size - offset,
-            skip,
             size,
-            there: None,
             runtime: tokio::runtime::Handle::current(),
         })
     }
@@ -61,17 +51,10 @@ impl ContentReader {
     /// # Errors
     /// As reading.
     pub fn skip_hole(&mut self) -> Result<u64> {
-        if !self.current.is_empty() || self.skip > 0 || self.left == 0 {
+        if !self.current.is_empty() || self.left == 0 {
             return Ok(0);
         }
-        let (zero, extents, mut passed) = (self.data.zero(), &mut self.extents, 0);
-        self.runtime.block_on(async {
-            while let Some(extent) = extents.peek().await?.filter(|extent| extent.chunk == zero) {
-                passed += u64::from(extent.length);
-                extents.next().await?;
-            }
-            Ok(())
-        })?;
+        let passed = self.runtime.block_on(self.pieces.skip_hole())?;
         self.left = self.left.checked_sub(passed).ok_or_else(|| self.wrong_length())?;
         Ok(passed)
     }
@@ -85,46 +68,13 @@ impl ContentReader {
         if self.left != self.size || there.metadata().map_or(true, |meta| meta.len() != self.size) {
             return Ok(false);
         }
-        let (mut extents, mut at, mut buffer) = (self.extents.clone(), 0, Vec::new());
-        self.runtime.block_on(async {
-            while let Some(extent) = extents.next().await? {
-                buffer.resize(extent.length as usize, 0);
-                if there.read_exact_at(&mut buffer, at).is_err() || !self.holds(&extent, &buffer).await? {
-                    return Ok(false);
-                }
-                at += u64::from(extent.length);
-            }
-            Ok(at == self.size)
-        })
+        self.runtime.block_on(self.pieces.are_in(there, self.size))
     }
 
     /// Takes pieces from this file instead of the store where it has them in their places: an older version of the content,
     /// or a restore that was interrupted.
     pub fn draw_on(&mut self, there: File) {
-        self.there = Some(there);
-    }
-
-    /// Whether these bytes are what an extent names.
-    async fn holds(&self, extent: &Extent, bytes: &[u8]) -> Result<bool> {
-        if extent.chunk == self.data.zero() {
-            return Ok(bytes.iter().all(|byte| *byte == 0));
-        }
-        if self.data.length_of(&extent.chunk)? == Some(extent.length) {
-            return Ok(self.data.is_chunk(&extent.chunk, bytes));
-        }
-        let (start, chunk) = (extent.offset as usize, self.data.read(&extent.chunk).await?);
-        Ok(chunk.get(start..start + bytes.len()) == Some(bytes))
-    }
-
-    /// A whole chunk from the file that may have it.
-    fn drawn(&self, extent: &Extent) -> Result<Option<Bytes>> {
-        let Some(there) = self.there.as_ref().filter(|_| self.skip == 0) else { return Ok(None) };
-        if self.data.length_of(&extent.chunk)? != Some(extent.length) {
-            return Ok(None);
-        }
-        let mut bytes = vec![0; extent.length as usize];
-        let read = there.read_exact_at(&mut bytes, self.size - self.left);
-        Ok((read.is_ok() && self.data.is_chunk(&extent.chunk, &bytes)).then(|| bytes.into()))
+        self.pieces.draw_on(there);
     }
 
     fn wrong_length(&self) -> Error {
@@ -132,39 +82,11 @@ impl ContentReader {
         Error::corrupt(format!("the stored content of `{shown}` is not as long as it should be"))
     }
 
-    /// The next piece, never empty, or none at the end.
-    fn next_piece(&mut self) -> Result<Option<Bytes>> {
-        if self.there.is_some()
-            && let Some(extent) = self.runtime.block_on(self.extents.peek())?
-            && let Some(piece) = self.drawn(&extent)?
-        {
-            self.runtime.block_on(self.extents.next())?;
-            return Ok(Some(piece));
-        }
-        let (data, extents, skip) = (&self.data, &mut self.extents, &mut self.skip);
-        self.runtime.block_on(async {
-            loop {
-                let Some(extent) = extents.next().await? else { return Ok(None) };
-                if *skip >= u64::from(extent.length) {
-                    *skip -= u64::from(extent.length);
-                    continue;
-                }
-                let chunk = data.read(&extent.chunk).await?;
-                let (start, end) = (extent.offset as usize, extent.offset as usize + extent.length as usize);
-                if end > chunk.len() {
-                    return Err(Error::corrupt("an extent reaches beyond its chunk"));
-                }
-                let start = start + std::mem::take(skip) as usize;
-                return Ok(Some(chunk.slice(start..end)));
-            }
-        })
-    }
-
     fn fill(&mut self) -> Result<()> {
         if !self.current.is_empty() || self.left == 0 {
             return Ok(());
         }
-        let piece = self.next_piece().map_err(|e| {
+        let piece = self.runtime.block_on(self.pieces.next()).map_err(|e| {
             let path = crate::path::shown(&self.path);
             e.context(format!("read the stored content of `{path}`"))
         })?;

@@ -38,6 +38,7 @@ mod owner;
 mod owners;
 mod pack;
 mod pending;
+mod pieces;
 mod pipeline;
 mod prune;
 mod reach;

@@ -88,6 +88,8 @@ pub const COPIES_IN_FLIGHT: usize = 4;
 pub const VERIFIED_SNAPSHOTS_MAX: usize = 50_000;
 /// Objects read at once where order does not matter (indexes, snapshots, verification).
 pub const READS_IN_FLIGHT: usize = 8;
+/// What of a content is read before it is asked for: as much as keeps the other cores busy while a pack is opened.
+pub const READ_AHEAD_BYTES: usize = 8 << 20;
 
 /// Catalog packs read at once before a snapshot is put: each is held whole.
 pub const CATALOG_READS_IN_FLIGHT: usize = 2;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dozo_repository::format::snapshot::{Named, PluginStamp, Scope, Snapshot, Status};
 use dozo_repository::{
-    Content, Cutting, Depth, Entry, EntryKind, HostKey, HostUid, Kind, LeaseId, LeaseRequest, ObjectId, OwnerKey,
-    Purpose, ReadKeys, Repository, Resources, Sample, Secret, SnapshotReader, Store, StoredEntry, VerifyCounters, View,
-    Writer, verify,
+    Content, ContentReader, Cutting, Depth, Entry, EntryKind, HostKey, HostUid, Kind, LeaseId, LeaseRequest, ObjectId,
+    OwnerKey, Purpose, ReadKeys, Repository, Resources, Sample, Secret, SnapshotReader, Store, StoredEntry,
+    VerifyCounters, View, Writer, verify,
 };
 
 struct House {
@@ -108,14 +108,35 @@ impl House {
         (view, reader)
     }
 
-    async fn read(&self, path: &str, offset: u64) -> Vec<u8> {
+    async fn content(&self, path: &str, offset: u64) -> ContentReader {
         let (view, reader) = self.newest().await;
         let data = view.data_chunks(&self.keys().await);
         let stored = reader.get(path).await.unwrap().unwrap();
-        let mut content = reader.content(&stored, offset, &data).unwrap();
+        reader.content(&stored, offset, &data).unwrap()
+    }
+
+    async fn read(&self, path: &str, offset: u64) -> Vec<u8> {
+        let mut content = self.content(path, offset).await;
         tokio::task::spawn_blocking(move || {
             let mut bytes = Vec::new();
             content.read_to_end(&mut bytes).unwrap();
+            bytes
+        })
+        .await
+        .unwrap()
+    }
+
+    /// The first bytes of a content, as many as come.
+    async fn read_until_error(&self, path: &str, wanted: usize) -> Vec<u8> {
+        let mut content = self.content(path, 0).await;
+        tokio::task::spawn_blocking(move || {
+            let (mut bytes, mut at) = (vec![0; wanted], 0);
+            while at < wanted
+                && let Ok(read @ 1..) = content.read(&mut bytes[at..])
+            {
+                at += read;
+            }
+            bytes.truncate(at);
             bytes
         })
         .await
@@ -363,7 +384,37 @@ async fn damage_is_found_and_never_restored() {
     }
 }
 
-fn damage(directory: &std::path::Path, how: &str) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_ahead_fails_only_who_comes_so_far() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = house_in(&Store::local(dir.path()).unwrap()).await;
+    let writer = house.writer().await;
+    put(&writer, "f", &noise(70 << 20, 1)).await;
+    house.commit(writer).await;
+    let packs = data_packs(dir.path());
+    assert!(packs.len() >= 4, "{packs:?}");
+    let (mut whole, mut first) = (0, 0);
+    for pack in &packs {
+        let away = pack.with_extension("away");
+        std::fs::rename(pack, &away).unwrap();
+        let read = house.read_until_error("f", 70 << 20).await;
+        assert!(read.len() < 70 << 20 && read == noise(70 << 20, 1)[..read.len()], "{} bytes", read.len());
+        // Those before it come whole, though what follows was asked for already.
+        whole += usize::from(read.len() > 45 << 20);
+        // Whoever takes the first bytes alone asks for none of the others.
+        first += usize::from(house.read_until_error("f", 1_000).await.len() == 1_000);
+        std::fs::rename(&away, pack).unwrap();
+    }
+    assert!(whole >= 1 && first == packs.len() - 1, "{whole} {first} of {}", packs.len());
+}
+
+/// The packs of data, out of all packs: those that are not small.
+fn data_packs(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let all = files(&directory.join("packs"));
+    all.into_iter().filter(|pack| pack.metadata().unwrap().len() > 1 << 20).collect()
+}
+
+fn files(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     let mut todo = vec![directory.to_path_buf()];
     while let Some(next) = todo.pop() {
@@ -372,6 +423,11 @@ fn damage(directory: &std::path::Path, how: &str) {
             if path.is_dir() { todo.push(path) } else { files.push(path) }
         }
     }
+    files
+}
+
+fn damage(directory: &std::path::Path, how: &str) {
+    let files = files(directory);
     assert!(!files.is_empty());
     for file in files {
         let mut bytes = std::fs::read(&file).unwrap();
