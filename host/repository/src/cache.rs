@@ -24,9 +24,15 @@ impl<K: PartialEq + Copy, V> Cache<K, V> {
     /// The value of this key if it is there. For those who ask often: to ask [`Cache::get`] means to build the future that
     /// would make it.
     pub(crate) fn ready(&self, key: K) -> Option<Arc<V>> {
-        let slots = lock(&self.slots);
-        let (_, cell) = slots.iter().find(|(k, _)| *k == key)?;
-        cell.get().cloned()
+        let mut slots = lock(&self.slots);
+        let at = slots.iter().position(|(k, _)| *k == key)?;
+        let value = slots[at].1.get()?.clone();
+        if at > 0
+            && let Some(slot) = slots.remove(at)
+        {
+            slots.push_front(slot);
+        }
+        Some(value)
     }
 
     /// The value of this key, made by `make` if it is not there. Those who ask meanwhile wait for the same one; a
@@ -61,9 +67,10 @@ mod tests {
         assert!(cache.get(1, async { Err(Error::internal("no")) }).await.is_err());
         assert_eq!(*cache.get(1, async { Ok(10) }).await.unwrap(), 10);
         assert_eq!(*cache.get(1, async { Ok(11) }).await.unwrap(), 10);
-        for key in [2, 3] {
-            cache.get(key, async { Ok(0) }).await.unwrap();
-        }
-        assert_eq!(*cache.get(1, async { Ok(12) }).await.unwrap(), 12, "the oldest went");
+        cache.get(2, async { Ok(20) }).await.unwrap();
+        assert_eq!(cache.ready(1).as_deref(), Some(&10), "now the one that was used last");
+        cache.get(3, async { Ok(30) }).await.unwrap();
+        assert_eq!(cache.ready(2), None, "the other went");
+        assert_eq!(*cache.get(1, async { Ok(12) }).await.unwrap(), 10);
     }
 }

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use crate::chunks::ChunkReader;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::format::index::PackEntry;
 use crate::format::name::PackKind;
 use crate::frame::Compressor;
 use crate::id::ChunkId;
@@ -21,7 +20,7 @@ use crate::pack::{Packer, SealedPack};
 use crate::pipeline::{blocking, joined};
 use crate::prune::{PlannedPack, Pruner, guard};
 use crate::reach::Reach;
-use crate::upload::Uploader;
+use crate::upload::{StoredPack, Uploader};
 use crate::view::View;
 
 /// Which packs are worth it.
@@ -116,7 +115,7 @@ impl Pruner {
         kind: PackKind,
         reader: Arc<ChunkReader>,
         chunks: Vec<ChunkId>,
-    ) -> Result<Vec<PackEntry>> {
+    ) -> Result<Vec<StoredPack>> {
         if chunks.is_empty() {
             return Ok(Vec::new());
         }

@@ -13,12 +13,16 @@ pub const CHUNK_BYTES_FIXED_MIN: u32 = 64 << 10;
 pub const FRAME_ALONE_BYTES: usize = 512 << 10;
 /// A shared frame is closed at this plaintext length.
 pub const FRAME_BYTES_TARGET: usize = 1 << 20;
+/// A shared frame is closed at so many chunks, however short they are.
+pub const FRAME_CHUNKS_TARGET: usize = 64 << 10;
 /// A reader refuses a frame that claims more plaintext.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 
 /// A pack is sealed at this plaintext length: one PUT that is large enough for S3 and small enough that several in
 /// flight stay within the memory budget.
 pub const PACK_BYTES_TARGET: usize = 16 << 20;
+/// A pack is sealed at so many chunks: of a few bytes each, 16 MiB would have more than its trailer and an index can list.
+pub const PACK_CHUNKS_TARGET: usize = 128 << 10;
 /// A reader refuses a larger pack.
 pub const PACK_BYTES_MAX: u64 = 128 << 20;
 
@@ -74,12 +78,18 @@ pub const QUEUE_UNITS: usize = 4;
 pub const UPLOADS_IN_FLIGHT: usize = 4;
 /// Data packs between two indexes of one run: what a crash may cost is at most this many packs to upload again.
 pub const PACKS_PER_INDEX: usize = 64;
+/// An index that lists so many chunks gets no more packs: some 20 MB, far below what a reader takes, and what a writer holds.
+pub const INDEX_CHUNKS_TARGET: usize = 256 << 10;
 /// A pack is in an index so many seconds after it was stored, so that a run that dies has not stored it in vain.
 pub const INDEX_SECONDS: u64 = 120;
+/// Ids of chunks that a run has stored, held in memory before they are sorted and spilled: twice 8 MiB.
+pub const CLAIMS_IN_MEMORY: usize = 256 << 10;
 /// Manifest lines held in memory before they are sorted and spilled.
 pub const SORT_BYTES: usize = 16 << 20;
 /// Decoded packs that a reader keeps.
 pub const PACKS_CACHED: usize = 4;
+/// What of a content is read before it is asked for: as much as keeps the other cores busy while a pack is opened.
+pub const READ_AHEAD_BYTES: usize = 8 << 20;
 /// Decoded segments of a manifest that a reader keeps.
 pub const SEGMENTS_CACHED: usize = 3;
 /// Objects on their way from one store to another at once: each is held whole.
@@ -88,8 +98,6 @@ pub const COPIES_IN_FLIGHT: usize = 4;
 pub const VERIFIED_SNAPSHOTS_MAX: usize = 50_000;
 /// Objects read at once where order does not matter (indexes, snapshots, verification).
 pub const READS_IN_FLIGHT: usize = 8;
-/// What of a content is read before it is asked for: as much as keeps the other cores busy while a pack is opened.
-pub const READ_AHEAD_BYTES: usize = 8 << 20;
 
 /// Catalog packs read at once before a snapshot is put: each is held whole.
 pub const CATALOG_READS_IN_FLIGHT: usize = 2;
@@ -110,8 +118,6 @@ pub const LEASE_NAMES_MAX: usize = 1_500;
 pub const LEASE_TIE_LOOKS: u32 = 5;
 /// Packs that one tombstone condemns.
 pub const TOMBSTONE_PACKS_MAX: usize = 100_000;
-/// Bytes of index entries gathered into one replacement, so that no index grows past what a reader takes.
-pub const REPLACEMENT_CHUNKS_MAX: usize = 500_000;
 /// Snapshots that one record of a prune names; further ones go to further records, so that each fits its limit.
 pub const PRUNE_RECORD_SNAPSHOTS_MAX: usize = 10_000;
 /// Times that a listing is read again because a document that it showed was replaced meanwhile.

@@ -12,7 +12,9 @@ use crate::format::pack::{FrameEntry, append_padded_trailer, append_trailer};
 use crate::frame::{self, Compressor, Frame, OpenFrame};
 use crate::id::ChunkId;
 use crate::keys::Keyring;
-use crate::limits::{FRAME_ALONE_BYTES, FRAME_BYTES_TARGET, PACK_BYTES_MAX, PACK_BYTES_TARGET};
+use crate::limits::{
+    FRAME_ALONE_BYTES, FRAME_BYTES_TARGET, FRAME_CHUNKS_TARGET, PACK_BYTES_MAX, PACK_BYTES_TARGET, PACK_CHUNKS_TARGET,
+};
 use crate::seal::{self, Sealed};
 
 /// A sealed and proven pack.
@@ -26,6 +28,7 @@ pub(crate) struct SealedPack {
 struct OpenPack {
     plaintext: Vec<u8>,
     frames: Vec<FrameEntry>,
+    chunks: usize,
 }
 
 /// Gathers the new chunks of one kind into packs. Shared by all threads; the locks are held to copy, never to compress
@@ -62,7 +65,8 @@ impl Packer {
             let mut frame = lock(&self.frame);
             frame.plaintext.extend_from_slice(plaintext);
             frame.chunks.push((id, length));
-            (frame.plaintext.len() >= FRAME_BYTES_TARGET).then(|| std::mem::take(&mut *frame))
+            (frame.plaintext.len() >= FRAME_BYTES_TARGET || frame.chunks.len() >= FRAME_CHUNKS_TARGET)
+                .then(|| std::mem::take(&mut *frame))
         };
         match full {
             Some(full) => self.add_frame(compressor.frame(&full.plaintext, full.chunks)?, keyring),
@@ -77,10 +81,12 @@ impl Packer {
                 pack.plaintext.reserve(PACK_BYTES_TARGET + FRAME_BYTES_TARGET);
             }
             pack.plaintext.extend_from_slice(&frame.compressed);
+            pack.chunks += frame.entry.chunks.len();
             pack.frames.push(frame.entry);
-            (pack.plaintext.len() >= PACK_BYTES_TARGET).then(|| std::mem::take(&mut *pack))
+            (pack.plaintext.len() >= PACK_BYTES_TARGET || pack.chunks >= PACK_CHUNKS_TARGET)
+                .then(|| std::mem::take(&mut *pack))
         };
-        let Some(OpenPack { mut plaintext, frames }) = full else { return Ok(None) };
+        let Some(OpenPack { mut plaintext, frames, .. }) = full else { return Ok(None) };
         append_trailer(&mut plaintext, &frames)?;
         self.seal(&plaintext, frames, keyring).map(Some)
     }
@@ -92,7 +98,7 @@ impl Packer {
         if !rest.chunks.is_empty() {
             packs.extend(self.add_frame(compressor.frame(&rest.plaintext, rest.chunks)?, keyring)?);
         }
-        let OpenPack { mut plaintext, frames } = std::mem::take(&mut *lock(&self.pack));
+        let OpenPack { mut plaintext, frames, .. } = std::mem::take(&mut *lock(&self.pack));
         if !frames.is_empty() {
             append_padded_trailer(&mut plaintext, &frames)?;
             packs.push(self.seal(&plaintext, frames, keyring)?);
@@ -163,6 +169,22 @@ mod tests {
         packer.add(ChunkId([9; 32]), b"content", &ring, &mut compressor).unwrap();
         let error = packer.finish(&ring, &mut compressor).err().unwrap();
         assert!(error.chain().contains("is not what its id says"), "{}", error.chain());
+    }
+
+    #[test]
+    fn a_pack_of_tiny_chunks_is_sealed_while_it_can_be_listed() {
+        let ring = Secret::new([1; 32]).keyring();
+        let packer = Packer::new(PackKind::Data, x25519::Identity::generate().to_public());
+        let mut compressor = Compressor::new().unwrap();
+        let packs: Vec<SealedPack> = (0..3 * PACK_CHUNKS_TARGET as u32 / 2)
+            .filter_map(|n| {
+                let id = ring.chunk_id(PackKind::Data, &n.to_le_bytes());
+                packer.add(id, &n.to_le_bytes(), &ring, &mut compressor).unwrap()
+            })
+            .collect();
+        assert_eq!(packs.len(), 1);
+        assert_eq!(packs[0].entry.chunks(), PACK_CHUNKS_TARGET);
+        assert!(packs[0].entry.frames.iter().all(|frame| frame.chunks.len() == FRAME_CHUNKS_TARGET));
     }
 
     #[test]

@@ -13,7 +13,6 @@ use crate::cut::Gear;
 use crate::entry::StoredEntry;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::format::index::PackEntry;
 use crate::format::manifest::to_line;
 use crate::format::name::PackKind;
 use crate::frame::Compressor;
@@ -25,7 +24,7 @@ use crate::pack::{Packer, SealedPack, lock};
 use crate::pending::{Pending, StoreList};
 use crate::sort::{Keyed, Sorted, Sorter};
 use crate::store::Store;
-use crate::upload::Uploader;
+use crate::upload::{StoredPack, Uploader};
 
 /// What a run has moved so far; read by whoever shows progress.
 #[derive(Debug, Default)]
@@ -60,7 +59,7 @@ impl ChunkSink {
             self.index.mark_used(location.pack);
             return Ok(false);
         }
-        if !self.claims.claim(id) {
+        if !self.claims.claim(id)? {
             return Ok(false);
         }
         if let Some(pack) = self.packer.add(id, plaintext, &self.keyring, compressor)? {
@@ -131,7 +130,7 @@ pub(crate) struct Ends {
     pub(crate) index: Arc<Index>,
     pub(crate) data: age::x25519::Recipient,
     pub(crate) catalog: age::x25519::Recipient,
-    /// For sorted runs that do not fit into memory.
+    /// For what is sorted and does not fit into memory.
     pub(crate) scratch: PathBuf,
     /// Threads that hash, compress and seal.
     pub(crate) workers: usize,
@@ -141,10 +140,10 @@ pub(crate) struct Ends {
 pub(crate) struct Pipeline {
     pub(crate) shared: Arc<Shared>,
     /// What was stored, once it is durable.
-    pub(crate) packs: Vec<PackEntry>,
+    pub(crate) packs: Vec<StoredPack>,
     workers: Vec<JoinHandle<()>>,
-    data_uploads: tokio::task::JoinHandle<Result<Vec<PackEntry>>>,
-    catalog_uploads: tokio::task::JoinHandle<Result<Vec<PackEntry>>>,
+    data_uploads: tokio::task::JoinHandle<Result<Vec<StoredPack>>>,
+    catalog_uploads: tokio::task::JoinHandle<Result<Vec<StoredPack>>>,
 }
 
 impl Pipeline {
@@ -164,7 +163,7 @@ impl Pipeline {
             };
             let sink = ChunkSink {
                 packer: Packer::new(kind, recipient.clone()),
-                claims: Claims::default(),
+                claims: Claims::new(ends.scratch.clone()),
                 index: ends.index.clone(),
                 keyring: ends.keyring.clone(),
                 uploads: sender,

@@ -11,9 +11,10 @@ use crate::document;
 use crate::error::Result;
 use crate::failure::Failure;
 use crate::format::index::{PackEntry, to_body};
-use crate::format::name::Place;
+use crate::format::name::{PackKind, Place};
+use crate::id::ObjectId;
 use crate::keys::Keyring;
-use crate::limits::{PACKS_PER_INDEX, UPLOADS_IN_FLIGHT};
+use crate::limits::{INDEX_CHUNKS_TARGET, PACKS_PER_INDEX, UPLOADS_IN_FLIGHT};
 use crate::pack::SealedPack;
 use crate::store::Store;
 
@@ -32,7 +33,7 @@ impl Uploader {
     /// Takes packs until the channel closes, then stores the index of the last. Returns all packs that it stored.
     ///
     /// A failure is noted at once, so that nobody goes on producing; packs that still come are dropped.
-    pub(crate) async fn run(self, packs: async_channel::Receiver<SealedPack>) -> Result<Vec<PackEntry>> {
+    pub(crate) async fn run(self, packs: async_channel::Receiver<SealedPack>) -> Result<Vec<StoredPack>> {
         let result = self.pump(&packs).await;
         if let Err(error) = &result {
             self.failure.note(error.clone());
@@ -41,7 +42,7 @@ impl Uploader {
         result
     }
 
-    async fn pump(&self, packs: &async_channel::Receiver<SealedPack>) -> Result<Vec<PackEntry>> {
+    async fn pump(&self, packs: &async_channel::Receiver<SealedPack>) -> Result<Vec<StoredPack>> {
         let mut stored = Stored::new();
         let pumped = self.all(packs, &mut stored).await;
         // What is stored is of use to the next run, whatever became of this one.
@@ -63,7 +64,7 @@ impl Uploader {
                     Err(_) => break,
                 },
             }
-            if stored.unindexed.len() >= PACKS_PER_INDEX {
+            if stored.unindexed.len() >= PACKS_PER_INDEX || stored.chunks >= INDEX_CHUNKS_TARGET {
                 self.put_index(stored).await?;
             }
         }
@@ -87,28 +88,47 @@ impl Uploader {
         let sealed = document::seal(&Place::Index, &to_body(&stored.unindexed), &self.keyring, &self.catalog)?;
         self.store.put(&Place::Index.object(&sealed.id()), &sealed).await?;
         self.bytes_stored.fetch_add(sealed.bytes().len() as u64, Ordering::Relaxed);
-        stored.indexed.append(&mut stored.unindexed);
+        stored.indexed.extend(stored.unindexed.drain(..).map(|entry| StoredPack::of(&entry)));
+        stored.chunks = 0;
         Ok(())
+    }
+}
+
+/// A pack that is in the store, and in an index. What it holds is forgotten: memory does not grow with chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoredPack {
+    pub(crate) kind: PackKind,
+    pub(crate) id: ObjectId,
+    /// Length of the object.
+    pub(crate) bytes: u64,
+}
+
+impl StoredPack {
+    fn of(entry: &PackEntry) -> Self {
+        StoredPack { kind: entry.kind, id: entry.pack, bytes: entry.bytes }
     }
 }
 
 /// Packs that are in the store.
 struct Stored {
-    indexed: Vec<PackEntry>,
+    indexed: Vec<StoredPack>,
     unindexed: Vec<PackEntry>,
+    /// How many chunks those without an index have.
+    chunks: usize,
     /// When those without an index must get one.
     due: Instant,
 }
 
 impl Stored {
     fn new() -> Self {
-        Stored { indexed: Vec::new(), unindexed: Vec::new(), due: Instant::now() }
+        Stored { indexed: Vec::new(), unindexed: Vec::new(), chunks: 0, due: Instant::now() }
     }
 
     fn add(&mut self, pack: PackEntry, within: Duration) {
         if self.unindexed.is_empty() {
             self.due = Instant::now() + within;
         }
+        self.chunks += pack.chunks();
         self.unindexed.push(pack);
     }
 }
@@ -117,7 +137,8 @@ impl Stored {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::format::name::PackKind;
+    use crate::format::pack::FrameEntry;
+    use crate::id::ChunkId;
     use crate::keys::Secret;
     use crate::seal::Sealed;
 
@@ -154,6 +175,21 @@ mod tests {
         send.send(pack("two")).await.unwrap();
         drop(send);
         assert_eq!(running.await.unwrap().unwrap().len(), 2);
+        assert_eq!(store.list("index").await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_index_lists_no_more_chunks_than_a_reader_takes() {
+        let (store, (send, packs)) = (Store::memory(), async_channel::bounded(1));
+        let running = tokio::spawn(uploader(&store, Duration::from_secs(3_600)).run(packs));
+        let tiny = FrameEntry { bytes: 1, chunks: vec![(ChunkId([1; 32]), 1); INDEX_CHUNKS_TARGET / 2] };
+        for number in 0..4 {
+            let mut pack = pack(&number.to_string());
+            pack.entry.frames.push(tiny.clone());
+            send.send(pack).await.unwrap();
+        }
+        drop(send);
+        assert_eq!(running.await.unwrap().unwrap().len(), 4);
         assert_eq!(store.list("index").await.unwrap().len(), 2);
     }
 

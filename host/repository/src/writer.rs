@@ -26,7 +26,7 @@ use crate::store::Object;
 /// What a writer may use of the machine.
 #[derive(Clone, Debug)]
 pub struct Resources {
-    /// A directory for sorted runs of the manifest that do not fit into memory.
+    /// A directory for what is sorted and does not fit into memory: the manifest, and which chunks were stored.
     pub scratch: PathBuf,
     /// Threads that hash, compress and seal.
     pub workers: usize,
@@ -155,7 +155,7 @@ impl Writer {
     /// Every pack that the snapshot refers to is in the store, with its length.
     async fn confirm_packs(&self) -> Result<()> {
         let used = self.index.used_packs().map(|pack| (pack.kind, pack.id, pack.bytes));
-        let new = self.pipeline.packs.iter().map(|pack| (pack.kind, pack.pack, pack.bytes));
+        let new = self.pipeline.packs.iter().map(|pack| (pack.kind, pack.id, pack.bytes));
         let mut wanted: HashSet<_> = used.chain(new).collect();
         let found = |object: Object| {
             if let Ok((kind, id)) = parse_pack(&object.name) {

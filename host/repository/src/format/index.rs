@@ -22,6 +22,13 @@ pub struct PackEntry {
     pub frames: Vec<FrameEntry>,
 }
 
+impl PackEntry {
+    /// How many chunks it lists.
+    pub fn chunks(&self) -> usize {
+        self.frames.iter().map(|frame| frame.chunks.len()).sum()
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Head {
     schema: String,

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::format::index::{PackEntry, to_body};
 use crate::format::name::Place;
 use crate::id::ObjectId;
-use crate::limits::{PRUNE_RECORD_SNAPSHOTS_MAX, REPLACEMENT_CHUNKS_MAX};
+use crate::limits::{INDEX_CHUNKS_TARGET, PRUNE_RECORD_SNAPSHOTS_MAX};
 
 /// What a prune did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -74,7 +74,7 @@ impl Pruner {
                     entries.push(entry);
                 }
             }
-            if chunks(&entries) >= REPLACEMENT_CHUNKS_MAX {
+            if entries.iter().map(PackEntry::chunks).sum::<usize>() >= INDEX_CHUNKS_TARGET {
                 self.put_index(&mut entries).await?;
             }
         }
@@ -108,8 +108,4 @@ impl Pruner {
         }
         Ok(())
     }
-}
-
-fn chunks(entries: &[PackEntry]) -> usize {
-    entries.iter().flat_map(|entry| &entry.frames).map(|frame| frame.chunks.len()).sum()
 }

@@ -11,9 +11,10 @@ use super::{Condition, PlannedCopy, RepairPlan, Repairer};
 use crate::copy::{pack_lengths, read_proven};
 use crate::error::{Error, Kind, Result};
 use crate::format::damage::DamageDocument;
+use crate::format::index::PackEntry;
 use crate::format::name::{Place, parse_document, parse_pack};
 use crate::id::ObjectId;
-use crate::limits::PACKS_PER_INDEX;
+use crate::limits::{INDEX_CHUNKS_TARGET, PACKS_PER_INDEX};
 use crate::view::Problem;
 
 /// Objects copied at once: each is held whole.
@@ -132,7 +133,8 @@ impl Repairer {
                 }
                 Err(why) => return Err(why),
             }
-            if entries.len() >= PACKS_PER_INDEX {
+            let chunks: usize = entries.iter().map(PackEntry::chunks).sum();
+            if entries.len() >= PACKS_PER_INDEX || chunks >= INDEX_CHUNKS_TARGET {
                 done.reindexed += entries.len() as u64;
                 self.pruner.put_index(&mut entries).await?;
             }
