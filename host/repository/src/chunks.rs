@@ -11,7 +11,7 @@ use crate::format::pack::decompress;
 use crate::id::ChunkId;
 use crate::index::{Index, Location};
 use crate::keys::Keyring;
-use crate::limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, PACK_BYTES_MAX, PACKS_CACHED};
+use crate::limits::{CATALOG_PACKS_CACHED, CHUNK_BYTES_MAX, FRAME_BYTES_MAX, PACK_BYTES_MAX, PACKS_CACHED};
 use crate::seal;
 use crate::store::Store;
 
@@ -38,7 +38,11 @@ impl ChunkReader {
         kind: PackKind,
         identities: Vec<age::x25519::Identity>,
     ) -> Self {
-        let (packs, frames) = (Cache::new(PACKS_CACHED), Cache::new(FRAMES_CACHED));
+        let packs = match kind {
+            PackKind::Data => PACKS_CACHED,
+            PackKind::Catalog => CATALOG_PACKS_CACHED,
+        };
+        let (packs, frames) = (Cache::new(packs), Cache::new(FRAMES_CACHED));
         ChunkReader { store, index, keyring, kind, identities, packs, frames, zero: OnceLock::new() }
     }
 

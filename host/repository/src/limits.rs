@@ -86,8 +86,10 @@ pub const INDEX_SECONDS: u64 = 120;
 pub const CLAIMS_IN_MEMORY: usize = 256 << 10;
 /// Manifest lines held in memory before they are sorted and spilled.
 pub const SORT_BYTES: usize = 16 << 20;
-/// Decoded packs that a reader keeps.
+/// Decoded packs of data that a reader keeps: files of several ages lie beside each other.
 pub const PACKS_CACHED: usize = 4;
+/// Decoded packs of the catalog that a reader keeps: a manifest is read from its beginning to its end.
+pub const CATALOG_PACKS_CACHED: usize = 2;
 /// What of a content is read before it is asked for: as much as keeps the other cores busy while a pack is opened.
 pub const READ_AHEAD_BYTES: usize = 8 << 20;
 /// Decoded segments of a manifest that a reader keeps.
@@ -152,6 +154,8 @@ pub const LISTING_BYTES_MAX: usize = 16 << 20;
 pub const PACE_BYTES: usize = 16 << 10;
 /// Longest pause between two looks for packs that come out of cold storage: that takes minutes to days.
 pub const THAW_PAUSE_SECONDS_MAX: u64 = 300;
+/// Index documents that are read at once have so many bytes together, or are one: decoded, each takes some five times as much.
+pub const INDEX_READ_BYTES: u64 = 16 << 20;
 /// Chunks of new index documents that are sorted at once: 14 MiB of rows.
 pub const INDEX_SORT_CHUNKS: usize = 256 << 10;
 /// A new part of the cached index that is longer is made in a file.

@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::index::parse;
 use crate::format::name::{PackKind, parse_document};
 use crate::id::ObjectId;
-use crate::limits::{INDEX_BODY_MAX, LISTING_TRIES, READS_IN_FLIGHT};
+use crate::limits::{INDEX_BODY_MAX, INDEX_READ_BYTES, LISTING_TRIES, READS_IN_FLIGHT};
 use crate::marks::Marks;
 use crate::pipeline::blocking;
 use crate::repository::Repository;
@@ -121,11 +121,13 @@ impl Repository {
     /// Reads index documents, several at once.
     async fn read_indexes(&self, objects: Vec<Object>, mut reading: Reading) -> Result<Reading> {
         (reading.problems, reading.gone) = (Vec::new(), 0);
+        let longest = objects.iter().map(|object| object.bytes).max().unwrap_or(0);
+        let in_flight = (INDEX_READ_BYTES / longest.max(1)).clamp(1, READS_IN_FLIGHT as u64) as usize;
         let reads = stream::iter(objects.into_iter().map(|object| async {
             let body = self.read_document(&object.name, INDEX_BODY_MAX).await;
             (object, body)
         }));
-        let mut reads = reads.buffered(READS_IN_FLIGHT);
+        let mut reads = reads.buffered(in_flight);
         while let Some((object, body)) = reads.next().await {
             let parsed = body.and_then(|body| {
                 let (_, id) = parse_document(&object.name)?;
