@@ -90,6 +90,11 @@ impl ChunkReader {
         Ok(self.index.get(id)?.map(|location| location.pack))
     }
 
+    /// Opens a pack that is soon to be read from. What is wrong with it is for whoever reads from it.
+    pub(crate) async fn open_ahead(&self, pack: u32) {
+        let _ = self.pack(pack).await;
+    }
+
     async fn frame(&self, location: Location) -> Result<Bytes> {
         let Location { pack, frame, .. } = location;
         if let Some(plain) = self.frames.ready((pack, frame.start)) {

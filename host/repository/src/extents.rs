@@ -39,6 +39,11 @@ impl Extents {
         Ok(self.ready.front().copied())
     }
 
+    /// Those of the next that are at hand without reading a list.
+    pub(crate) fn at_hand(&self) -> impl Iterator<Item = &Extent> {
+        self.ready.iter()
+    }
+
     async fn fill(&mut self) -> Result<()> {
         while self.ready.is_empty() {
             let Some(list) = self.lists.pop_front() else { return Ok(()) };

@@ -86,6 +86,8 @@ pub const INDEX_SECONDS: u64 = 120;
 pub const CLAIMS_IN_MEMORY: usize = 256 << 10;
 /// Manifest lines held in memory before they are sorted and spilled.
 pub const SORT_BYTES: usize = 16 << 20;
+/// How far ahead the next pack is looked for, to be opened while the one before is decoded: content of two packs or more.
+pub const PACK_AHEAD_BYTES: u64 = 64 << 20;
 /// Decoded packs of data that a reader keeps: files of several ages lie beside each other.
 pub const PACKS_CACHED: usize = 4;
 /// Decoded packs of the catalog that a reader keeps: a manifest is read from its beginning to its end.

@@ -12,7 +12,7 @@ use crate::chunks::ChunkReader;
 use crate::entry::Extent;
 use crate::error::{Error, Result};
 use crate::extents::Extents;
-use crate::limits::READ_AHEAD_BYTES;
+use crate::limits::{PACK_AHEAD_BYTES, READ_AHEAD_BYTES};
 use crate::pipeline::joined;
 
 /// The pieces of a content in their order; every byte was compared with its chunk's id.
@@ -26,6 +26,8 @@ pub(crate) struct Pieces {
     /// A file that may hold some of it.
     there: Option<Arc<File>>,
     ahead: VecDeque<Ahead>,
+    /// The pack that is opened ahead of these.
+    opening: Option<(u32, Task<()>)>,
     /// Whether a piece was taken: who takes one alone waits for no other.
     begun: bool,
 }
@@ -33,7 +35,16 @@ pub(crate) struct Pieces {
 impl Pieces {
     pub(crate) fn new(data: Arc<ChunkReader>, mut extents: Extents, offset: u64) -> Self {
         let skip = extents.seek(offset);
-        Pieces { data, extents, at: offset - skip, skip, there: None, ahead: VecDeque::new(), begun: false }
+        Pieces {
+            data,
+            extents,
+            at: offset - skip,
+            skip,
+            there: None,
+            ahead: VecDeque::new(),
+            opening: None,
+            begun: false,
+        }
     }
 
     /// Takes pieces from this file instead of the store where it has them in their places.
@@ -63,7 +74,7 @@ impl Pieces {
         }
         self.begun = true;
         if let Some(mut ahead) = self.ahead.pop_front() {
-            return joined((&mut ahead.piece).await).map(Some);
+            return joined((&mut ahead.piece.0).await).map(Some);
         }
         while let Some(next) = self.pull().await? {
             let (skip, length) = (self.skip, u64::from(next.extent.length));
@@ -113,7 +124,29 @@ impl Pieces {
                 break;
             }
             if let Some(next) = self.pull().await? {
-                self.ahead.push_back(Ahead { bytes: extent.length as usize, piece: tokio::spawn(next.read()) });
+                self.ahead.push_back(Ahead { bytes: extent.length as usize, piece: Task(tokio::spawn(next.read())) });
+            }
+            self.open_ahead(&extent)?;
+        }
+        Ok(())
+    }
+
+    /// Begins to open the pack after the one that an extent is read from. To fetch and to open one takes as long as to decode
+    /// all that is read ahead, which waits for it.
+    fn open_ahead(&mut self, last: &Extent) -> Result<()> {
+        let (now, mut bytes) = (self.data.pack_of(&last.chunk)?, 0);
+        for extent in self.extents.at_hand() {
+            bytes += u64::from(extent.length);
+            let next = self.data.pack_of(&extent.chunk)?;
+            if let Some(pack) = next.filter(|_| next != now) {
+                if self.opening.as_ref().is_none_or(|(opening, task)| *opening != pack && task.0.is_finished()) {
+                    let data = self.data.clone();
+                    self.opening = Some((pack, Task(tokio::spawn(async move { data.open_ahead(pack).await }))));
+                }
+                break;
+            }
+            if bytes > PACK_AHEAD_BYTES {
+                break;
             }
         }
         Ok(())
@@ -163,12 +196,14 @@ impl Next {
 /// A piece that a task reads.
 struct Ahead {
     bytes: usize,
-    piece: JoinHandle<Result<Bytes>>,
+    piece: Task<Result<Bytes>>,
 }
 
-impl Drop for Ahead {
-    /// Nobody waits for what a reader that is given up had begun to read.
+/// A task that ends with whoever waits for it: a reader that is given up goes on reading nothing.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        self.piece.abort();
+        self.0.abort();
     }
 }
