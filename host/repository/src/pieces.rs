@@ -134,22 +134,30 @@ impl Pieces {
     /// Begins to open the pack after the one that an extent is read from. To fetch and to open one takes as long as to decode
     /// all that is read ahead, which waits for it.
     fn open_ahead(&mut self, last: &Extent) -> Result<()> {
-        let (now, mut bytes) = (self.data.pack_of(&last.chunk)?, 0);
-        for extent in self.extents.at_hand() {
-            bytes += u64::from(extent.length);
-            let next = self.data.pack_of(&extent.chunk)?;
-            if let Some(pack) = next.filter(|_| next != now) {
-                if self.opening.as_ref().is_none_or(|(opening, task)| *opening != pack && task.0.is_finished()) {
-                    let data = self.data.clone();
-                    self.opening = Some((pack, Task(tokio::spawn(async move { data.open_ahead(pack).await }))));
-                }
-                break;
-            }
-            if bytes > PACK_AHEAD_BYTES {
-                break;
-            }
+        let idle = self.opening.as_ref().is_none_or(|(_, opening)| opening.0.is_finished());
+        // Where a file has some of it, a pack may not be needed.
+        if !idle || self.there.is_some() {
+            return Ok(());
+        }
+        let next = self.pack_after(last)?.filter(|next| self.opening.as_ref().is_none_or(|(opened, _)| opened != next));
+        if let Some(next) = next {
+            let data = self.data.clone();
+            self.opening = Some((next, Task(tokio::spawn(async move { data.open_ahead(next).await }))));
         }
         Ok(())
+    }
+
+    /// The pack that is needed after the one of this extent, if that is soon.
+    fn pack_after(&self, last: &Extent) -> Result<Option<u32>> {
+        let (now, mut bytes) = (self.data.pack_of(&last.chunk)?, 0);
+        for extent in self.extents.at_hand().filter(|extent| !self.is_hole(extent)) {
+            let next = self.data.pack_of(&extent.chunk)?;
+            bytes += u64::from(extent.length);
+            if next != now || bytes > PACK_AHEAD_BYTES {
+                return Ok(next.filter(|_| next != now));
+            }
+        }
+        Ok(None)
     }
 
     async fn pull(&mut self) -> Result<Option<Next>> {
