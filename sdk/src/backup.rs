@@ -131,6 +131,11 @@ impl Backup {
         snapshot::set_attribute(name, value);
     }
 
+    /// What the operator should know of this run, beside what is missing; it stands in the report.
+    pub fn note(&self, text: &str) {
+        snapshot::note(text);
+    }
+
     /// How far it is, in the source's own measure.
     pub fn progress(&self, done: u64, total: Option<u64>) {
         snapshot::progress(done, total);

@@ -6,7 +6,7 @@ use crate::bindings::dozo::plugin::source_types::{Request, RestoreRequest};
 use crate::bindings::dozo::plugin::types::Description;
 use crate::bindings::exports::dozo::plugin::source::Guest;
 use crate::notifier_bindings::exports::dozo::plugin::notifier;
-use crate::{Backup, Error, Event, Info, Needs, Notifier, Probe, Restore, Result, ScratchServer, Source};
+use crate::{Backup, Error, Event, Info, Moment, Needs, Notifier, Probe, Restore, Result, ScratchServer, Source};
 
 /// The exports of a source.
 #[doc(hidden)]
@@ -62,6 +62,10 @@ impl<S: Source> Guest for Glue<S> {
 
     async fn scratch(json: String, directory: String) -> Result<Option<ScratchServer>> {
         S::scratch(config::<S>(&json)?, directory).await
+    }
+
+    async fn covers(attributes: Vec<(String, String)>, at: Moment) -> Result<Option<String>> {
+        S::covers(attributes, at).await
     }
 
     async fn restore(request: RestoreRequest) -> Result<()> {

@@ -188,6 +188,17 @@ pub trait Source: 'static {
         Ok(None)
     }
 
+    /// Whether a snapshot with these attributes can be recovered to this moment: none if it can, else what it can be
+    /// recovered to, in words. Asks nobody: the source may be gone.
+    async fn covers(_attributes: Vec<(String, String)>, at: Moment) -> Result<Option<String>> {
+        match at {
+            Moment::Latest => Ok(None),
+            _ => {
+                Err(Error::Unsupported(format!("{} cannot recover to a moment within a snapshot", Self::INFO.name)))
+            }
+        }
+    }
+
     /// Puts a snapshot back. There may be no configuration: a snapshot can be restored into a directory on a machine that
     /// knows nothing of the job.
     async fn restore(_config: Option<Self::Config>, _restore: Restore) -> Result<()> {
@@ -259,8 +270,8 @@ pub mod prelude {
     pub use serde::Deserialize;
 
     pub use crate::{
-        Backup, Chunking, Content, Entry, Error, Event, EventKind, Info, Kind, Needs, Notifier, Restore, Result, Scope,
-        Secret, Source, Writer,
+        Backup, Chunking, Content, Entry, Error, Event, EventKind, Info, Kind, Moment, Needs, Notifier, Restore, Result,
+        Scope, Secret, Source, Writer,
     };
 }
 

@@ -28,7 +28,7 @@
 use std::io::{Read, Write};
 
 use crate::bindings::dozo::plugin::{net, streaming};
-use crate::{Content, Error, Result};
+use crate::{Content, Result};
 
 /// A connection. It is [`Read`] and [`Write`], also by reference: both ends can be used at once.
 pub struct Connection(net::Connection);
@@ -43,13 +43,13 @@ impl Connection {
     }
 
     /// Goes on in TLS (PostgreSQL's `SSLRequest`, SMTP's `STARTTLS`), with a server that proves to be `server_name`. Returns
-    /// the SHA-256 of its certificate, for channel binding (RFC 5929, `tls-server-end-point`).
+    /// what binds the channel (RFC 5929, `tls-server-end-point`): the hash of its certificate, by the hash function of the
+    /// certificate's signature. Empty where there is none, as with Ed25519.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the certificate is not to be believed, [`Error::Denied`] if the server wants another one of ours.
-    pub fn start_tls(&self, server_name: &str) -> Result<[u8; 32]> {
-        let digest = self.0.start_tls(server_name)?;
-        digest.try_into().map_err(|_| Error::Internal("the host's digest of a certificate is not a SHA-256".into()))
+    pub fn start_tls(&self, server_name: &str) -> Result<Vec<u8>> {
+        self.0.start_tls(server_name)
     }
 
     /// The next `length` bytes, to be handed on: to a writer, to a directory, into a request. Until they have been read

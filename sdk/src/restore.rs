@@ -27,6 +27,15 @@ impl Restore {
         stored::attributes().into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    /// What of the chosen entries this restore needs: those at and under these paths. From then on there are no others, and
+    /// no others have to be read; what was read before counts no more. Once, before anything is written.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if nothing is chosen at and under one of them, or something was written already.
+    pub fn narrow(&self, prefixes: &[String]) -> Result<()> {
+        stored::narrow(prefixes)
+    }
+
     /// The chosen entries at and under a prefix, in order, page by page.
     pub fn pages(&self, prefix: &str) -> Pages {
         Pages { prefix: prefix.into(), after: None, over: false }

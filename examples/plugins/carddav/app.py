@@ -114,6 +114,11 @@ class Source(exports.Source):
     async def scratch(self, config, directory):
         return None
 
+    async def covers(self, attributes, at):
+        if isinstance(at, source_types.Moment_Latest):
+            return None
+        raise Err(types.Error_Unsupported("a snapshot of it has one moment only"))
+
     async def restore(self, request):
         server, after = Server(request.config), None
         while page := stored.entries("", after, 1000):

@@ -15,6 +15,8 @@ pub const BATCH_ENTRIES: usize = 4_096;
 pub const TEXT_BYTES: usize = 64 << 10;
 /// Attributes and answers of one snapshot.
 pub const ATTRIBUTES: usize = 1_000;
+/// Notes of one run's plugin: what people read of a report, not a log.
+pub const NOTES: usize = 100;
 /// Omitted entries that a report names.
 pub const OMITTED_IN_REPORT: usize = 100;
 /// Names in a message about entries that were begun and not finished.

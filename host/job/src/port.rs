@@ -100,6 +100,17 @@ pub struct RestoreRequest {
     pub options: Vec<(String, String)>,
 }
 
+/// How to start a throw-away server on a restored directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScratchServer {
+    /// The program, by its absolute path.
+    pub program: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Configuration as JSON with which the source reaches it.
+    pub config: String,
+}
+
 /// What a source used of the machine, for the run's record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
@@ -150,6 +161,11 @@ pub trait Source: Send + Sync {
     async fn restore(&self, request: RestoreRequest, stored: Arc<dyn Stored>) -> Result<Finished>;
     /// Reachable, privileged enough, configured rightly? Changes nothing.
     async fn check(&self, config: &str) -> Result<Vec<(String, String)>>;
+    /// Whether a snapshot with these attributes can be recovered to a moment: none if it can, else what it can be recovered
+    /// to, in words.
+    async fn covers(&self, attributes: Vec<(String, String)>, at: Moment) -> Result<Option<String>>;
+    /// How to start a throw-away server on a restored directory, if the source is one.
+    async fn scratch(&self, config: &str, directory: &str) -> Result<Option<ScratchServer>>;
     /// Asks the source a question in its own language.
     async fn probe(&self, config: &str, question: &str) -> Result<String>;
 }
@@ -247,6 +263,8 @@ pub trait Intake: Send + Sync {
     fn previous_attributes(&self) -> Vec<(String, String)>;
     /// A fact that restore or the next run needs.
     fn set_attribute(&self, name: String, value: String) -> Result<()>;
+    /// What the operator should know of the run.
+    fn note(&self, text: String);
     /// How far the source is, in its own measure.
     fn progress(&self, done: u64, total: Option<u64>);
 }
@@ -271,6 +289,8 @@ pub trait Stored: Send + Sync {
     fn attributes(&self) -> Vec<(String, String)>;
     /// A page of the chosen entries.
     async fn entries(&self, prefix: String, after: Option<String>, max: usize) -> Result<Vec<Entry>>;
+    /// What of the chosen entries is needed: those at and under these paths. Once, before anything is written.
+    async fn narrow(&self, prefixes: Vec<String>) -> Result<()>;
     /// The content of a chosen entry, from `offset` on.
     async fn read(&self, path: String, offset: u64) -> Result<Content>;
 }

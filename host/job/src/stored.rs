@@ -81,6 +81,10 @@ impl port::Stored for Chosen {
         Ok(page.into_iter().map(|stored| stored.entry).collect())
     }
 
+    async fn narrow(&self, _prefixes: Vec<String>) -> Result<()> {
+        Err(Error::unsupported("a restore cannot be narrowed yet"))
+    }
+
     async fn read(&self, path: String, offset: u64) -> Result<Content> {
         let chosen = self.reader.get(&path).await?.filter(|_| self.selection.takes(&path));
         let chosen = chosen.ok_or_else(|| {

@@ -19,6 +19,7 @@ wasmtime::component::bindgen!({
         "dozo:plugin/snapshot.previous": async | trappable,
         "dozo:plugin/snapshot.previous-under": async | trappable,
         "dozo:plugin/stored.entries": async | trappable,
+        "dozo:plugin/stored.narrow": async | trappable,
         "dozo:plugin/stored.read": async | trappable,
         "dozo:plugin/tree.[method]file.write": async | trappable,
         "dozo:plugin/tree.[static]file.close": async | trappable,

@@ -151,12 +151,7 @@ pub(crate) fn restore_to_wit(request: port::RestoreRequest) -> source_types::Res
     source_types::RestoreRequest {
         config: request.config,
         paths: request.paths,
-        at: match request.at {
-            port::Moment::Latest => source_types::Moment::Latest,
-            port::Moment::Time(time) => source_types::Moment::Time(time),
-            port::Moment::Position(position) => source_types::Moment::Position(position),
-            port::Moment::Name(name) => source_types::Moment::Name(name),
-        },
+        at: moment_to_wit(request.at),
         conflict: match request.conflict {
             port::Conflict::Refuse => source_types::Conflict::Refuse,
             port::Conflict::Skip => source_types::Conflict::Skip,
@@ -164,6 +159,20 @@ pub(crate) fn restore_to_wit(request: port::RestoreRequest) -> source_types::Res
         },
         options: request.options,
     }
+}
+
+pub(crate) fn moment_to_wit(moment: port::Moment) -> source_types::Moment {
+    match moment {
+        port::Moment::Latest => source_types::Moment::Latest,
+        port::Moment::Time(time) => source_types::Moment::Time(time),
+        port::Moment::Position(position) => source_types::Moment::Position(position),
+        port::Moment::Name(name) => source_types::Moment::Name(name),
+    }
+}
+
+pub(crate) fn scratch_from_wit(server: source_types::ScratchServer) -> port::ScratchServer {
+    let source_types::ScratchServer { program, arguments, config } = server;
+    port::ScratchServer { program, arguments, config }
 }
 
 pub(crate) fn description_from_wit(description: types::Description) -> port::Description {

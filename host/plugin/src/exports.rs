@@ -7,7 +7,7 @@ use dozo_job::{Error, Result};
 use wasmtime::Store;
 use wasmtime::component::{Accessor, Instance, InstancePre};
 
-use crate::bindings::dozo::plugin::source_types::{Request, RestoreRequest};
+use crate::bindings::dozo::plugin::source_types::{Moment, Request, RestoreRequest, ScratchServer};
 use crate::bindings::dozo::plugin::types::{Description, Error as Told, Needs};
 use crate::bindings::exports::dozo::plugin::{notifier, source, source_sync};
 use crate::plugin::{Answer, PluginKind};
@@ -33,6 +33,12 @@ pub(crate) trait Exports: Send + Sync {
     fn restore<'a>(&'a self, _: &'a Accessor<State>, _: RestoreRequest) -> Answer<'a, Result<(), Told>> {
         of_another_kind()
     }
+    fn covers<'a>(&'a self, _: &'a Accessor<State>, _: Pairs, _: Moment) -> Answer<'a, Result<Option<String>, Told>> {
+        of_another_kind()
+    }
+    fn scratch<'a>(&'a self, _: &'a Accessor<State>, _: String, _: String) -> Answer<'a, Result<Scratch, Told>> {
+        of_another_kind()
+    }
     fn probe<'a>(&'a self, _: &'a Accessor<State>, _: String, _: String) -> Answer<'a, Result<String, Told>> {
         of_another_kind()
     }
@@ -47,6 +53,7 @@ fn of_another_kind<'a, R: Send + 'a>() -> Answer<'a, Result<R, Told>> {
 }
 
 type Pairs = Vec<(String, String)>;
+type Scratch = Option<ScratchServer>;
 
 /// What all kinds export.
 macro_rules! common {
@@ -87,6 +94,22 @@ macro_rules! source {
                 request: RestoreRequest,
             ) -> Answer<'a, Result<(), Told>> {
                 Box::pin(self.call_restore(store, request))
+            }
+            fn covers<'a>(
+                &'a self,
+                store: &'a Accessor<State>,
+                attributes: Pairs,
+                at: Moment,
+            ) -> Answer<'a, Result<Option<String>, Told>> {
+                Box::pin(self.call_covers(store, attributes, at))
+            }
+            fn scratch<'a>(
+                &'a self,
+                store: &'a Accessor<State>,
+                config: String,
+                directory: String,
+            ) -> Answer<'a, Result<Scratch, Told>> {
+                Box::pin(self.call_scratch(store, config, directory))
             }
             fn probe<'a>(
                 &'a self,

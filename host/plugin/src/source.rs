@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dozo_job::port::{BackupRequest, Finished, Intake, PluginStamp, RestoreRequest, Source, Stored};
+use dozo_job::port::{
+    BackupRequest, Finished, Intake, Moment, PluginStamp, RestoreRequest, ScratchServer, Source, Stored,
+};
 use dozo_job::{Error, Result};
 
 use crate::convert;
@@ -76,6 +78,18 @@ impl Source for WasmSource {
         }
         let clean = |text: String| convert::printable(self.permit.secrets.redact(text));
         Ok(facts.into_iter().map(|(what, fact)| (clean(what), clean(fact))).collect())
+    }
+
+    async fn covers(&self, attributes: Vec<(String, String)>, at: Moment) -> Result<Option<String>> {
+        let at = convert::moment_to_wit(at);
+        let covers = self.ask(Box::new(move |exports, store| exports.covers(store, attributes, at))).await?;
+        Ok(covers.map(|words| convert::printable(self.permit.secrets.redact(words))))
+    }
+
+    async fn scratch(&self, config: &str, directory: &str) -> Result<Option<ScratchServer>> {
+        let (config, directory) = (config.to_string(), directory.to_string());
+        let server = self.ask(Box::new(move |exports, store| exports.scratch(store, config, directory))).await?;
+        Ok(server.map(convert::scratch_from_wit))
     }
 
     async fn probe(&self, config: &str, question: &str) -> Result<String> {

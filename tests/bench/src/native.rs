@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use dozo_job::port::{
-    BackupRequest, Content, Entry, EntryKind, Finished, Intake, ObjectId, PluginStamp, ReadContent, RestoreRequest,
-    Scope, Stored,
+    BackupRequest, Content, Entry, EntryKind, Finished, Intake, Moment, ObjectId, PluginStamp, ReadContent,
+    RestoreRequest, Scope, ScratchServer, Stored,
 };
 use dozo_job::{Error, Result, Source};
 
@@ -69,6 +69,14 @@ impl Source for NativeSource {
 
     async fn check(&self, _: &str) -> Result<Vec<(String, String)>> {
         Ok(Vec::new())
+    }
+
+    async fn covers(&self, _: Vec<(String, String)>, _: Moment) -> Result<Option<String>> {
+        Err(Error::unsupported("the native source only measures backups"))
+    }
+
+    async fn scratch(&self, _: &str, _: &str) -> Result<Option<ScratchServer>> {
+        Ok(None)
     }
 
     async fn probe(&self, _: &str, _: &str) -> Result<String> {

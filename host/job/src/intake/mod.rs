@@ -16,7 +16,7 @@ use dozo_repository::{
     Cutting, Entry, EntryKind, EntryWriter, Error, ObjectId, Result, SnapshotReader, StoredEntry, View, Writer, path,
 };
 
-use crate::limits::PAGE_ENTRIES;
+use crate::limits::{NOTES, PAGE_ENTRIES};
 use crate::port::{self, Content};
 use crate::progress::Progress;
 
@@ -84,6 +84,9 @@ struct State {
     attributes: Vec<(String, String)>,
     answers: Vec<(String, String)>,
     notes: Vec<String>,
+    /// What the source wants the operator to know, and how many more such notes there were.
+    told: Vec<String>,
+    untold: u64,
     vanished: Tally,
     /// What could not be read, and may be missing.
     tolerated: Tally,
@@ -138,6 +141,10 @@ impl RunIntake {
             return Err(nothing(&state.omitted));
         }
         let mut state = std::mem::take(&mut *state);
+        state.notes.append(&mut state.told);
+        if state.untold > 0 {
+            state.notes.push(format!("{} more notes of the plugin are left out", state.untold));
+        }
         state.notes.extend(state.tolerated.note("could not be read, which the job tolerates"));
         state.notes.extend(state.vanished.note("vanished while the run went on"));
         state.notes.extend(state.changed.note("are longer or shorter than they were said to be"));
@@ -421,6 +428,14 @@ impl port::Intake for SharedIntake {
         let mut state = self.0.state();
         state.attributes.retain(|(known, _)| *known != name);
         push_bounded(&mut state.attributes, name, value, "attributes")
+    }
+
+    fn note(&self, text: String) {
+        let mut state = self.0.state();
+        match state.told.len() {
+            0..NOTES => state.told.push(text),
+            _ => state.untold += 1,
+        }
     }
 
     fn progress(&self, done: u64, total: Option<u64>) {

@@ -94,6 +94,10 @@ impl Intake for FaultyIntake {
         self.inner.set_attribute(name, value)
     }
 
+    fn note(&self, text: String) {
+        self.inner.note(text);
+    }
+
     fn progress(&self, done: u64, total: Option<u64>) {
         self.inner.progress(done, total);
     }

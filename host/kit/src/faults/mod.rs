@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dozo_job::port::{BackupRequest, Finished, Intake, PluginStamp, RestoreRequest, Source, Stored};
+use dozo_job::port::{
+    BackupRequest, Finished, Intake, Moment, PluginStamp, RestoreRequest, ScratchServer, Source, Stored,
+};
 use dozo_job::{Error, Result};
 use dozo_plugin::WasmSource;
 use tokio::sync::Notify;
@@ -140,6 +142,14 @@ impl Source for Faulty {
 
     async fn check(&self, config: &str) -> Result<Vec<(String, String)>> {
         self.plugin.check(config).await
+    }
+
+    async fn covers(&self, attributes: Vec<(String, String)>, at: Moment) -> Result<Option<String>> {
+        self.plugin.covers(attributes, at).await
+    }
+
+    async fn scratch(&self, config: &str, directory: &str) -> Result<Option<ScratchServer>> {
+        self.plugin.scratch(config, directory).await
     }
 
     async fn probe(&self, config: &str, question: &str) -> Result<String> {

@@ -26,6 +26,11 @@ impl Stored for FaultyStored {
         self.inner.entries(prefix, after, max).await
     }
 
+    async fn narrow(&self, prefixes: Vec<String>) -> Result<()> {
+        self.control.step("narrow").await?;
+        self.inner.narrow(prefixes).await
+    }
+
     async fn read(&self, path: String, offset: u64) -> Result<Content> {
         self.control.step("read").await?;
         let inner = self.inner.read(path, offset).await?;

@@ -26,7 +26,7 @@ impl net::HostConnection for State {
     async fn start_tls(&mut self, connection: Resource<Connection>, name: String) -> Result<Result<Vec<u8>, Told>> {
         let _busy = self.life.enter();
         let connection = self.table.get(&connection)?.clone();
-        told(connection.start_tls(&name).await.map(|digest| digest.to_vec()))
+        told(connection.start_tls(&name).await)
     }
 
     async fn read(&mut self, connection: Resource<Connection>, max: u32) -> Result<Result<Vec<u8>, Told>> {

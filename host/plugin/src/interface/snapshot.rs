@@ -136,6 +136,14 @@ impl snapshot::Host for State {
         intake.set_attribute(name, value).map_err(|error| wasmtime::format_err!("set an attribute: {}", error.chain()))
     }
 
+    fn note(&mut self, text: String) -> Result<()> {
+        let _busy = self.life.enter();
+        if let Ok(intake) = self.intake() {
+            intake.note(convert::printable(self.secrets.redact(text)));
+        }
+        Ok(())
+    }
+
     fn progress(&mut self, done: u64, total: Option<u64>) -> Result<()> {
         let _busy = self.life.enter();
         if let Ok(intake) = self.intake() {

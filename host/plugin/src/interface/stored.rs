@@ -7,6 +7,7 @@ use crate::bindings::dozo::plugin::stored;
 use crate::bindings::dozo::plugin::types::{Entry, Error as Told};
 use crate::convert::entry_to_wit;
 use crate::handles::ContentHandle;
+use crate::interface::told;
 use crate::limits::PAGE_ENTRIES;
 use crate::state::State;
 
@@ -27,6 +28,14 @@ impl stored::Host for State {
             Ok(page) => Ok(page.into_iter().map(entry_to_wit).collect()),
             Err(error) => Err(Self::told(&error)),
         })
+    }
+
+    async fn narrow(&mut self, prefixes: Vec<String>) -> Result<Result<(), Told>> {
+        let _busy = self.life.enter();
+        match self.stored() {
+            Ok(stored) => told(stored.narrow(prefixes).await),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     async fn read(&mut self, path: String, offset: u64) -> Result<Result<Resource<ContentHandle>, Told>> {

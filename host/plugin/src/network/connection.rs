@@ -86,12 +86,12 @@ impl Connection {
         Ok(Box::new(Received { incoming, remaining: length, of, runtime: Handle::current() }))
     }
 
-    /// Goes on in TLS; returns the SHA-256 of the server's certificate.
+    /// Goes on in TLS; returns what binds the channel to the server's certificate ([`tls::secure`]).
     ///
     /// # Errors
     /// [`Denied`](Kind::Denied) if the server sent more before TLS began: whoever is in between could have put it there, to be
     /// taken for the server's own (CVE-2021-23222).
-    pub(crate) async fn start_tls(&self, name: &str) -> Result<[u8; 32]> {
+    pub(crate) async fn start_tls(&self, name: &str) -> Result<Vec<u8>> {
         let Endpoint::Tcp(asked, port) = &self.0.endpoint else {
             let what = format!("{} never leaves this machine: there is no TLS to speak there", self.0.endpoint);
             return Err(Error::unsupported(what));
@@ -106,11 +106,11 @@ impl Connection {
             self.0.session.secure((asked, *port), name, socket).await
         };
         match started.await {
-            Ok((socket, digest)) => {
+            Ok((socket, binding)) => {
                 let (pieces, sender, pumps) = pump(socket, &self.0.endpoint, &self.0.session);
                 (*incoming, *outgoing) = (pieces, sender);
                 *self.0.pumps.lock().unwrap_or_else(PoisonError::into_inner) = Some(pumps);
-                Ok(digest)
+                Ok(binding)
             }
             Err(error) => {
                 // The writer is gone with its channel; a reader must not take silence for an end.

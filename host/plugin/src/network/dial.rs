@@ -124,7 +124,7 @@ impl Session {
         (asked, port): (&Host, u16),
         name: &str,
         socket: Socket,
-    ) -> Result<(Socket, [u8; 32])> {
+    ) -> Result<(Socket, Vec<u8>)> {
         let host = Host::parse(name).ok_or_else(|| Error::invalid(format!("`{name}` is no server's name")))?;
         let of = Endpoint::Tcp(host.clone(), port);
         let grant = self.told(self.0.network.grant(&of).map_err(Error::from))?;

@@ -3,6 +3,7 @@
 //! it connects.
 
 mod address;
+mod binding;
 mod connection;
 mod dial;
 mod http;

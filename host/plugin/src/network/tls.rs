@@ -10,11 +10,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{AlertDescription, ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_platform_verifier::Verifier;
-use sha2::{Digest, Sha256};
 use tokio_rustls::TlsConnector;
 
 use super::dial::Socket;
-use super::{Grant, Network, NetworkGrant};
+use super::{Grant, Network, NetworkGrant, binding};
 
 /// What a grant says of its own; none if that is nothing.
 pub(super) fn configured(grant: &NetworkGrant) -> Result<Option<Arc<ClientConfig>>> {
@@ -47,19 +46,19 @@ impl Network {
     }
 }
 
-/// Speaks TLS over a socket; returns the SHA-256 of the server's certificate beside it.
+/// Speaks TLS over a socket; returns what binds the channel to the server's certificate beside it ([`binding`]).
 ///
 /// # Errors
 /// [`Invalid`](Kind::Invalid) if the certificate is not to be believed, [`Denied`](Kind::Denied) if the server does not
 /// believe ours.
-pub(super) async fn secure(config: Arc<ClientConfig>, name: &str, socket: Socket) -> Result<(Socket, [u8; 32])> {
+pub(super) async fn secure(config: Arc<ClientConfig>, name: &str, socket: Socket) -> Result<(Socket, Vec<u8>)> {
     let server = ServerName::try_from(name.to_string())
         .map_err(|e| Error::invalid(format!("`{name}` is no name that a certificate can have")).caused_by(e))?;
     let stream = TlsConnector::from(config).connect(server, socket).await.map_err(|e| refused(name, e))?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let digest = certificates.first().map(|certificate| Sha256::digest(certificate).into());
-    let digest = digest.ok_or_else(|| Error::invalid(format!("{name} showed no certificate")))?;
-    Ok((Box::new(stream), digest))
+    let certificate = certificates.first().ok_or_else(|| Error::invalid(format!("{name} showed no certificate")))?;
+    let binding = binding::of(certificate);
+    Ok((Box::new(stream), binding))
 }
 
 fn refused(name: &str, error: std::io::Error) -> Error {

@@ -124,5 +124,6 @@ impl Intake for Memory {
     fn set_attribute(&self, _: String, _: String) -> Result<()> {
         Ok(())
     }
+    fn note(&self, _: String) {}
     fn progress(&self, _: u64, _: Option<u64>) {}
 }

@@ -1,6 +1,6 @@
 //! A plugin that never says who it is: asked to describe itself, it computes for ever.
 
-use dozo_sdk::bindings::dozo::plugin::source_types::{Request, RestoreRequest};
+use dozo_sdk::bindings::dozo::plugin::source_types::{Moment, Request, RestoreRequest};
 use dozo_sdk::bindings::dozo::plugin::types::Description;
 use dozo_sdk::bindings::exports::dozo::plugin::source::Guest;
 use dozo_sdk::{Error, Needs, Result, ScratchServer};
@@ -34,6 +34,9 @@ impl Guest for Mute {
         nothing()
     }
     async fn scratch(_: String, _: String) -> Result<Option<ScratchServer>> {
+        nothing()
+    }
+    async fn covers(_: Vec<(String, String)>, _: Moment) -> Result<Option<String>> {
         nothing()
     }
     async fn restore(_: RestoreRequest) -> Result<()> {

@@ -7,7 +7,7 @@ mod bindings {
 }
 
 use bindings::dozo::plugin::snapshot::{self, Writer};
-use bindings::dozo::plugin::source_types::{Request, RestoreRequest, ScratchServer};
+use bindings::dozo::plugin::source_types::{Moment, Request, RestoreRequest, ScratchServer};
 use bindings::dozo::plugin::types::{Chunking, Description, Entry, Error, Kind, Needs};
 use bindings::exports::dozo::plugin::source_sync::Guest;
 
@@ -54,6 +54,9 @@ impl Guest for Plain {
         Ok(())
     }
     fn scratch(_: String, _: String) -> Result<Option<ScratchServer>, Error> {
+        Ok(None)
+    }
+    fn covers(_: Vec<(String, String)>, _: Moment) -> Result<Option<String>, Error> {
         Ok(None)
     }
     fn restore(_: RestoreRequest) -> Result<(), Error> {

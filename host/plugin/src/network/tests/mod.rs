@@ -1,5 +1,6 @@
 //! Real servers on this machine, and what a session does with them.
 
+mod binding;
 mod http;
 mod judging;
 mod net;

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dozo_job::{Error, Kind};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha384};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -26,9 +29,14 @@ pub(super) struct Authority {
 
 impl Authority {
     pub(super) fn new() -> Self {
+        Authority::signing_by(&PKCS_ECDSA_P256_SHA256)
+    }
+
+    fn signing_by(algorithm: &'static SignatureAlgorithm) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("ca.pem"), issuer.pem()).unwrap();
         Authority { dir, issuer }
@@ -54,8 +62,8 @@ impl Authority {
         (certificate, key)
     }
 
-    /// Takes connections for a name; returns the digest of its certificate too.
-    pub(super) fn acceptor(&self, name: &str, clients: Option<&Authority>) -> (TlsAcceptor, [u8; 32]) {
+    /// Takes connections for a name; returns its certificate too.
+    pub(super) fn acceptor(&self, name: &str, clients: Option<&Authority>) -> (TlsAcceptor, CertificateDer<'static>) {
         let (certificate, key) = self.sign(name);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder =
@@ -66,10 +74,9 @@ impl Authority {
                 WebPkiClientVerifier::builder_with_provider(Arc::new(clients.roots()), provider).build().unwrap(),
             ),
         };
-        let digest = Sha256::digest(certificate.der()).into();
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
-        (TlsAcceptor::from(Arc::new(config)), digest)
+        (TlsAcceptor::from(Arc::new(config)), certificate.der().clone())
     }
 
     /// Grants of targets whose certificates this authority signs.
@@ -109,13 +116,14 @@ async fn postgres(acceptor: TlsAcceptor) -> SocketAddr {
     .await
 }
 
-async fn upgraded(network: Network, address: SocketAddr, name: &str) -> Result<(Connection, [u8; 32]), Error> {
+/// A connection that goes on in TLS, and what it is bound by.
+async fn upgraded(network: Network, address: SocketAddr, name: &str) -> Result<(Connection, Vec<u8>), Error> {
     let connection =
         Connection::connect(session(network), &format!("tcp://localhost:{}", address.port())).await.unwrap();
     connection.write(Bytes::from_static(&[0, 0, 0, 8, 4, 210, 22, 47])).await.unwrap();
     assert_eq!(connection.read(1).await.unwrap(), "S");
-    let digest = connection.start_tls(name).await?;
-    Ok((connection, digest))
+    let binding = connection.start_tls(name).await?;
+    Ok((connection, binding))
 }
 
 async fn echoes(connection: &Connection) -> Result<(), Error> {
@@ -127,12 +135,25 @@ async fn echoes(connection: &Connection) -> Result<(), Error> {
 
 #[tokio::test]
 async fn a_connection_goes_on_in_tls() {
-    let authority = Authority::new();
-    let (acceptor, expected) = authority.acceptor("localhost", None);
-    let network = authority.network(&["localhost:*"]);
-    let (connection, digest) = upgraded(network, postgres(acceptor).await, "localhost").await.unwrap();
-    assert_eq!(digest, expected);
+    let (connection, certificate, binding) = bound(&Authority::new()).await;
+    assert_eq!(binding, Sha256::digest(&certificate).to_vec());
     echoes(&connection).await.unwrap();
+}
+
+/// A connection to a server of this authority, its certificate, and what the channel is bound by.
+async fn bound(authority: &Authority) -> (Connection, CertificateDer<'static>, Vec<u8>) {
+    let (acceptor, certificate) = authority.acceptor("localhost", None);
+    let network = authority.network(&["localhost:*"]);
+    let (connection, binding) = upgraded(network, postgres(acceptor).await, "localhost").await.unwrap();
+    (connection, certificate, binding)
+}
+
+#[tokio::test]
+async fn a_channel_is_bound_by_the_hash_of_the_signature() {
+    let (_, certificate, binding) = bound(&Authority::signing_by(&PKCS_ECDSA_P384_SHA384)).await;
+    assert_eq!(binding, Sha384::digest(&certificate).to_vec());
+    let (_, _, binding) = bound(&Authority::signing_by(&PKCS_ED25519)).await;
+    assert!(binding.is_empty(), "RFC 5929 defines none");
 }
 
 #[tokio::test]
