@@ -93,6 +93,11 @@ impl Backup {
         snapshot::previous(path)
     }
 
+    /// At most `max` (and at most 1,024) of what the previous snapshot has at and under a path, in order, after `after`.
+    pub fn previous_under(&self, prefix: &str, after: Option<&str>, max: u32) -> Vec<Entry> {
+        snapshot::previous_under(prefix, after, max)
+    }
+
     /// Takes an entry over from the previous snapshot if that has it with this version, and the operator did not ask for
     /// everything to be read. Returns whether it did; otherwise the entry is to be read.
     ///

@@ -193,9 +193,7 @@ pub trait Source: 'static {
     async fn covers(_attributes: Vec<(String, String)>, at: Moment) -> Result<Option<String>> {
         match at {
             Moment::Latest => Ok(None),
-            _ => {
-                Err(Error::Unsupported(format!("{} cannot recover to a moment within a snapshot", Self::INFO.name)))
-            }
+            _ => Err(Error::Unsupported(format!("{} cannot recover to a moment within a snapshot", Self::INFO.name))),
         }
     }
 
@@ -270,8 +268,8 @@ pub mod prelude {
     pub use serde::Deserialize;
 
     pub use crate::{
-        Backup, Chunking, Content, Entry, Error, Event, EventKind, Info, Kind, Moment, Needs, Notifier, Restore, Result,
-        Scope, Secret, Source, Writer,
+        Backup, Chunking, Content, Entry, Error, Event, EventKind, Info, Kind, Moment, Needs, Notifier, Restore,
+        Result, Scope, Secret, Source, Writer,
     };
 }
 

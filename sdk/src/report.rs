@@ -35,6 +35,8 @@ pub struct Report {
     pub omitted: Vec<(String, String)>,
     /// How many in all.
     pub omitted_count: u64,
+    /// Answers to the job's probes.
+    pub answers: Vec<(String, String)>,
     /// What the operator should know though nothing failed.
     pub notes: Vec<String>,
     /// Why it failed.

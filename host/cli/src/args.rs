@@ -173,6 +173,18 @@ pub(crate) struct RestoreArgs {
     /// `[job.JOB.target.NAME]`; `./NAME` is a directory
     #[arg(long, value_name = "DIR | TARGET")]
     pub(crate) to: PathBuf,
+    /// Recover to a moment, where the source can: `latest`, a time (of the job's time zone unless it says another; what it
+    /// leaves out is taken as its beginning), a position in the source's log (`16/B374D848`), or else a name. `time:…`,
+    /// `position:…` and `name:…` say which is meant. Of a JOB, the newest snapshot that covers the moment is taken
+    #[arg(long, value_name = "MOMENT")]
+    pub(crate) at: Option<String>,
+    /// Another directory to restore into, which the plugin knows under this name: for PostgreSQL a tablespace. It is made if
+    /// it is missing; this grants writing there
+    #[arg(long, value_name = "NAME=DIR", value_parser = pair)]
+    pub(crate) map: Vec<(String, String)>,
+    /// An option of the plugin's own
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) option: Vec<(String, String)>,
     /// What to do with what is there already
     #[arg(long, value_enum, default_value_t = ConflictArg::Refuse)]
     pub(crate) conflict: ConflictArg,
@@ -185,6 +197,14 @@ pub(crate) struct RestoreArgs {
     pub(crate) thaw: ThawArgs,
     #[command(flatten)]
     pub(crate) from: FromArgs,
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("there is no `=` behind a name".into()),
+    }
 }
 
 /// What to do with what is there already.

@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dozo_job::{Clock, Error, Kind};
-use dozo_repository::format::snapshot::Named;
+use dozo_repository::format::snapshot::{Named, Snapshot};
 use dozo_repository::{
     HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Stamp, Store, View,
     passphrase_label,
 };
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::args::{FromArgs, Global, IdentityArgs};
 use crate::at_work::AtWork;
 use crate::config::Loaded;
 use crate::keyfile::read_key;
+use crate::moment::{self, LeftOut};
 use crate::plugins::PluginShelf;
 use crate::ui::ask::Operator;
 use crate::ui::words;
@@ -67,9 +69,10 @@ impl Context {
     }
 
     /// Takes a job's place on this host.
-    pub(crate) fn at_work(&self, repository: &Repository, job: &str) -> anyhow::Result<AtWork> {
-        let directory = self.cache_dir.join("at-work").join(repository.id().short());
-        AtWork::begin(&directory, &repository.job_uid(job).to_string(), &format!("the job `{job}`"))
+    pub(crate) fn at_work(&self, job: &str) -> anyhow::Result<AtWork> {
+        let key = self.host_key()?;
+        let directory = self.cache_dir.join("at-work").join(key.repository.short());
+        AtWork::begin(&directory, &key.job_uid(job).to_string(), &format!("the job `{job}`"))
     }
 
     /// What this process asks of a lease that is not a run's.
@@ -219,23 +222,22 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-type Found = (dozo_repository::ObjectId, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>);
+/// A snapshot and its id.
+pub(crate) type Found = (dozo_repository::ObjectId, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>);
 
 /// The snapshot that the operator means: a job's newest, its newest at a time, or the one whose id begins so. A job is this
 /// host's, or HOST/JOB, or the one of that name that there is.
 pub(crate) fn find_snapshot(view: &View, wanted: &str) -> anyhow::Result<Found> {
     let none = |why: String| Err(Error::invalid(why).hinted("`dozo snapshots` lists them").into());
     let (named, until) = match wanted.split_once('@') {
-        Some((job, time)) => (job, Some(parse_time(time)?)),
+        Some((job, time)) => (job, Some(moment::parse_time(time, &TimeZone::system(), LeftOut::End)?)),
         None => (wanted, None),
     };
     let of_job = snapshots_of(view, named)?;
     // By sequence, because a clock may have been ahead once.
     let in_time = of_job.iter().filter(|(_, s)| until.is_none_or(|until| s.started <= until));
     if let Some(found) = in_time.max_by_key(|(_, s)| (s.sequence, s.started)) {
-        if found.1.host.uid != view.repository().host() {
-            crate::ui::note(format!("note: this is a snapshot of the host `{}`", found.1.host.name));
-        }
+        tell_host(view, &found.1);
         return Ok(found.clone());
     }
     if let Some(until) = until {
@@ -247,6 +249,13 @@ pub(crate) fn find_snapshot(view: &View, wanted: &str) -> anyhow::Result<Found> 
         [found] => Ok((*found).clone()),
         [] => none(format!("there is no job or snapshot `{wanted}` in the repository")),
         several => none(format!("{} snapshots have an id that begins with `{wanted}`", several.len())),
+    }
+}
+
+/// Tells that a snapshot is another host's, if it is.
+pub(crate) fn tell_host(view: &View, snapshot: &Snapshot) {
+    if snapshot.host.uid != view.repository().host() {
+        crate::ui::note(format!("note: this is a snapshot of the host `{}`", snapshot.host.name));
     }
 }
 
@@ -272,31 +281,4 @@ pub(crate) fn snapshots_of(view: &View, named: &str) -> anyhow::Result<Vec<Found
             .into());
     }
     Ok(all)
-}
-
-/// A point in time: a timestamp, or a local date or time. What it leaves out is taken as its end: a date means the end of
-/// the day, minutes the end of the minute, so that a snapshot is found by the time that a listing shows.
-fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
-    let zone = jiff::tz::TimeZone::system();
-    let left_out = match text.matches(':').count() {
-        _ if text.contains('.') => jiff::SignedDuration::ZERO,
-        1 => jiff::SignedDuration::new(59, 999_999_999),
-        _ => jiff::SignedDuration::new(0, 999_999_999),
-    };
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time.saturating_add(left_out).unwrap_or(time));
-    }
-    let local = match text.parse::<jiff::civil::Date>() {
-        Ok(date) if !text.contains('T') => date.to_datetime(jiff::civil::time(23, 59, 59, 999_999_999)),
-        _ => {
-            text.replace(' ', "T").parse::<jiff::civil::DateTime>().map(|time| time.saturating_add(left_out)).map_err(
-                |e| {
-                    Error::invalid(format!("`{text}` is not a time"))
-                        .caused_by(e)
-                        .hinted("2026-11-23, 2026-11-23T02:00 or 2026-11-23T02:00:00Z")
-                },
-            )?
-        }
-    };
-    Ok(local.to_zoned(zone).map_err(|e| Error::invalid(format!("`{text}` is not a time")).caused_by(e))?.timestamp())
 }

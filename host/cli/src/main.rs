@@ -1,18 +1,21 @@
 //! The binary `dozo`: arguments, configuration, printing, exit codes. The only crate that knows the terminal, the
 //! environment and the clock.
 
+mod abandon;
 mod allocator;
 mod args;
 mod at_work;
 mod command;
 mod config;
 mod context;
+mod covering;
 #[cfg(test)]
 mod documents;
 mod exit;
 mod hooks;
 mod keyfile;
 mod memory;
+mod moment;
 mod notifiers;
 mod outcomes;
 mod plugins;

@@ -1,7 +1,8 @@
 //! Where a restore goes: a directory that was typed, or a target of the job that the configuration names.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use dozo_job::Error;
 use dozo_job::port::Conflict;
@@ -13,19 +14,30 @@ use crate::prepare::Prepared;
 
 /// Where a restore goes.
 pub(crate) enum Target<'a> {
-    /// This grants writing there, and nothing else.
-    Directory { job: &'a str, path: &'a Path },
+    /// This grants writing there, and nothing else: to the directory, and to those that the plugin knows by name.
+    Directory { job: String, path: &'a Path, maps: &'a [(String, String)] },
     /// What its table grants, and nothing else.
-    Named { job: &'a str, name: &'a str, table: &'a TargetTable },
+    Named { job: String, name: &'a str, table: &'a TargetTable },
 }
 
 impl<'a> Target<'a> {
     /// The target that the operator means. A name that the job has is that one; `./NAME` is the directory.
-    pub(crate) fn of(loaded: &'a Loaded, job: &'a str, to: &'a Path) -> Self {
+    ///
+    /// # Errors
+    /// [`Invalid`](dozo_job::Kind::Invalid) if there are directories for names beside a target that is none, or two for one.
+    pub(crate) fn of(loaded: &'a Loaded, job: &str, to: &'a Path, maps: &'a [(String, String)]) -> Result<Self, Error> {
         let named = to.to_str().and_then(|name| loaded.config.job.get(job)?.target.get_key_value(name));
         match named {
-            Some((name, table)) => Target::Named { job, name, table },
-            None => Target::Directory { job, path: to },
+            Some((name, table)) if maps.is_empty() => Ok(Target::Named { job: job.into(), name, table }),
+            Some((name, _)) => Err(Error::invalid(format!("`--map` goes with a directory, and `{name}` is a target"))
+                .hinted(format!("`--to ./{name}` is the directory"))),
+            None => {
+                let mut names = HashSet::new();
+                match maps.iter().find(|(name, _)| !names.insert(name)) {
+                    Some((name, _)) => Err(Error::invalid(format!("`--map` says twice where `{name}` goes"))),
+                    None => Ok(Target::Directory { job: job.into(), path: to, maps }),
+                }
+            }
         }
     }
 
@@ -37,7 +49,11 @@ impl<'a> Target<'a> {
         conflict: Conflict,
     ) -> anyhow::Result<Prepared> {
         match self {
-            Target::Directory { job, path } => into_directory(context, job, path, plugin, conflict),
+            Target::Directory { job, path, maps } => {
+                let maps = maps.iter().map(|(_, directory)| Path::new(directory));
+                let directories = open_directories([*path].into_iter().chain(maps), conflict)?;
+                into_directories(context, job, directories, plugin)
+            }
             Target::Named { job, name, table } => {
                 let keys = ["job", job, "target", name];
                 context.prepare(table.table(&keys, context.loaded.job(job)?), plugin).await
@@ -55,16 +71,36 @@ impl fmt::Display for Target<'_> {
     }
 }
 
+/// Makes and opens the directories that were typed, in order.
+fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, conflict: Conflict) -> anyhow::Result<Vec<Directory>> {
+    let (mut directories, mut seen) = (Vec::new(), HashSet::new());
+    for path in paths {
+        make_directory(path, conflict)?;
+        let shown = path.display();
+        let failed = |e| Error::io(format!("look at {shown}"), e);
+        let whole = path.canonicalize().map_err(failed)?;
+        // Symlinks that a plugin makes lead to it, so it must not depend on where this process stands.
+        let absolute = std::path::absolute(path).map_err(failed)?;
+        let climbs = absolute.components().any(|component| component == Component::ParentDir);
+        let place = if climbs { whole.clone() } else { absolute };
+        directories.push(Directory::open_as(path, &place, Access::Write(conflict))?);
+        if !seen.insert(whole) {
+            return Err(Error::invalid(format!("{shown} is to take two things"))
+                .hinted("name another directory")
+                .into());
+        }
+    }
+    Ok(directories)
+}
+
 /// On another machine there is no configuration of the job, and none is needed.
-fn into_directory(
+fn into_directories(
     context: &Context,
     job: &str,
-    path: &Path,
+    directories: Vec<Directory>,
     plugin: &Plugin,
-    conflict: Conflict,
 ) -> anyhow::Result<Prepared> {
-    make_directory(path, conflict)?;
-    let grants = Grants { directories: vec![Directory::open(path, Access::Write(conflict))?], ..Grants::default() };
+    let grants = Grants { directories, ..Grants::default() };
     let mut permit = Permit { job: job.to_string(), grants, limits: Limits::default(), ..Permit::default() };
     let mut config = String::new();
     if let Some(table) = context.loaded.config.job.get(job) {

@@ -5,6 +5,7 @@
 mod content;
 mod intake;
 pub mod limits;
+mod needed;
 pub mod notify;
 pub mod port;
 mod progress;

@@ -17,6 +17,8 @@ pub const TEXT_BYTES: usize = 64 << 10;
 pub const ATTRIBUTES: usize = 1_000;
 /// Notes of one run's plugin: what people read of a report, not a log.
 pub const NOTES: usize = 100;
+/// Paths that a restore is narrowed to: a terabyte of a database's log in segments of 16 MiB, each named.
+pub const NEEDED_PREFIXES: usize = 65_536;
 /// Omitted entries that a report names.
 pub const OMITTED_IN_REPORT: usize = 100;
 /// Names in a message about entries that were begun and not finished.

@@ -1,5 +1,6 @@
 //! The ports between the use cases and the plugins: what a source can do, and what it is given to do it with.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -60,17 +61,30 @@ pub struct BackupRequest {
 }
 
 /// To which point to recover, for sources that can.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Moment {
     /// As far as the snapshot goes.
     #[default]
     Latest,
-    /// A time.
+    /// A time, RFC 3339 in UTC with up to microseconds.
     Time(String),
     /// A position in the source's own log.
     Position(String),
     /// A restore point.
     Name(String),
+}
+
+/// For people: `2026-11-26T13:01:02.5Z`, `the position 16/B374D848`.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Moment::Latest => write!(f, "the latest moment"),
+            Moment::Time(time) => write!(f, "{time}"),
+            Moment::Position(position) => write!(f, "the position {position}"),
+            Moment::Name(name) => write!(f, "the name `{name}`"),
+        }
+    }
 }
 
 /// What to do with what is in the target already.
@@ -289,8 +303,17 @@ pub trait Stored: Send + Sync {
     fn attributes(&self) -> Vec<(String, String)>;
     /// A page of the chosen entries.
     async fn entries(&self, prefix: String, after: Option<String>, max: usize) -> Result<Vec<Entry>>;
-    /// What of the chosen entries is needed: those at and under these paths. Once, before anything is written.
+    /// What of the chosen entries is needed: those at and under these paths. Once, before anything is written: from then on
+    /// these alone are shown and counted.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::Kind::Invalid) if one of them brings nothing, or it was said before or too late.
     async fn narrow(&self, prefixes: Vec<String>) -> Result<()>;
+    /// Something is about to be written into the target: what is needed is settled.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::Kind::Invalid) if the target has no room for it; then nothing must be written.
+    fn settle(&self) -> Result<()>;
     /// The content of a chosen entry, from `offset` on.
     async fn read(&self, path: String, offset: u64) -> Result<Content>;
 }

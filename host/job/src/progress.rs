@@ -21,6 +21,13 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// A restore of so many bytes begins, perhaps anew.
+    pub(crate) fn begin(&self, bytes: u64) {
+        self.bytes_total.store(bytes, Ordering::Relaxed);
+        self.bytes_restored.store(0, Ordering::Relaxed);
+        self.entries_restored.store(0, Ordering::Relaxed);
+    }
+
     /// The source's own measure.
     pub(crate) fn set(&self, done: u64, total: Option<u64>) {
         self.done.store(done, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use dozo_repository::{Error, Kind, ObjectId};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::port::Usage;
+use crate::port::{Moment, Usage};
 
 /// What became of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -48,6 +48,8 @@ pub struct Report {
     pub omitted: Vec<(String, String)>,
     /// How many in all.
     pub omitted_count: u64,
+    /// Answers to the job's probes, as the snapshot has them.
+    pub answers: Vec<(String, String)>,
     /// What the operator should know though nothing failed.
     pub notes: Vec<String>,
     /// Why it failed.
@@ -98,11 +100,13 @@ pub struct RestoreReport {
     pub job: String,
     /// When it was made.
     pub taken: Timestamp,
+    /// To which moment it was recovered.
+    pub at: Moment,
     /// When the restore began.
     pub started: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
-    /// Entries that were chosen.
+    /// Entries that were chosen, and that the source needs of these.
     pub entries: u64,
     /// Of these, left as they were, because something was there and the operator said to skip it.
     pub entries_left: u64,
@@ -112,7 +116,7 @@ pub struct RestoreReport {
     pub files: u64,
     /// Files whose content was read to its end, every chunk compared with its id.
     pub files_read: u64,
-    /// Bytes of content that were chosen.
+    /// Bytes of content of these entries.
     pub bytes: u64,
     /// Bytes of content that were read.
     pub bytes_read: u64,

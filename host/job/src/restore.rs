@@ -2,18 +2,17 @@
 //! chosen and not read is told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use dozo_repository::format::snapshot::Status;
-use dozo_repository::{EntryKind, Error, ObjectId, ReadKeys, Result, View};
+use dozo_repository::{Error, ObjectId, ReadKeys, Result, View};
 
-use crate::limits::PAGE_ENTRIES;
 use crate::port::{Conflict, RestoreRequest, Source};
 use crate::progress::Progress;
 use crate::report::RestoreReport;
-use crate::room::{Room, Wanted};
+use crate::room::Room;
 use crate::run::Clock;
-use crate::selection::{Seen, Selection};
+use crate::selection::Selection;
 use crate::stored::Chosen;
 
 /// What to restore, and how.
@@ -27,7 +26,7 @@ pub struct RestoreJob<'a> {
     /// What the source is told; `paths` is the selection's.
     pub request: RestoreRequest,
     /// Where it goes, if room is to be looked for there before anything is written.
-    pub room: Option<&'a dyn Room>,
+    pub room: Option<Arc<dyn Room>>,
 }
 
 /// Restores through a source.
@@ -45,20 +44,14 @@ pub async fn restore(
     let started = clock.now();
     let found = view.snapshots().iter().find(|(id, _)| *id == job.snapshot);
     let (id, snapshot) = found.cloned().ok_or_else(|| Error::invalid("that snapshot is not in the repository"))?;
-    let files_read = Arc::new(AtomicU64::new(0));
-    let chosen = Arc::new(Chosen {
-        reader: view.reader(id, snapshot.clone()),
-        selection: job.selection,
-        data: view.data_chunks(job.keys),
-        progress: progress.clone(),
-        files_read: files_read.clone(),
-    });
-    let total = count(&chosen, job.room).await?;
-    progress.bytes_total.store(total.bytes, Ordering::Relaxed);
+    let reader = (view.reader(id, snapshot.clone()), view.data_chunks(job.keys));
+    let chosen = Arc::new(Chosen::count(reader, job.selection, job.room, progress.clone()).await?);
 
-    let conflict = job.request.conflict;
-    let finished = source.restore(job.request, chosen).await?;
-    let files_read = files_read.load(Ordering::Relaxed);
+    let (conflict, at) = (job.request.conflict, job.request.at.clone());
+    let finished = source.restore(job.request, chosen.clone()).await;
+    // The host knows better than the plugin why nothing could be written.
+    let finished = chosen.refused().map_or(finished, Err)?;
+    let (total, files_read) = chosen.done();
     if files_read < total.files && conflict != Conflict::Skip {
         let (files, plugin) = (total.files, &snapshot.plugin.name);
         return Err(Error::corrupt(format!(
@@ -79,6 +72,7 @@ pub async fn restore(
         snapshot: id,
         job: snapshot.job.name.clone(),
         taken: snapshot.started,
+        at,
         started,
         ended: clock.now(),
         entries: total.entries,
@@ -91,39 +85,4 @@ pub async fn restore(
         notes,
         usage: finished.usage,
     })
-}
-
-#[derive(Default)]
-struct Total {
-    entries: u64,
-    files: u64,
-    bytes: u64,
-}
-
-/// What was chosen. A path that chose nothing is an error, also beside others that did: a mistyped path must not look like
-/// a restore.
-async fn count(chosen: &Chosen, room: Option<&dyn Room>) -> Result<Total> {
-    let (mut total, mut after, mut seen) = (Total::default(), None::<String>, Seen::default());
-    let mut wanted = Wanted::default();
-    let root = chosen.selection.root();
-    loop {
-        let page = chosen.page(&root, after.as_deref(), PAGE_ENTRIES).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.entry.path.clone());
-        for stored in &page {
-            chosen.selection.note(&stored.entry.path, &mut seen);
-            total.entries += 1;
-            total.files += u64::from(stored.entry.kind == EntryKind::File);
-            total.bytes += stored.entry.size.unwrap_or(0);
-            room.iter().for_each(|room| wanted.add(&stored.entry, *room));
-        }
-    }
-    room.map_or(Ok(()), |room| wanted.check(room))?;
-    let unmatched: Vec<&str> = chosen.selection.unmatched(&seen).collect();
-    match unmatched.as_slice() {
-        [] if total.entries > 0 => Ok(total),
-        [] => Err(Error::invalid("the snapshot has no entries")),
-        patterns => Err(Error::invalid(format!("the snapshot has nothing under `{}`", patterns.join("`, `")))
-            .hinted("`dozo ls` shows what it has; `*`, `?` and `[` in a name are written `\\*`, `\\?`, `\\[`")),
-    }
 }

@@ -172,6 +172,7 @@ async fn backup(
     };
     let (id, snapshot) = writer.commit(describe).await?;
     notes.extend(earlier);
+    notes.extend(unanswered(job, &snapshot));
     seen.push(Seen { job: snapshot.job.clone(), sequence, snapshot: id });
     if let Err(error) = house.memory.remember(&seen) {
         notes.push(format!("the snapshot is safe, but this host could not remember it: {}", error.chain()));
@@ -180,6 +181,13 @@ async fn backup(
         notes.push(format!("the snapshot is safe, but the source was not told so: {}", error.chain()));
     }
     Ok(Done { id, snapshot, finished, notes })
+}
+
+/// A note for each probe that the source left without an answer.
+fn unanswered<'a>(job: &'a Job, snapshot: &'a Snapshot) -> impl Iterator<Item = String> + 'a {
+    let is_answered = |name: &str| snapshot.answers.iter().any(|(answered, _)| answered == name);
+    let names = job.probes.iter().map(|(name, _)| name).filter(move |name| !is_answered(name));
+    names.map(|name| format!("the plugin did not answer the probe `{name}`"))
 }
 
 fn blank_report(job: &Job, source: &dyn Source, house: &House<'_>, started: Timestamp) -> Report {
@@ -201,6 +209,7 @@ fn blank_report(job: &Job, source: &dyn Source, house: &House<'_>, started: Time
         bytes_stored: 0,
         omitted: Vec::new(),
         omitted_count: 0,
+        answers: Vec::new(),
         notes: Vec::new(),
         error: None,
         usage: crate::port::Usage::default(),
@@ -223,6 +232,7 @@ fn fill_report(report: &mut Report, done: Done) {
     report.bytes_stored = snapshot.stored.bytes_stored;
     report.omitted = snapshot.omitted.into_iter().take(OMITTED_IN_REPORT).collect();
     report.omitted_count = snapshot.omitted_count;
+    report.answers = snapshot.answers;
     report.notes.extend(notes);
     report.notes.extend(finished.notes);
     report.usage = finished.usage;

@@ -2,52 +2,161 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use dozo_repository::{
-    ContentReader, DataChunks, Entry, Error, PacksToRead, Result, SnapshotReader, StoredEntry, path,
+    ContentReader, DataChunks, Entry, EntryKind, Error, PacksToRead, Result, SnapshotReader, StoredEntry, path,
 };
 
 use crate::limits::PAGE_ENTRIES;
+use crate::needed::Needed;
 use crate::port::{self, Content, ReadContent};
 use crate::progress::Progress;
-use crate::selection::Selection;
+use crate::room::{Room, Wanted};
+use crate::selection::{Seen, Selection};
 
 /// The chosen entries of one snapshot.
 pub(crate) struct Chosen {
-    pub(crate) reader: SnapshotReader,
-    pub(crate) selection: Selection,
-    pub(crate) data: DataChunks,
-    pub(crate) progress: Arc<Progress>,
-    /// Files whose content was read from the beginning to the end.
-    pub(crate) files_read: Arc<AtomicU64>,
+    reader: SnapshotReader,
+    selection: Selection,
+    data: DataChunks,
+    room: Option<Arc<dyn Room>>,
+    progress: Arc<Progress>,
+    state: Mutex<State>,
 }
 
-impl Chosen {
-    /// A page of the chosen entries with what is stored of them.
-    pub(crate) async fn page(&self, prefix: &str, after: Option<&str>, max: usize) -> Result<Vec<StoredEntry>> {
-        page(&self.reader, &self.selection, (prefix, after, max)).await
+/// What the source needs of them, and what it did.
+#[derive(Default)]
+struct State {
+    /// None: all of them.
+    needed: Option<Arc<Needed>>,
+    counted: Counted,
+    /// Files whose content was read from the beginning to the end.
+    files_read: Arc<AtomicU64>,
+    /// Something was written: what is needed is settled.
+    is_settled: bool,
+    /// Why nothing may be written.
+    refused: Option<Error>,
+}
+
+/// What there is to restore.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Total {
+    pub(crate) entries: u64,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The same, and the room that it takes.
+#[derive(Default)]
+struct Counted {
+    total: Total,
+    wanted: Wanted,
+}
+
+impl Counted {
+    fn add(&mut self, entry: &Entry, room: Option<&dyn Room>) {
+        self.total.entries += 1;
+        self.total.files += u64::from(entry.kind == EntryKind::File);
+        self.total.bytes += entry.size.unwrap_or(0);
+        room.iter().for_each(|room| self.wanted.add(entry, *room));
     }
 }
 
-/// At most so many of the chosen entries that are below a prefix, behind the path `after`.
+impl Chosen {
+    /// Counts what was chosen. A path that chose nothing is an error, also beside others that did: a mistyped path must not
+    /// look like a restore.
+    pub(crate) async fn count(
+        (reader, data): (SnapshotReader, DataChunks),
+        selection: Selection,
+        room: Option<Arc<dyn Room>>,
+        progress: Arc<Progress>,
+    ) -> Result<Self> {
+        let mut chosen = Chosen { reader, selection, data, room, progress, state: Mutex::default() };
+        let mut seen = Seen::default();
+        let counted = chosen.look(None, |path| chosen.selection.note(path, &mut seen)).await?;
+        let unmatched: Vec<&str> = chosen.selection.unmatched(&seen).collect();
+        match unmatched.as_slice() {
+            [] if counted.total.entries > 0 => {}
+            [] => return Err(Error::invalid("the snapshot has no entries")),
+            patterns => {
+                let what = format!("the snapshot has nothing under `{}`", patterns.join("`, `"));
+                let hint = "`dozo ls` shows what it has; `*`, `?` and `[` in a name are written `\\*`, `\\?`, `\\[`";
+                return Err(Error::invalid(what).hinted(hint));
+            }
+        }
+        chosen.progress.begin(counted.total.bytes);
+        chosen.state = Mutex::new(State { counted, ..State::default() });
+        Ok(chosen)
+    }
+
+    /// What there was to restore, and how many files were read.
+    pub(crate) fn done(&self) -> (Total, u64) {
+        let state = self.state();
+        (state.counted.total, state.files_read.load(Ordering::Relaxed))
+    }
+
+    /// Why nothing could be written, if so.
+    pub(crate) fn refused(&self) -> Option<Error> {
+        self.state().refused.clone()
+    }
+
+    /// Counts what is chosen and needed, and shows the path of each.
+    async fn look(&self, needed: Option<&Needed>, mut show: impl FnMut(&str)) -> Result<Counted> {
+        let (mut counted, mut after) = (Counted::default(), None::<String>);
+        let (root, takes) = (self.selection.root(), |path: &str| self.takes(path, needed));
+        loop {
+            let page = page(&self.reader, (&root, &takes), (&root, after.as_deref(), PAGE_ENTRIES)).await?;
+            let Some(last) = page.last() else { return Ok(counted) };
+            after = Some(last.entry.path.clone());
+            for stored in &page {
+                show(&stored.entry.path);
+                counted.add(&stored.entry, self.room.as_deref());
+            }
+        }
+    }
+
+    fn takes(&self, path: &str, needed: Option<&Needed>) -> bool {
+        self.selection.takes(path) && needed.is_none_or(|needed| needed.takes(path))
+    }
+
+    fn needed(&self) -> Option<Arc<Needed>> {
+        self.state().needed.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether it can still be said what is needed.
+    fn check_open(&self) -> Result<()> {
+        match (self.is_settled, self.needed.is_some()) {
+            (true, _) => Err(Error::invalid("a restore can be narrowed only before anything is written")),
+            (false, true) => Err(Error::invalid("a restore can be narrowed only once")),
+            (false, false) => Ok(()),
+        }
+    }
+}
+
+/// At most so many of the entries that are taken and lie below a prefix, behind the path `after`. Nothing is taken beside the
+/// directory `root`: damage elsewhere in the manifest is not met.
 async fn page(
     reader: &SnapshotReader,
-    selection: &Selection,
+    (root, takes): (&str, &(dyn Fn(&str) -> bool + Sync)),
     (prefix, after, max): (&str, Option<&str>, usize),
 ) -> Result<Vec<StoredEntry>> {
     let mut after = after.map(str::to_string);
-    // Nothing is chosen beside this directory: damage elsewhere in the manifest is not met.
-    let root = selection.root();
-    let prefix = if path::is_under(&root, prefix) { root.as_str() } else { prefix };
+    let prefix = if path::is_under(root, prefix) { root } else { prefix };
     loop {
         let mut page = reader.page(prefix, after.as_deref(), max).await?;
         let Some(last) = page.last() else { return Ok(page) };
         after = Some(last.entry.path.clone());
-        page.retain(|stored| selection.takes(&stored.entry.path));
-        // An empty page would mean the end, so those without a chosen entry are passed over here.
+        page.retain(|stored| takes(&stored.entry.path));
+        // An empty page would mean the end, so those without an entry to show are passed over here.
         if !page.is_empty() {
             return Ok(page);
         }
@@ -60,8 +169,9 @@ async fn page(
 /// If the manifest cannot be read; that nothing was chosen is for the restore to say.
 pub async fn packs_to_restore(reader: &SnapshotReader, selection: &Selection) -> Result<PacksToRead> {
     let (mut packs, mut after) = (PacksToRead::default(), None::<String>);
+    let (root, takes) = (selection.root(), |path: &str| selection.takes(path));
     loop {
-        let entries = page(reader, selection, (&selection.root(), after.as_deref(), PAGE_ENTRIES)).await?;
+        let entries = page(reader, (&root, &takes), (&root, after.as_deref(), PAGE_ENTRIES)).await?;
         let Some(last) = entries.last() else { return Ok(packs) };
         after = Some(last.entry.path.clone());
         for stored in &entries {
@@ -77,38 +187,67 @@ impl port::Stored for Chosen {
     }
 
     async fn entries(&self, prefix: String, after: Option<String>, max: usize) -> Result<Vec<Entry>> {
-        let page = self.page(&prefix, after.as_deref(), max.clamp(1, PAGE_ENTRIES)).await?;
+        let needed = self.needed();
+        let (root, takes) = (self.selection.root(), |path: &str| self.takes(path, needed.as_deref()));
+        let asked = (prefix.as_str(), after.as_deref(), max.clamp(1, PAGE_ENTRIES));
+        let page = page(&self.reader, (&root, &takes), asked).await?;
         Ok(page.into_iter().map(|stored| stored.entry).collect())
     }
 
-    async fn narrow(&self, _prefixes: Vec<String>) -> Result<()> {
-        Err(Error::unsupported("a restore cannot be narrowed yet"))
+    async fn narrow(&self, prefixes: Vec<String>) -> Result<()> {
+        self.state().check_open()?;
+        let needed = Needed::new(prefixes)?;
+        let mut unmatched = needed.prefixes();
+        let counted = self.look(Some(&needed), |path| needed.note(path, &mut unmatched)).await?;
+        if let Some(prefix) = unmatched.into_iter().min() {
+            return Err(Error::invalid(format!("nothing is chosen at or under `{}`", path::shown(prefix))));
+        }
+        let mut state = self.state();
+        state.check_open()?;
+        self.progress.begin(counted.total.bytes);
+        // What is being read still counts where it began to.
+        *state = State { needed: Some(Arc::new(needed)), counted, ..State::default() };
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<()> {
+        let mut state = self.state();
+        if !state.is_settled {
+            state.is_settled = true;
+            let checked = self.room.as_deref().map_or(Ok(()), |room| state.counted.wanted.check(room));
+            state.refused = checked.err();
+        }
+        state.refused.clone().map_or(Ok(()), Err)
     }
 
     async fn read(&self, path: String, offset: u64) -> Result<Content> {
-        let chosen = self.reader.get(&path).await?.filter(|_| self.selection.takes(&path));
+        let (needed, files_read) = {
+            let state = self.state();
+            (state.needed.clone(), state.files_read.clone())
+        };
+        let chosen = self.reader.get(&path).await?.filter(|_| self.takes(&path, needed.as_deref()));
         let chosen = chosen.ok_or_else(|| {
             Error::invalid(format!("`{}` is not among the entries that are restored", path::shown(&path)))
         })?;
         let stored = self.reader.holder(chosen).await?;
         let content = self.reader.content(&stored, offset, &self.data)?;
-        let whole = (offset == 0 && stored.entry.path == path).then(|| self.files_read.clone());
+        let whole = (offset == 0 && stored.entry.path == path).then_some(files_read);
         let left = stored.entry.size.unwrap_or(0) - offset;
-        let mut counted = Counted { content, progress: self.progress.clone(), left, whole };
+        let mut counted = Reading { content, progress: self.progress.clone(), left, whole };
         counted.note_end();
         Ok(Box::new(counted))
     }
 }
 
 /// Content that notes when it was read to its end.
-struct Counted {
+struct Reading {
     content: ContentReader,
     progress: Arc<Progress>,
     left: u64,
     whole: Option<Arc<AtomicU64>>,
 }
 
-impl Counted {
+impl Reading {
     fn note(&mut self, bytes: u64) {
         self.left -= bytes;
         self.progress.bytes_restored.fetch_add(bytes, Ordering::Relaxed);
@@ -125,7 +264,7 @@ impl Counted {
     }
 }
 
-impl Read for Counted {
+impl Read for Reading {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.content.read(buffer)?;
         self.note(read as u64);
@@ -133,7 +272,7 @@ impl Read for Counted {
     }
 }
 
-impl ReadContent for Counted {
+impl ReadContent for Reading {
     fn skip_hole(&mut self) -> std::io::Result<u64> {
         let hole = self.content.skip_hole()?;
         self.note(hole);

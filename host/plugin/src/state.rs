@@ -199,6 +199,17 @@ impl State {
         }
     }
 
+    /// Something is about to be written where a restore goes.
+    ///
+    /// # Errors
+    /// A trap if there is no room for what is needed: the restore ends with the first entry, not with the last.
+    pub(crate) fn settle(&self) -> WasmResult<()> {
+        match &self.call {
+            Call::Restore(stored) => stored.settle().map_err(|error| format_err!("{}", error.chain())),
+            _ => Ok(()),
+        }
+    }
+
     /// An error of the host as the plugin gets it.
     pub(crate) fn told(error: &Error) -> types::Error {
         convert::error_to_wit(error)

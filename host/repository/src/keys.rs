@@ -140,6 +140,11 @@ impl NewKeys {
 }
 
 impl HostKey {
+    /// The uid of a job of this host.
+    pub fn job_uid(&self, job: &str) -> JobUid {
+        self.secret.keyring().job_uid(self.host, job)
+    }
+
     /// Which data key the host seals content to.
     pub fn epoch(&self) -> u32 {
         self.epoch

@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use dozo_job::port::{Conflict, Moment, RestoreRequest};
 use dozo_job::{Error, Progress, RestoreJob, RestoreReport, Room, Selection, packs_to_restore};
-use dozo_plugin::{Plugin, PluginKind};
-use dozo_repository::format::snapshot::Snapshot;
-use dozo_repository::{ObjectId, View};
+use dozo_plugin::{Directory, Plugin, Rooms};
+use dozo_repository::View;
 
 use crate::args::{ConflictArg, Global, RestoreArgs};
 use crate::command::verify::released;
-use crate::context::{Context, SystemClock, find_snapshot};
+use crate::context::{Context, Found, SystemClock};
+use crate::covering::{Choice, choose};
 use crate::exit::Exit;
 use crate::prepare::Prepared;
 use crate::rollback::Back;
 use crate::target::Target;
 use crate::ui::{self, progress, words};
+
+/// Before the name of a directory in the options that a plugin gets.
+const MAP: &str = "map:";
 
 pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
@@ -26,35 +29,29 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;
     back.tell(&view).await?;
-    let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
-    let name = snapshot.job.name.clone();
-    let (target, conflict) = (Target::of(&context.loaded, &name, &args.to), conflict(args.conflict));
     // What could be wrong with the target is known before anybody waits for hours.
-    let ready = match prepare(&context, &target, &snapshot, conflict).await {
-        Ok(ready) => readable(&context, args, &view, &selection, (id, &snapshot)).await.map(|()| ready),
+    let ready = match prepare(&context, args, &view).await {
+        Ok(ready) => readable(&context, args, &view, &selection, &ready.found).await.map(|()| ready),
         Err(error) => Err(error),
     };
-    let (plugin, prepared) = match ready {
+    let ready = match ready {
         Ok(ready) => ready,
         Err(error) => {
             released(lease).await;
             return Err(error);
         }
     };
-    let directory = prepared.permit.grants.directories.first().cloned();
-    let directory = directory.filter(|_| !args.no_space_check && matches!(target, Target::Directory { .. }));
-    let room = directory.as_ref().map(|directory| directory as &dyn Room);
+    let Ready { found: (id, snapshot), at, plugin, target, prepared } = ready;
+    let directories = &prepared.permit.grants.directories;
+    let is_looked_for = !args.no_space_check && matches!(target, Target::Directory { .. });
+    let room = is_looked_for.then(|| Arc::new(Rooms::of(directories)) as Arc<dyn Room>);
+    let options = options(args, directories);
     let source = plugin.source(prepared.permit)?;
-    let request = RestoreRequest {
-        config: prepared.config,
-        paths: args.paths.clone(),
-        at: Moment::Latest,
-        conflict,
-        options: Vec::new(),
-    };
+    let (config, paths, conflict) = (prepared.config, args.paths.clone(), conflict(args.conflict));
+    let request = RestoreRequest { config, paths, at, conflict, options };
     let job = RestoreJob { snapshot: id, selection, keys: &keys, request, room };
     let progress = Arc::new(Progress::default());
-    let shown = progress::Shown::begin(format!("restore {name}"), progress::of_restore(&progress));
+    let shown = progress::Shown::begin(format!("restore {}", snapshot.job.name), progress::of_restore(&progress));
     let report = dozo_job::restore(job, &view, &source, &SystemClock, progress).await;
     drop(shown);
     released(lease).await;
@@ -67,38 +64,50 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     Ok(if report.entries_differing > 0 { Exit::Partial } else { Exit::Done })
 }
 
+/// A restore before its first byte.
+struct Ready<'a> {
+    found: Found,
+    at: Moment,
+    /// The plugin that made the snapshot.
+    plugin: Plugin,
+    target: Target<'a>,
+    /// What it gets and what it may do there.
+    prepared: Prepared,
+}
+
+async fn prepare<'a>(context: &'a Context, args: &'a RestoreArgs, view: &View) -> anyhow::Result<Ready<'a>> {
+    let reserved = args.option.iter().find(|(name, _)| name.starts_with(MAP));
+    if let Some((name, directory)) = reserved {
+        let why = format!("the option `{name}` is what `--map` tells the plugin");
+        let name = name.trim_start_matches(MAP);
+        return Err(Error::invalid(why).hinted(format!("`--map {name}={directory}` also grants writing there")).into());
+    }
+    let Choice { found, plugin, at } = choose(context, view, (&args.snapshot, args.at.as_deref())).await?;
+    let target = Target::of(&context.loaded, &found.1.job.name, &args.to, &args.map)?;
+    let prepared = target.prepare(context, &plugin, conflict(args.conflict)).await?;
+    Ok(Ready { found, at, plugin, target, prepared })
+}
+
+/// What the plugin is told: the operator's options, and the directories of names, as it sees them.
+fn options(args: &RestoreArgs, directories: &[Directory]) -> Vec<(String, String)> {
+    let maps = args.map.iter().zip(directories.iter().skip(1));
+    let maps = maps.map(|((name, _), directory)| (format!("{MAP}{name}"), directory.shown()));
+    args.option.iter().cloned().chain(maps).collect()
+}
+
 /// Returns when all that is restored can be read.
 async fn readable(
     context: &Context,
     args: &RestoreArgs,
     view: &View,
     selection: &Selection,
-    (id, snapshot): (ObjectId, &Arc<Snapshot>),
+    (id, snapshot): &Found,
 ) -> anyhow::Result<()> {
     if !view.may_lie_cold() {
         return Ok(());
     }
-    let packs = packs_to_restore(&view.reader(id, snapshot.clone()), selection).await?;
+    let packs = packs_to_restore(&view.reader(*id, snapshot.clone()), selection).await?;
     context.thaw(view, &packs, (&args.thaw, &args.from)).await
-}
-
-/// The plugin that made the snapshot, what it gets and what it may do there.
-async fn prepare(
-    context: &Context,
-    target: &Target<'_>,
-    snapshot: &Snapshot,
-    conflict: Conflict,
-) -> anyhow::Result<(Plugin, Prepared)> {
-    let (made_by, configured) = (&snapshot.plugin.name, context.loaded.config.job.get(&snapshot.job.name));
-    let named = configured.map_or(made_by, |job| &job.plugin);
-    let plugin = context.plugins()?.get_as(named, PluginKind::Source).await?;
-    if plugin.stamp().name != *made_by {
-        let configured = &plugin.stamp().name;
-        let why = format!("the snapshot was made by the plugin `{made_by}`, not by `{configured}`");
-        return Err(Error::invalid(why).into());
-    }
-    let prepared = target.prepare(context, &plugin, conflict).await?;
-    Ok((plugin, prepared))
 }
 
 fn conflict(arg: ConflictArg) -> Conflict {
@@ -113,7 +122,8 @@ fn print(report: &RestoreReport, to: &Target<'_>) {
     let took = words::duration(report.ended.duration_since(report.started));
     let (entries, bytes) = (words::counted(report.entries, "entry", "entries"), words::bytes(report.bytes));
     let (job, id) = (&report.job, report.snapshot.short());
-    ui::line(format!("{job}: snapshot {id} of {} restored into {to} in {took}", words::time(report.taken)));
+    let at = if report.at == Moment::Latest { String::new() } else { format!(", recovered to {}", report.at) };
+    ui::line(format!("{job}: snapshot {id} of {} restored into {to} in {took}{at}", words::time(report.taken)));
     ui::line(format!("  {entries}, {bytes}; every chunk was checked"));
     if report.entries_left > 0 {
         let left = words::counted(report.entries_left, "entry", "entries");

@@ -8,6 +8,7 @@ use dozo_plugin::PluginKind;
 use dozo_repository::Repository;
 use dozo_repository::format::record::Outcome;
 
+use crate::abandon::abandon;
 use crate::args::{Global, RunArgs};
 use crate::at_work::AtWork;
 use crate::config::JobTable;
@@ -32,6 +33,7 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit>
         Err(error) => {
             ui::errors::tell(global, &error);
             jobs.iter().for_each(|(name, _)| notifiers.no_run(name, &error));
+            abandon(&context, &mut plugins, &jobs).await;
             Ok(Exit::of(&error))
         }
     };
@@ -79,7 +81,7 @@ async fn run_job(
     (name, table): (&str, &JobTable),
     args: &RunArgs,
 ) -> anyhow::Result<(Report, Exit)> {
-    let at_work = context.at_work(repository, name)?;
+    let at_work = context.at_work(name)?;
     let mut hooks = Hooks::new(name, &table.before, &table.after);
     let report = match hooks.before().await {
         Ok(()) => run_source(context, repository, plugins, (name, table), (args, &at_work)).await,
@@ -110,7 +112,7 @@ async fn run_source(
         name: name.to_string(),
         config: prepared.config,
         scope: if args.full { Scope::Full } else { Scope::Incremental },
-        probes: Vec::new(),
+        probes: table.probe.clone().into_iter().collect(),
         tags: table.tags.iter().chain(&args.tag).cloned().collect(),
     };
     let memory = context.memory(repository);
@@ -154,6 +156,18 @@ fn print(report: &Report) {
         let (read, new) = (words::bytes(report.bytes_read), words::bytes(report.bytes_new));
         ui::line(format!("  {read} read, {new} new, {} stored", words::bytes(report.bytes_stored)));
     }
+    for (probe, answer) in &report.answers {
+        ui::line(format!("  {}: {}", words::plain(probe), first_line(answer)));
+    }
+}
+
+/// The beginning of an answer; the snapshot has all of it.
+fn first_line(answer: &str) -> String {
+    const CHARS: usize = 200;
+    let line = answer.lines().next().unwrap_or_default();
+    let shown: String = line.chars().take(CHARS).collect();
+    let more = if shown.len() < answer.trim_end().len() { " …" } else { "" };
+    format!("{}{more}", words::plain(&shown))
 }
 
 /// What is missing, what should be known, and why there is no snapshot.

@@ -106,15 +106,23 @@ impl Loaded {
         let jobs = self.config.job.keys().map(|name| ("job", "a job", name));
         let notifiers = self.config.notify.keys().map(|name| ("notify", "a notifier", name));
         for (table, what, name) in jobs.chain(notifiers) {
-            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-            if name.is_empty() || name.len() > 64 || !plain {
-                let message = format!("`{name}` cannot be the name of {what}");
-                return Err(self
-                    .fault(&[table, name], message)
-                    .hinted("letters, digits, `-`, `_` and `.`, at most 64"));
-            }
+            self.check_name(&[table, name], what)?;
+        }
+        for (job, table) in &self.config.job {
+            table.probe.keys().try_for_each(|name| self.check_name(&["job", job, "probe", name], "a probe"))?;
         }
         Ok(())
+    }
+
+    /// The last of the keys.
+    fn check_name(&self, keys: &[&str], what: &str) -> Result<(), ConfigError> {
+        let name = keys.last().copied().unwrap_or_default();
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if !name.is_empty() && name.len() <= 64 && plain {
+            return Ok(());
+        }
+        let message = format!("`{name}` cannot be the name of {what}");
+        Err(self.fault(keys, message).hinted("letters, digits, `-`, `_` and `.`, at most 64"))
     }
 }
 

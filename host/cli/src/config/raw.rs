@@ -153,6 +153,10 @@ pub(crate) struct JobTable {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub(crate) config: toml::Table,
+    /// Questions to the source in its own language, by name: `documents = "SELECT count(*) FROM documents"`. Each run asks them
+    /// of what it backs up; the answers are in the snapshot, readable by every host.
+    #[serde(default)]
+    pub(crate) probe: BTreeMap<String, String>,
     /// What the plugin may reach. Nothing else.
     #[serde(default)]
     pub(crate) grant: GrantTable,

@@ -108,6 +108,15 @@ impl Loaded {
         }
     }
 
+    /// Where the days of a job begin which this configuration may not have.
+    pub(crate) fn zone_of(&self, name: &str) -> Result<TimeZone, ConfigError> {
+        match (self.config.job.get(name), &self.config.defaults.timezone) {
+            (Some(job), _) => self.zone(name, job),
+            (None, Some(zone)) => self.find_zone(zone, &["defaults", "timezone"]),
+            (None, None) => Ok(TimeZone::UTC),
+        }
+    }
+
     /// Everything about retention, whether a job uses it or not.
     pub(super) fn check_retention(&self) -> Result<(), ConfigError> {
         let defaults = &self.config.defaults;

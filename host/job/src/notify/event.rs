@@ -147,6 +147,7 @@ mod tests {
             bytes_stored: 0,
             omitted: vec![],
             omitted_count: 0,
+            answers: Vec::new(),
             notes: vec![],
             error: None,
             usage: Usage::default(),

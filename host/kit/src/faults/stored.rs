@@ -31,6 +31,10 @@ impl Stored for FaultyStored {
         self.inner.narrow(prefixes).await
     }
 
+    fn settle(&self) -> Result<()> {
+        self.inner.settle()
+    }
+
     async fn read(&self, path: String, offset: u64) -> Result<Content> {
         self.control.step("read").await?;
         let inner = self.inner.read(path, offset).await?;

@@ -86,6 +86,7 @@ impl streaming::HostWithStore<State> for Host {
     ) -> Result<Result<u64, Told>> {
         let (directory, content, _busy) = accessor.with(|mut store| -> Result<_> {
             let state = store.get();
+            state.settle()?;
             let content = match from {
                 Some(from) => Some(state.table.delete(from)?.hand_on()),
                 None => None,

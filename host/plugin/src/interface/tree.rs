@@ -87,6 +87,7 @@ impl tree::HostDirectory for State {
         entry: WitEntry,
         from: Option<Resource<ContentHandle>>,
     ) -> Result<Result<u64, Told>> {
+        self.settle()?;
         let (entry, content) = (entry_from_wit(entry), self.take_content(from)?);
         let create = move |directory: &Directory| directory.create(&entry, content, &mut vec![0; READ_BYTES]);
         self.in_directory(&handle, create).await
@@ -98,6 +99,7 @@ impl tree::HostDirectory for State {
         batch: Vec<tree::NewEntry>,
     ) -> Result<Vec<Result<u64, Told>>> {
         let _busy = self.life.enter();
+        self.settle()?;
         let directory = self.table.get(&handle)?.clone();
         let mut items = Vec::with_capacity(batch.len());
         for tree::NewEntry { entry, content } in batch {
@@ -112,6 +114,7 @@ impl tree::HostDirectory for State {
         handle: Resource<Directory>,
         entry: WitEntry,
     ) -> Result<Result<Resource<FileHandle>, Told>> {
+        self.settle()?;
         let entry = entry_from_wit(entry);
         let created = self.in_directory(&handle, move |directory| directory.create_file(entry)).await?;
         Ok(match created {
@@ -124,11 +127,13 @@ impl tree::HostDirectory for State {
     }
 
     async fn set_metadata(&mut self, handle: Resource<Directory>, entry: WitEntry) -> Result<Result<(), Told>> {
+        self.settle()?;
         let entry = entry_from_wit(entry);
         self.in_directory(&handle, move |directory| directory.set_metadata(&entry)).await
     }
 
     async fn remove(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<(), Told>> {
+        self.settle()?;
         self.in_directory(&handle, move |directory| directory.remove(&path)).await
     }
 

@@ -31,6 +31,7 @@ use crate::quoted::quoted;
 pub(crate) use file::{FileContent, Unrest};
 pub(crate) use metadata::Found;
 pub(crate) use new_file::NewFile;
+pub use room::Rooms;
 
 /// Entries that could not be created which are kept in mind.
 const UNCREATED_MAX: usize = 1_000;

@@ -1,0 +1,106 @@
+//! Which snapshot a restore is of: the one that was named, or the newest of a job that can be recovered to a moment. That its
+//! plugin alone can tell, from what it noted in each.
+
+use dozo_job::port::{Moment, Source as _};
+use dozo_job::{Error, Result};
+use dozo_plugin::{Permit, Plugin, PluginKind, WasmSource};
+use dozo_repository::View;
+use dozo_repository::format::snapshot::Snapshot;
+
+use crate::context::{Context, Found, find_snapshot, snapshots_of, tell_host};
+use crate::moment::parse_moment;
+use crate::ui::words;
+
+/// A snapshot to restore.
+pub(crate) struct Choice {
+    pub(crate) found: Found,
+    /// The plugin that made it.
+    pub(crate) plugin: Plugin,
+    /// To what it is recovered.
+    pub(crate) at: Moment,
+}
+
+/// A snapshot, and in its plugin's words to what it can be recovered.
+type Uncovering<'a> = (&'a Found, String);
+
+/// Chooses the snapshot that the operator means by its name, and by the moment if one is given.
+pub(crate) async fn choose(
+    context: &Context,
+    view: &View,
+    (named, at): (&str, Option<&str>),
+) -> anyhow::Result<Choice> {
+    let Some(at) = at else {
+        let found = find_snapshot(view, named)?;
+        let plugin = plugin_of(context, &found.1).await?;
+        return Ok(Choice { found, plugin, at: Moment::Latest });
+    };
+    let of_job = if named.contains('@') { Vec::new() } else { snapshots_of(view, named)? };
+    let is_chosen = !of_job.is_empty();
+    let candidates = if is_chosen { newest_first(of_job) } else { vec![find_snapshot(view, named)?] };
+    let (_, newest) = &candidates[0];
+    let at = parse_moment(at, &context.loaded.zone_of(&newest.job.name)?)?;
+    let plugin = plugin_of(context, newest).await?;
+    let nothing = Permit { job: newest.job.name.clone(), ..Permit::default() };
+    let found = covering(&plugin.source(nothing)?, &candidates, &at).await?.clone();
+    if is_chosen {
+        tell_host(view, &found.1);
+    }
+    Ok(Choice { found, plugin, at })
+}
+
+/// By sequence, because a clock may have been ahead once. Those of another plugin than the newest are none of its.
+fn newest_first(mut snapshots: Vec<Found>) -> Vec<Found> {
+    snapshots.sort_by_key(|(_, s)| std::cmp::Reverse((s.sequence, s.started)));
+    let plugin = snapshots.first().map(|(_, s)| s.plugin.name.clone()).unwrap_or_default();
+    snapshots.retain(|(_, s)| s.plugin.name == plugin);
+    snapshots
+}
+
+/// The plugin that made a snapshot.
+async fn plugin_of(context: &Context, snapshot: &Snapshot) -> anyhow::Result<Plugin> {
+    let (made_by, configured) = (&snapshot.plugin.name, context.loaded.config.job.get(&snapshot.job.name));
+    let named = configured.map_or(made_by, |job| &job.plugin);
+    let plugin = context.plugins()?.get_as(named, PluginKind::Source).await?;
+    if plugin.stamp().name != *made_by {
+        let configured = &plugin.stamp().name;
+        let why = format!("the snapshot was made by the plugin `{made_by}`, not by `{configured}`");
+        return Err(Error::invalid(why).into());
+    }
+    Ok(plugin)
+}
+
+/// The first of these snapshots, the newest being the first, that covers a moment.
+async fn covering<'a>(source: &WasmSource, candidates: &'a [Found], at: &Moment) -> Result<&'a Found> {
+    let mut others: Vec<Uncovering<'_>> = Vec::new();
+    for found in candidates {
+        let (id, snapshot) = found;
+        let covers = source.covers(snapshot.attributes.clone(), at.clone()).await;
+        let failed = |e: Error| e.context(format!("ask whether the snapshot {} can be recovered to {at}", id.short()));
+        match covers.map_err(failed)? {
+            None => return Ok(found),
+            Some(words) => others.push((found, words)),
+        }
+    }
+    Err(uncovered(&others, at))
+}
+
+/// That none covers it, and what the newest and the oldest cover.
+fn uncovered(others: &[Uncovering<'_>], at: &Moment) -> Error {
+    let told = |((id, snapshot), words): &Uncovering<'_>| {
+        format!("{} of {}: {words}", id.short(), words::time(snapshot.started))
+    };
+    match others {
+        [] => Error::internal("there is no snapshot to ask for"),
+        [((id, snapshot), words)] => {
+            let taken = words::time(snapshot.started);
+            Error::invalid(format!("the snapshot {} of {taken} cannot be recovered to {at}", id.short()))
+                .hinted(words.clone())
+        }
+        [newest, .., oldest] => {
+            let job = &newest.0.1.job.name;
+            let (newest, oldest) = (told(newest), told(oldest));
+            Error::invalid(format!("no snapshot of the job `{job}` can be recovered to {at}"))
+                .hinted(format!("the newest is {newest}; the oldest is {oldest}"))
+        }
+    }
+}
