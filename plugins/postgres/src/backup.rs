@@ -1,0 +1,243 @@
+//! A run: whether a base backup is due, the WAL since the last run, and what is taken over from it.
+
+use std::time::Duration;
+
+use dozo_sdk::prelude::*;
+
+use crate::base::{self, Request};
+use crate::chain::{BASES, Base, Chain, Wal, shown};
+use crate::config::Settings;
+use crate::failure::{Failure, UNDEFINED_FILE};
+use crate::lsn::{Lsn, Segment, history_name};
+use crate::probe;
+use crate::server::{Micros, Server, System, Walsender};
+use crate::slot::{self, Ensured};
+use crate::timeline::History;
+use crate::wal::{self, Legs};
+
+/// A base backup that falls due within this part of its period is taken now: runs are not on time to the second.
+const DUE_EARLY: i64 = 20;
+/// How often, and how long apart, to look whether WAL has reached the server's disk, or a standby.
+const FLUSH_LOOKS: u32 = 600;
+const FLUSH_PAUSE: Duration = Duration::from_millis(50);
+/// After so many looks what is not on the disk yet is no commit: the server writes those out within three rounds of its WAL
+/// writer, of a fifth of a second each.
+const COMMITTED_LOOKS: u32 = 20;
+
+pub(crate) fn backup(settings: &Settings, backup: &Backup) -> Result<(), Failure> {
+    let mut server = Server::connect(settings)?;
+    let mut walsender = Walsender::connect(settings)?;
+    let system = walsender.identify()?;
+    backup.identify(&format!("postgres/{}", system.identifier))?;
+    let history = walsender.history(system.timeline)?;
+    let ensured = slot::ensure(&mut server, &settings.slot)?;
+    let previous = continued(backup, &server, &system, &history, (settings, ensured))?;
+    let system = system.identifier;
+    let mut run = Run { settings, backup, server, walsender, system, history, previous };
+    let base = run.base_if_due()?;
+    let chain = run.wal(base)?;
+    run.keep(&chain)?;
+    backup.set_attribute("server", &format!("PostgreSQL {}", run.server.version));
+    chain.tell(backup)?;
+    run.walsender.wire.close();
+    run.server.wire.close();
+    Ok(())
+}
+
+/// The chain of the previous snapshot, if this server's WAL goes on where it ends. Why not is told.
+fn continued(
+    backup: &Backup,
+    server: &Server,
+    system: &System,
+    history: &History,
+    (settings, ensured): (&Settings, Ensured),
+) -> Result<Option<Chain>> {
+    let Some(chain) = Chain::previous(backup) else { return Ok(None) };
+    let slot = &settings.slot;
+    match ensured {
+        Ensured::Found => {}
+        Ensured::Made if chain.slot == *slot => {
+            backup.note(&format!("the replication slot `{slot}` was not there any more: it was made anew"));
+        }
+        Ensured::Made => {}
+        Ensured::MadeAnew => backup.note(&format!(
+            "the server had given up the replication slot `{slot}` (its setting max_slot_wal_keep_size): it was made anew"
+        )),
+    }
+    match why_not(&chain, server, system, history) {
+        None => {
+            if chain.timeline() != system.timeline {
+                let (old, new) = (chain.timeline(), system.timeline);
+                backup.note(&format!("the server went from timeline {old} to {new}: it was promoted, or recovered"));
+            }
+            Ok(Some(chain))
+        }
+        Some(why) => {
+            backup.note(&format!("{why}: a new base backup is taken; earlier snapshots recover what they hold"));
+            Ok(None)
+        }
+    }
+}
+
+/// Why the WAL of the server does not follow on a chain.
+fn why_not(chain: &Chain, server: &Server, system: &System, history: &History) -> Option<String> {
+    let (timeline, through) = (chain.timeline(), chain.wal.through);
+    if chain.segment_bytes != server.segment_bytes || chain.major != server.major {
+        return Some("the server has another version or another length of segments than before".into());
+    }
+    match history.left_at(timeline) {
+        Err(_) => Some(format!("the server's timeline {} did not come out of timeline {timeline}", system.timeline)),
+        Ok(Some(left)) if left < through => Some(format!(
+            "the server left timeline {timeline} at {left}, before {through}, where the last backup ended: what came after \
+             is in earlier snapshots alone"
+        )),
+        Ok(None) if system.flushed < through => Some(format!(
+            "the server is at {}, before {through}, where the last backup ended: it was put back",
+            system.flushed
+        )),
+        Ok(_) => None,
+    }
+}
+
+struct Run<'a> {
+    settings: &'a Settings,
+    backup: &'a Backup,
+    server: Server,
+    walsender: Walsender,
+    /// The cluster's identifier.
+    system: String,
+    history: History,
+    /// What the server's WAL goes on from.
+    previous: Option<Chain>,
+}
+
+impl Run<'_> {
+    /// Takes a base backup if there is none to go on from, if the newest is too old, or if the operator wants one.
+    fn base_if_due(&mut self) -> Result<Option<Base>, Failure> {
+        let now = self.server.now()?;
+        let newest = self.previous.as_ref().and_then(|chain| chain.bases.last());
+        let due = newest.is_none_or(|base| self.is_old(base, now));
+        if due || self.backup.scope == Scope::Full { self.base().map(Some) } else { Ok(None) }
+    }
+
+    fn is_old(&self, base: &Base, now: Micros) -> bool {
+        let period = i64::try_from(self.settings.full_every.as_micros()).unwrap_or(i64::MAX);
+        now.saturating_sub(base.began) >= period - period / DUE_EARLY
+    }
+
+    fn base(&mut self) -> Result<Base, Failure> {
+        let request = Request { backup: self.backup, system: &self.system, max_rate: self.settings.max_rate };
+        base::take(&request, &mut self.server, &mut self.walsender)
+    }
+
+    /// Receives the WAL up to now; the chain that the snapshot will hold.
+    fn wal(&mut self, base: Option<Base>) -> Result<Chain, Failure> {
+        for probe in &self.backup.probes {
+            let answer = probe::ask(&mut self.server, &probe.question);
+            let answer = answer.map_err(|e| Error::from(e).context(&format!("the probe `{}`", probe.name)))?;
+            self.backup.answer(probe, &answer)?;
+        }
+        if let Some(mut chain) = self.previous.clone() {
+            let from = Segment { timeline: chain.timeline(), start: chain.resume() };
+            chain.bases.extend(base.clone());
+            chain.bases.drain(..chain.bases.len().saturating_sub(BASES));
+            match self.receive(chain, from) {
+                Err(failure) if failure.is(UNDEFINED_FILE) => {}
+                other => return other,
+            }
+            self.backup.note(
+                "the server has recycled WAL that was not backed up: a new base backup is taken; earlier snapshots recover \
+                 what they hold",
+            );
+            self.previous = None;
+            self.walsender = Walsender::connect(self.settings)?;
+        }
+        let base = match base {
+            Some(base) => base,
+            None => self.base()?,
+        };
+        let from = Segment { timeline: base.timeline, start: base.start.segment_start(self.server.segment_bytes) };
+        let chain = Chain {
+            major: self.server.major,
+            segment_bytes: self.server.segment_bytes,
+            slot: self.settings.slot.clone(),
+            wal: Wal { history: self.history.clone(), through: base.start, whole: base.start, until: base.ended },
+            bases: vec![base],
+            restore_points: vec![],
+        };
+        self.receive(chain, from)
+    }
+
+    /// Receives from a segment on, and lengthens the chain by it.
+    fn receive(&mut self, mut chain: Chain, from: Segment) -> Result<Chain, Failure> {
+        let consistent = chain.bases.last().map_or(Lsn(0), |base| base.end);
+        let (to, until) = self.reached(consistent)?;
+        let legs = Legs {
+            segment_bytes: chain.segment_bytes,
+            slot: &self.settings.slot,
+            from,
+            history: &self.history,
+            to,
+            time: base::timestamp(until),
+        };
+        let received = wal::receive(self.backup, &mut self.walsender, &legs)?;
+        chain.slot.clone_from(&self.settings.slot);
+        chain.wal = Wal {
+            history: self.history.clone(),
+            through: received.through,
+            whole: received.whole.max(chain.wal.whole),
+            until: until.max(chain.wal.until),
+        };
+        chain.remember(received.restore_points);
+        self.put_history()?;
+        if self.previous.is_some() {
+            let oldest = chain.bases.first().map_or(Lsn(0), |base| base.start).segment_start(chain.segment_bytes);
+            let history = history_name(self.history.timeline);
+            let anew = |name: &str| name == history || received.stored.iter().any(|stored| stored == name);
+            wal::keep(self.backup, chain.segment_bytes, oldest, &anew)?;
+        }
+        Ok(chain)
+    }
+
+    /// How far the server's WAL is safe on its disk, and until when all that was committed is in there: what has been written
+    /// by a moment is waited for. Not before `consistent`.
+    fn reached(&mut self, consistent: Lsn) -> Result<(Lsn, Micros), Failure> {
+        let (until, written) = self.server.written()?;
+        for look in 0..FLUSH_LOOKS {
+            let system = self.walsender.identify()?;
+            if system.timeline != self.history.timeline {
+                let why = "the server was promoted while the backup was taken; hint: the next run goes on from there";
+                return Err(Error::Unavailable(why.into()).into());
+            }
+            if system.flushed >= consistent && (system.flushed >= written || look >= COMMITTED_LOOKS) {
+                return Ok((system.flushed, until));
+            }
+            std::thread::sleep(FLUSH_PAUSE);
+        }
+        Err(Error::Unavailable(format!("the server's WAL did not reach its disk up to {consistent} within 30 s"))
+            .into())
+    }
+
+    /// The history of the timeline, which recovery needs to follow it.
+    fn put_history(&self) -> Result<()> {
+        let History { timeline, file, .. } = &self.history;
+        if file.is_empty() {
+            return Ok(());
+        }
+        let entry = self.backup.file(wal::path(&history_name(*timeline))).size(file.len() as u64);
+        entry.modified(base::timestamp(0)).version(timeline.to_string()).write(file.as_bytes()).map(|_| ())
+    }
+
+    /// Takes over the base backups that were not taken now.
+    fn keep(&self, chain: &Chain) -> Result<()> {
+        let known = self.previous.iter().flat_map(|previous| &previous.bases);
+        for base in known.filter(|known| chain.bases.contains(known)) {
+            self.backup.keep_under(&format!("{}/{}", base::DIRECTORY, base.id), base.entries)?;
+        }
+        for base in &chain.bases {
+            base::omit_damaged(self.backup, &base.damaged)?;
+        }
+        dozo_sdk::log::debug(format!("recovers until {}, {}", shown(chain.wal.until), chain.wal.through));
+        Ok(())
+    }
+}

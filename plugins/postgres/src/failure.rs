@@ -1,0 +1,111 @@
+//! What went wrong at the server, by what the operator can do about it.
+
+use dozo_sdk::{Error, Result};
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::backend::ErrorFields;
+
+/// Why something at the server failed: it said so, or it could not be asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Server(ServerError),
+    Other(Error),
+}
+
+/// An error as the server tells it. Its words may be in any language; the code is not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerError {
+    /// SQLSTATE: PostgreSQL, appendix A.
+    pub(crate) code: String,
+    severity: String,
+    pub(crate) message: String,
+    detail: Option<String>,
+}
+
+/// A file is not there: of WAL, one that the server has recycled.
+pub(crate) const UNDEFINED_FILE: &str = "58P01";
+/// A page is damaged.
+pub(crate) const DATA_CORRUPTED: &str = "XX001";
+/// Something is not in the state that was needed.
+pub(crate) const NOT_IN_PREREQUISITE_STATE: &str = "55000";
+
+impl ServerError {
+    pub(crate) fn new(mut fields: ErrorFields<'_>) -> Result<Self> {
+        let mut error = ServerError::default();
+        while let Some(field) = fields.next()? {
+            let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
+            match field.type_() {
+                b'C' => error.code = value,
+                b'V' => error.severity = value,
+                b'M' => error.message = value,
+                b'D' => error.detail = Some(value),
+                _ => {}
+            }
+        }
+        Ok(error)
+    }
+
+    fn words(&self) -> String {
+        let detail = self.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        format!("the server says: {}{detail} [{}]", self.message, self.code)
+    }
+}
+
+impl Failure {
+    /// Whether the server said this.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        matches!(self, Failure::Server(error) if error.code == code)
+    }
+
+    /// Whether the server says nothing more after it.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self, Failure::Server(error) if matches!(error.severity.as_str(), "FATAL" | "PANIC"))
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Failure::Server(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Other(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure::Other(error.into())
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        let error = match failure {
+            Failure::Other(error) => return error,
+            Failure::Server(error) => error,
+        };
+        let words = error.words();
+        let code = error.code.as_str();
+        let hinted = |hint: &str| format!("{words}; hint: {hint}");
+        match code {
+            "28P01" => Error::Denied(hinted(
+                "the password is wrong, or has expired (`ALTER ROLE … VALID UNTIL 'infinity'`), or the role is not there",
+            )),
+            "28000" => Error::Denied(hinted(
+                "pg_hba.conf has no line for this role from here: base backups and WAL need one with `replication` as its \
+                 database, all else one with the database's name; or the role may not log in",
+            )),
+            "42501" => Error::Denied(words),
+            "3D000" => Error::Invalid(hinted("write the name of a database that is there behind the `/` of `url`")),
+            DATA_CORRUPTED => Error::Corrupt(words),
+            "53400" | NOT_IN_PREREQUISITE_STATE | "22023" | "42704" => Error::Invalid(words),
+            "0A000" => Error::Unsupported(words),
+            _ if code.starts_with("28") => Error::Denied(words),
+            _ if code.starts_with("42") => Error::Invalid(words),
+            // Shutting down, starting up, out of connections or of disk: later it may work.
+            _ => Error::Unavailable(words),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A restore: the files of a base backup, the WAL behind it in place, and the settings with which the server recovers to the
+//! moment that was asked for. That all of it is there is known before the first byte is written, and what makes the server
+//! start, its control file, is written last: a restore that was cut off is not taken for a cluster.
+
+mod plan;
+mod settings;
+mod target;
+
+use dozo_sdk::prelude::*;
+use dozo_sdk::tree::{Directory, NewEntry};
+use dozo_sdk::{Posix, ScratchServer};
+
+use crate::base::{self, MANIFEST};
+use crate::chain::{Base, Chain};
+use crate::config::{Config, Endpoint};
+use crate::lsn::history_name;
+use crate::wal;
+use plan::Plan;
+use settings::Recovery;
+use target::Target;
+
+/// What the server keeps its state in; without it, it does not start.
+const CONTROL: &str = "global/pg_control";
+/// Settings that were made with ALTER SYSTEM; those of the recovery go to its end.
+const AUTO_CONF: &str = "postgresql.auto.conf";
+/// Has the server recover and then be its own; that of a standby would have it follow another one.
+const SIGNAL: &str = "recovery.signal";
+const STANDBY: &str = "standby.signal";
+/// Where PostgreSQL has its WAL.
+const PG_WAL: &str = "pg_wal";
+/// What stands in a file of settings at most.
+const SETTINGS_BYTES: usize = 1 << 20;
+
+pub(crate) fn restore(restore: &Restore) -> Result<()> {
+    let attribute = restore.attribute("chain").map(|json| ("chain".to_string(), json));
+    let chain = Chain::of(&attribute.into_iter().collect::<Vec<_>>())?;
+    let (goal, base) = chain.reach(&restore.at)?;
+    let plan = Plan::new(restore, &chain, base, &goal)?;
+    let recovery = Recovery::new(restore, &plan, chain.timeline())?;
+    let target = Target::new(restore, &base.tablespaces)?;
+    restore.narrow(&plan.prefixes())?;
+    Restoring { restore, chain: &chain, base, target, posix: None, directories: Vec::new() }.all(&plan, &recovery)
+}
+
+struct Restoring<'a> {
+    restore: &'a Restore,
+    chain: &'a Chain,
+    base: &'a Base,
+    target: Target,
+    /// Owner and mode of files, as the server had them.
+    posix: Option<Posix>,
+    /// Directories whose times are set when they are full.
+    directories: Vec<Entry>,
+}
+
+impl Restoring<'_> {
+    fn all(&mut self, plan: &Plan, recovery: &Recovery) -> Result<()> {
+        let root = format!("{}/{}", base::DIRECTORY, self.base.id);
+        let mut control = None;
+        let mut auto_conf = Vec::new();
+        self.files(&format!("{root}/data"), &mut control, &mut auto_conf)?;
+        for tablespace in &self.base.tablespaces {
+            self.tablespace(&format!("{root}/tablespaces/{}", tablespace.oid), tablespace.oid)?;
+        }
+        let control = control.ok_or_else(|| Error::Corrupt(format!("the base backup has no {CONTROL}")))?;
+        self.wal(plan)?;
+        self.write(AUTO_CONF, &recovery.auto_conf(&auto_conf)?)?;
+        let manifest = self.restore.read(&format!("{root}/{MANIFEST}"), 0)?;
+        self.create(vec![NewEntry { entry: self.file(MANIFEST, None), content: Some(manifest) }])?;
+        self.write(SIGNAL, b"")?;
+        self.create(vec![control])?;
+        let directories = std::mem::take(&mut self.directories);
+        directories.iter().rev().try_for_each(|entry| self.target.data.set_metadata(entry))
+    }
+
+    /// The files of the data directory, but for the control file and the settings, which come later.
+    fn files(&mut self, root: &str, control: &mut Option<NewEntry>, auto_conf: &mut Vec<u8>) -> Result<()> {
+        for page in self.restore.pages(root) {
+            let mut batch = Vec::new();
+            for mut entry in page? {
+                let path = entry.path.strip_prefix(root).unwrap_or_default().trim_start_matches('/').to_string();
+                let stored = std::mem::replace(&mut entry.path, path.clone());
+                match (&entry.kind, path.as_str()) {
+                    (Kind::Directory, _) => {
+                        self.directories.push(entry.clone());
+                        if !path.is_empty() {
+                            batch.push(NewEntry { entry, content: None });
+                        }
+                    }
+                    (Kind::File, AUTO_CONF | STANDBY | SIGNAL) => {
+                        let content = self.restore.read(&stored, 0)?.bytes(SETTINGS_BYTES)?;
+                        if path == AUTO_CONF {
+                            *auto_conf = content;
+                        }
+                    }
+                    (Kind::File, _) => {
+                        self.posix = self.posix.take().or_else(|| entry.posix.clone());
+                        let content = Some(self.restore.read(&stored, 0)?);
+                        let new = NewEntry { entry, content };
+                        if path == CONTROL { *control = Some(new) } else { batch.push(new) }
+                    }
+                    _ => batch.push(NewEntry { entry: self.target.link(entry)?, content: None }),
+                }
+            }
+            self.create(batch)?;
+        }
+        Ok(())
+    }
+
+    /// The files of a tablespace, where the operator wants them.
+    fn tablespace(&self, root: &str, oid: u32) -> Result<()> {
+        let directory = self.target.tablespace(oid)?;
+        let mut directories = Vec::new();
+        for page in self.restore.pages(root) {
+            let mut batch = Vec::new();
+            for mut entry in page? {
+                let path = entry.path.strip_prefix(root).unwrap_or_default().trim_start_matches('/').to_string();
+                let stored = std::mem::replace(&mut entry.path, path);
+                let content = match entry.kind {
+                    Kind::File => Some(self.restore.read(&stored, 0)?),
+                    _ => None,
+                };
+                directories.extend((entry.kind == Kind::Directory).then(|| entry.clone()));
+                batch.push(NewEntry { entry, content });
+            }
+            create(directory, batch)?;
+        }
+        let root = Entry { kind: Kind::Directory, posix: self.posix_of(0o700), ..self.file("", None) };
+        directories.insert(0, root);
+        directories.iter().rev().try_for_each(|entry| directory.set_metadata(entry))
+    }
+
+    /// WAL goes where the server looks for it, marked as archived, so that a server that archives does not archive it twice.
+    fn wal(&self, plan: &Plan) -> Result<()> {
+        for names in plan.files.chunks(128) {
+            let mut batch = Vec::new();
+            for name in names {
+                let content = self.restore.read(&wal::path(name), 0)?;
+                batch.push(NewEntry { entry: self.file(&format!("{PG_WAL}/{name}"), None), content: Some(content) });
+            }
+            self.create(batch)?;
+        }
+        let archived = plan.files.iter().filter(|name| **name != history_name(self.chain.timeline()));
+        for name in archived {
+            self.write(&format!("{PG_WAL}/archive_status/{name}.done"), b"")?;
+        }
+        Ok(())
+    }
+
+    fn create(&self, batch: Vec<NewEntry>) -> Result<()> {
+        create(&self.target.data, batch)
+    }
+
+    fn write(&self, path: &str, content: &[u8]) -> Result<()> {
+        let file = self.target.data.create_file(&self.file(path, Some(content.len() as u64)))?;
+        file.write(content)?;
+        dozo_sdk::tree::File::close(file)
+    }
+
+    /// A file that the base backup does not have, with owner and mode of those that it has.
+    fn file(&self, path: &str, size: Option<u64>) -> Entry {
+        let posix = self.posix.clone();
+        Entry { path: path.into(), kind: Kind::File, size, modified: None, version: None, posix, attributes: vec![] }
+    }
+
+    fn posix_of(&self, mode: u32) -> Option<Posix> {
+        self.posix.as_ref().map(|posix| base::like(posix, mode))
+    }
+}
+
+fn create(directory: &Directory, batch: Vec<NewEntry>) -> Result<()> {
+    directory.create_all(batch).into_iter().try_for_each(|result| result.map(|_| ()))
+}
+
+/// How to start a server on a restored directory: reachable from this machine alone, archiving nothing.
+pub(crate) fn scratch(config: &Config, directory: &str) -> Result<ScratchServer> {
+    const PORT: u16 = 55_432;
+    let place = dozo_sdk::tree::locate(directory)?;
+    let path = if place.path.is_empty() { "PG_VERSION".to_string() } else { format!("{}/PG_VERSION", place.path) };
+    let version = place.directory.open(&path, None)?.bytes(SETTINGS_BYTES)?;
+    let version = String::from_utf8_lossy(&version).trim().to_string();
+    let settings = [
+        ("listen_addresses", "127.0.0.1".to_string()),
+        ("port", PORT.to_string()),
+        ("unix_socket_directories", directory.to_string()),
+        ("archive_mode", "off".into()),
+        ("ssl", "off".into()),
+    ];
+    let mut arguments = vec!["-D".to_string(), directory.to_string()];
+    for (name, value) in settings {
+        arguments.extend(["-c".to_string(), format!("{name}={value}")]);
+    }
+    let config = config.at(&Endpoint::Tcp { host: "127.0.0.1".into(), port: PORT, tls: false })?;
+    Ok(ScratchServer { program: format!("/usr/lib/postgresql/{version}/bin/postgres"), arguments, config })
+}

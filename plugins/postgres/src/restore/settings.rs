@@ -1,0 +1,123 @@
+//! The settings with which a server recovers (PostgreSQL, "Recovery Target").
+
+use dozo_sdk::prelude::*;
+use jiff::Timestamp;
+
+use super::plan::{Plan, Stop};
+use crate::server::Micros;
+
+/// The option that says what the server does where it stops.
+const TARGET_ACTION: &str = "target_action";
+/// Settings of which a server takes no two at a time, or that were meant for another recovery.
+const OURS: [&str; 9] = [
+    "restore_command",
+    "recovery_target",
+    "recovery_target_name",
+    "recovery_target_time",
+    "recovery_target_xid",
+    "recovery_target_lsn",
+    "recovery_target_inclusive",
+    "recovery_target_timeline",
+    "recovery_target_action",
+];
+
+/// What a server is told.
+pub(super) struct Recovery {
+    settings: Vec<(&'static str, String)>,
+    why: String,
+}
+
+impl Recovery {
+    /// How to stop where the plan says, on a timeline.
+    pub(super) fn new(restore: &Restore, plan: &Plan, timeline: u32) -> Result<Self> {
+        let action = action(&restore.options)?;
+        // WAL lies where the server looks when its command has none; it must have a command.
+        let mut settings =
+            vec![("restore_command", "false".into()), ("recovery_target_timeline", timeline.to_string())];
+        match &plan.stop {
+            Stop::End if action != "promote" => {
+                return Err(Error::Invalid(format!(
+                    "nothing comes after that moment, so there is no place where the server could {action}; hint: leave \
+                     `--option {TARGET_ACTION}={action}` out"
+                )));
+            }
+            Stop::End => {}
+            Stop::Time(time) => settings.push(("recovery_target_time", server_time(*time)?)),
+            Stop::Before(at) => {
+                settings.push(("recovery_target_lsn", at.to_string()));
+                settings.push(("recovery_target_inclusive", "off".into()));
+            }
+            Stop::Name(name) => settings.push(("recovery_target_name", name.clone())),
+        }
+        if plan.stop != Stop::End {
+            settings.push(("recovery_target_action", action));
+        }
+        Ok(Recovery { settings, why: plan.stop.shown() })
+    }
+
+    /// The file of settings, with these at its end and others for a recovery taken out.
+    pub(super) fn auto_conf(&self, old: &[u8]) -> Result<Vec<u8>> {
+        let old = std::str::from_utf8(old).map_err(|_| Error::Corrupt("postgresql.auto.conf is not UTF-8".into()))?;
+        let kept = old.lines().filter(|line| {
+            let name = line.trim_start().split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default();
+            !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+        });
+        let mut new: String = kept.flat_map(|line| [line, "\n"]).collect();
+        new.push_str(&format!("# dozo recovers to {}\n", self.why.replace('\n', " ")));
+        for (name, value) in &self.settings {
+            new.push_str(&format!("{name} = '{}'\n", value.replace('\\', "\\\\").replace('\'', "''")));
+        }
+        Ok(new.into_bytes())
+    }
+}
+
+fn action(options: &[(String, String)]) -> Result<String> {
+    let known = |name: &str| name == TARGET_ACTION || name.starts_with("map:");
+    if let Some((name, _)) = options.iter().find(|(name, _)| !known(name)) {
+        return Err(Error::Invalid(format!("there is no option `{name}`; it takes `{TARGET_ACTION}`")));
+    }
+    let action =
+        options.iter().rev().find(|(name, _)| name == TARGET_ACTION).map_or("promote", |(_, value)| value.as_str());
+    match action {
+        "promote" | "pause" | "shutdown" => Ok(action.into()),
+        other => Err(Error::Invalid(format!("`{TARGET_ACTION}={other}`: it is promote, pause or shutdown"))),
+    }
+}
+
+/// As the server reads it.
+fn server_time(time: Micros) -> Result<String> {
+    let time = Timestamp::from_microsecond(time).map_err(|e| Error::Invalid(format!("{time} µs is no time: {e}")))?;
+    Ok(time.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recovery(settings: Vec<(&'static str, String)>) -> Recovery {
+        Recovery { settings, why: "x".into() }
+    }
+
+    #[test]
+    fn what_was_set_stays_but_for_another_recovery() {
+        let old =
+            "# comment\nshared_buffers = '1GB'\nrecovery_target_time = 'x'\n  Restore_Command='cp'\nlog_line = 'a'\n";
+        let new = recovery(vec![("recovery_target_name", "it's \\".into())]).auto_conf(old.as_bytes()).unwrap();
+        let wanted = "# comment\nshared_buffers = '1GB'\nlog_line = 'a'\n# dozo recovers to x\nrecovery_target_name = 'it''s \\\\'\n";
+        assert_eq!(String::from_utf8(new).unwrap(), wanted);
+        assert!(recovery(vec![]).auto_conf(b"\xff").is_err());
+    }
+
+    #[test]
+    fn times_are_written_as_the_server_reads_them() {
+        assert_eq!(server_time(1_500_000).unwrap(), "1970-01-01 00:00:01.500000+00");
+    }
+
+    #[test]
+    fn options_are_those_that_there_are() {
+        let of = |name: &str, value: &str| action(&[(name.into(), value.into())]);
+        assert_eq!(of("target_action", "pause").unwrap(), "pause");
+        assert_eq!(of("map:fast", "/x").unwrap(), "promote");
+        assert!(of("target_action", "dance").is_err() && of("rename", "x").is_err());
+    }
+}

@@ -1,0 +1,75 @@
+//! Where a cluster is put: its data directory, and a directory for each of its tablespaces.
+
+use dozo_sdk::prelude::*;
+use dozo_sdk::tree::{self, Directory};
+
+use crate::chain::Tablespace;
+
+/// The directories, all of them empty.
+pub(super) struct Target {
+    pub(super) data: Directory,
+    tablespaces: Vec<(u32, String, Directory)>,
+}
+
+impl Target {
+    /// # Errors
+    /// [`Error::Invalid`] if a tablespace has no place, or something is there already: files of two clusters in one directory
+    /// are none.
+    pub(super) fn new(restore: &Restore, tablespaces: &[Tablespace]) -> Result<Self> {
+        let mut granted = tree::granted();
+        if granted.is_empty() {
+            return Err(Error::NotGranted(
+                "there is no directory to restore into: `dozo restore … --to DIR` grants one".into(),
+            ));
+        }
+        let (path, data) = granted.remove(0);
+        empty(&path, &data)?;
+        let mut placed = Vec::new();
+        for tablespace in tablespaces {
+            let option = format!("map:{}", tablespace.name);
+            let path = restore.options.iter().find(|(name, _)| *name == option).map(|(_, path)| path.clone());
+            let found = path.and_then(|path| granted.iter().position(|(granted, _)| *granted == path));
+            let (path, directory) = granted.remove(found.ok_or_else(|| missing(tablespaces))?);
+            empty(&path, &directory)?;
+            placed.push((tablespace.oid, path, directory));
+        }
+        Ok(Target { data, tablespaces: placed })
+    }
+
+    /// The directory of a tablespace.
+    pub(super) fn tablespace(&self, oid: u32) -> Result<&Directory> {
+        let found = self.tablespaces.iter().find(|(known, ..)| *known == oid).map(|(_, _, directory)| directory);
+        found.ok_or_else(|| Error::Internal(format!("the tablespace {oid} has no place")))
+    }
+
+    /// A symlink of the data directory; one to a tablespace leads to where that is now.
+    pub(super) fn link(&self, entry: Entry) -> Result<Entry> {
+        let oid = entry.path.strip_prefix("pg_tblspc/").and_then(|oid| oid.parse::<u32>().ok());
+        let Some(oid) = oid else { return Ok(entry) };
+        let found = self.tablespaces.iter().find(|(known, ..)| *known == oid);
+        let (_, path, _) =
+            found.ok_or_else(|| Error::Corrupt(format!("there is a link to a tablespace {oid}, and no such")))?;
+        let names: Vec<String> = path.split('/').map(|name| dozo_sdk::escape(name.as_bytes())).collect();
+        Ok(Entry { kind: Kind::Symlink(names.join("/")), ..entry })
+    }
+}
+
+fn missing(tablespaces: &[Tablespace]) -> Error {
+    let flags: Vec<String> = tablespaces.iter().map(|tablespace| format!("--map {}=DIR", tablespace.name)).collect();
+    let were: Vec<String> = tablespaces.iter().map(|space| format!("{} in {}", space.name, space.location)).collect();
+    let (flags, were) = (flags.join(" "), were.join(", "));
+    Error::Invalid(format!(
+        "the cluster has tablespaces ({were}), and each needs an empty directory; hint: add `{flags}`"
+    ))
+}
+
+fn empty(path: &str, directory: &Directory) -> Result<()> {
+    if directory.children("", None, 1)?.is_empty() {
+        return Ok(());
+    }
+    let what = if directory.get("PG_VERSION")?.is_some() { "holds a cluster already" } else { "is not empty" };
+    Err(Error::Invalid(format!(
+        "{path} {what}: a cluster is restored into an empty directory; hint: name another one, or stop the server and move the \
+         old one away"
+    )))
+}
