@@ -7,13 +7,13 @@ use dozo_sdk::prelude::*;
 use crate::base::{self, Request};
 use crate::chain::{BASES, Base, Chain, Wal, shown};
 use crate::config::Settings;
-use crate::failure::{Failure, UNDEFINED_FILE};
+use crate::failure::Failure;
 use crate::lsn::{Lsn, Segment, history_name};
 use crate::probe;
 use crate::server::{Micros, Server, System, Walsender};
 use crate::slot::{self, Ensured};
 use crate::timeline::History;
-use crate::wal::{self, Legs};
+use crate::wal::{self, Known, Legs};
 
 /// A base backup that falls due within this part of its period is taken now: runs are not on time to the second.
 const DUE_EARLY: i64 = 20;
@@ -73,10 +73,14 @@ fn continued(
             Ok(Some(chain))
         }
         Some(why) => {
-            backup.note(&format!("{why}: a new base backup is taken; earlier snapshots recover what they hold"));
+            note_gap(backup, &why);
             Ok(None)
         }
     }
+}
+
+fn note_gap(backup: &Backup, why: &str) {
+    backup.note(&format!("{why}: a new base backup is taken; earlier snapshots recover what they hold"));
 }
 
 /// Why the WAL of the server does not follow on a chain.
@@ -84,6 +88,9 @@ fn why_not(chain: &Chain, server: &Server, system: &System, history: &History) -
     let (timeline, through) = (chain.timeline(), chain.wal.through);
     if chain.segment_bytes != server.segment_bytes || chain.major != server.major {
         return Some("the server has another version or another length of segments than before".into());
+    }
+    if !history.goes_on_from(&chain.wal.history) {
+        return Some(format!("the server's timeline {} is another one than before", system.timeline));
     }
     match history.left_at(timeline) {
         Err(_) => Some(format!("the server's timeline {} did not come out of timeline {timeline}", system.timeline)),
@@ -141,14 +148,11 @@ impl Run<'_> {
             let from = Segment { timeline: chain.timeline(), start: chain.resume() };
             chain.bases.extend(base.clone());
             chain.bases.drain(..chain.bases.len().saturating_sub(BASES));
-            match self.receive(chain, from) {
-                Err(failure) if failure.is(UNDEFINED_FILE) => {}
+            let known = Known { through: chain.wal.through, crc: chain.wal.tail };
+            match self.receive(chain, from, Some(known)) {
+                Err(Failure::Gap(why)) => note_gap(self.backup, &why),
                 other => return other,
             }
-            self.backup.note(
-                "the server has recycled WAL that was not backed up: a new base backup is taken; earlier snapshots recover \
-                 what they hold",
-            );
             self.previous = None;
             self.walsender = Walsender::connect(self.settings)?;
         }
@@ -161,21 +165,28 @@ impl Run<'_> {
             major: self.server.major,
             segment_bytes: self.server.segment_bytes,
             slot: self.settings.slot.clone(),
-            wal: Wal { history: self.history.clone(), through: base.start, whole: base.start, until: base.ended },
+            wal: Wal {
+                history: self.history.clone(),
+                through: base.start,
+                whole: base.start,
+                until: base.ended,
+                tail: 0,
+            },
             bases: vec![base],
             restore_points: vec![],
         };
-        self.receive(chain, from)
+        self.receive(chain, from, None)
     }
 
     /// Receives from a segment on, and lengthens the chain by it.
-    fn receive(&mut self, mut chain: Chain, from: Segment) -> Result<Chain, Failure> {
+    fn receive(&mut self, mut chain: Chain, from: Segment, known: Option<Known>) -> Result<Chain, Failure> {
         let consistent = chain.bases.last().map_or(Lsn(0), |base| base.end);
         let (to, until) = self.reached(consistent)?;
         let legs = Legs {
             segment_bytes: chain.segment_bytes,
             slot: &self.settings.slot,
             from,
+            known,
             history: &self.history,
             to,
             time: base::timestamp(until),
@@ -187,6 +198,7 @@ impl Run<'_> {
             through: received.through,
             whole: received.whole.max(chain.wal.whole),
             until: until.max(chain.wal.until),
+            tail: received.tail,
         };
         chain.remember(received.restore_points);
         self.put_history()?;

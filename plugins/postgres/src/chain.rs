@@ -78,6 +78,9 @@ pub(crate) struct Wal {
     pub(crate) whole: Lsn,
     /// All that was committed until then is in it, by the server's clock.
     pub(crate) until: Micros,
+    /// CRC-32C of its last segment, as far as it goes: what comes next must follow on these bytes. A server that was put back
+    /// to a snapshot of its disk goes on in the same place, on the same timeline, with other WAL.
+    pub(crate) tail: u32,
 }
 
 /// A place to which somebody gave a name (`pg_create_restore_point`).
@@ -128,9 +131,9 @@ impl Chain {
         self.wal.history.timeline
     }
 
-    /// Where the segment begins that is not whole yet: from here on the server must still have its WAL.
+    /// Where its last segment begins: it is received once more, so from here on the server must still have its WAL.
     pub(crate) fn resume(&self) -> Lsn {
-        self.wal.through.segment_start(self.segment_bytes)
+        Lsn(self.wal.through.0.saturating_sub(1)).segment_start(self.segment_bytes)
     }
 
     /// Takes in restore points that were found, and forgets those that cannot be reached any more.
@@ -218,7 +221,7 @@ mod tests {
     }
 
     fn chain() -> Chain {
-        let wal = Wal { history: History::first(), through: Lsn(5000), whole: Lsn(4990), until: 500 };
+        let wal = Wal { history: History::first(), through: Lsn(5000), whole: Lsn(4990), until: 500, tail: 0 };
         let mut chain = Chain {
             major: 17,
             segment_bytes: 1000,

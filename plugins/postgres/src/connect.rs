@@ -12,6 +12,10 @@ use crate::config::{Endpoint, Settings};
 use crate::failure::Failure;
 use crate::wire::Wire;
 
+/// How long a walsender waits for a word from us before it takes us for gone: a store that is slow makes the run wait, and what
+/// waits says nothing.
+const PATIENCE: &str = "30min";
+
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -85,6 +89,9 @@ fn parameters(settings: &Settings, purpose: Purpose) -> Vec<(&'static str, &str)
         Purpose::Questions => ("database", &place.database),
         Purpose::Replication => ("replication", "true"),
     });
+    if purpose == Purpose::Replication {
+        parameters.push(("wal_sender_timeout", PATIENCE));
+    }
     parameters
 }
 

@@ -8,6 +8,8 @@ use postgres_protocol::message::backend::ErrorFields;
 #[derive(Debug)]
 pub(crate) enum Failure {
     Server(ServerError),
+    /// The server's WAL does not follow on what was backed up, and why.
+    Gap(String),
     Other(Error),
 }
 
@@ -22,7 +24,7 @@ pub(crate) struct ServerError {
 }
 
 /// A file is not there: of WAL, one that the server has recycled.
-pub(crate) const UNDEFINED_FILE: &str = "58P01";
+const UNDEFINED_FILE: &str = "58P01";
 /// A page is damaged.
 pub(crate) const DATA_CORRUPTED: &str = "XX001";
 /// Something is not in the state that was needed.
@@ -56,6 +58,14 @@ impl Failure {
         matches!(self, Failure::Server(error) if error.code == code)
     }
 
+    /// The same of a walsender that was asked for WAL: that it does not have it any more is a gap.
+    pub(crate) fn of_wal(self) -> Self {
+        if self.is(UNDEFINED_FILE) {
+            return Failure::Gap("the server has recycled WAL that was not backed up".into());
+        }
+        self
+    }
+
     /// Whether the server says nothing more after it.
     pub(crate) fn is_end(&self) -> bool {
         matches!(self, Failure::Server(error) if matches!(error.severity.as_str(), "FATAL" | "PANIC"))
@@ -84,6 +94,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
         let error = match failure {
             Failure::Other(error) => return error,
+            Failure::Gap(why) => return Error::Invalid(why),
             Failure::Server(error) => error,
         };
         let words = error.words();

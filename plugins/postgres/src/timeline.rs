@@ -54,6 +54,12 @@ impl History {
         })
     }
 
+    /// Whether this is the same history, or an older one that went on: timelines of one number can be different ones.
+    pub(crate) fn goes_on_from(&self, older: &History) -> bool {
+        let through = self.before.get(older.before.len()).map_or(self.timeline, |(timeline, _)| *timeline);
+        self.before.starts_with(&older.before) && through == older.timeline
+    }
+
     /// The timeline that follows one of this history.
     pub(crate) fn after(&self, timeline: u32) -> Option<u32> {
         let at = self.before.iter().position(|(number, _)| *number == timeline)?;
@@ -84,6 +90,22 @@ mod tests {
         assert_eq!(history.left_at(4).unwrap(), None);
         assert!(history.left_at(2).is_err());
         assert_eq!([history.after(1), history.after(3), history.after(4)], [Some(3), Some(4), None]);
+    }
+
+    #[test]
+    fn a_history_goes_on_from_its_own_past_alone() {
+        let history = |timeline: u32, before: &[(u32, u64)]| History {
+            timeline,
+            before: before.iter().map(|(number, at)| (*number, Lsn(*at))).collect(),
+            ..History::default()
+        };
+        let now = history(4, &[(1, 100), (3, 200)]);
+        for past in [history(1, &[]), history(3, &[(1, 100)]), now.clone()] {
+            assert!(now.goes_on_from(&past), "{past:?}");
+        }
+        for other in [history(2, &[(1, 100)]), history(3, &[(1, 101)]), history(4, &[(1, 100)]), history(5, &[])] {
+            assert!(!now.goes_on_from(&other), "{other:?}");
+        }
     }
 
     #[test]

@@ -145,7 +145,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn chain(history: History, through: u64) -> Chain {
-        let wal = Wal { history, through: Lsn(through), whole: Lsn(through - 10), until: 1000 };
+        let wal = Wal { history, through: Lsn(through), whole: Lsn(through - 10), until: 1000, tail: 0 };
         Chain { major: 17, segment_bytes: MIB, slot: "s".into(), bases: vec![], wal, restore_points: vec![] }
     }
 

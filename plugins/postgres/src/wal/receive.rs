@@ -18,6 +18,8 @@ pub(crate) struct Legs<'a> {
     pub(crate) slot: &'a str,
     /// Where to begin.
     pub(crate) from: Segment,
+    /// What of this segment is known already.
+    pub(crate) known: Option<Known>,
     /// The timelines up to the server's own.
     pub(crate) history: &'a History,
     /// Where to end, on the server's own.
@@ -26,11 +28,20 @@ pub(crate) struct Legs<'a> {
     pub(crate) time: Timestamp,
 }
 
+/// The beginning of a segment: how far it goes, and its CRC-32C.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) through: Lsn,
+    pub(crate) crc: u32,
+}
+
 /// What was received.
 pub(crate) struct Received {
     pub(crate) through: Lsn,
     /// Where the last whole record ends.
     pub(crate) whole: Lsn,
+    /// CRC-32C of the last segment, as far as it goes.
+    pub(crate) tail: u32,
     /// Names of the segments that were stored.
     pub(crate) stored: Vec<String>,
     pub(crate) restore_points: Vec<RestorePoint>,
@@ -39,21 +50,22 @@ pub(crate) struct Received {
 /// Receives all of it into the snapshot.
 ///
 /// # Errors
-/// [`UNDEFINED_FILE`](crate::failure::UNDEFINED_FILE) from the server if it has the WAL no more. The session is of no use
-/// after an error.
+/// [`Failure::Gap`] if the server has the WAL no more, or another one. Nothing was stored then. The session is of no use after
+/// an error.
 pub(crate) fn receive(backup: &Backup, walsender: &mut Walsender, legs: &Legs<'_>) -> Result<Received, Failure> {
-    let mut from = legs.from;
+    let (mut from, mut known, mut tail) = (legs.from, legs.known, 0);
     let (mut stored, mut restore_points) = (Vec::new(), Vec::new());
     loop {
         let left = legs.history.left_at(from.timeline)?;
-        let mut segments = Segments::begin(backup, legs.segment_bytes, from, legs.time);
+        let mut segments = Segments::begin(backup, legs.segment_bytes, from, (known.take(), legs.time));
         leg(walsender, legs.slot, from, left.unwrap_or(legs.to), &mut segments)?;
         let (through, whole) = (segments.through(), segments.whole());
         segments.finish()?;
+        tail = segments.tail.unwrap_or(tail);
         stored.append(&mut segments.stored);
         restore_points.append(&mut segments.restore_points);
         match legs.history.after(from.timeline).zip(left) {
-            None => return Ok(Received { through, whole, stored, restore_points }),
+            None => return Ok(Received { through, whole, tail, stored, restore_points }),
             Some((timeline, left)) => from = Segment { timeline, start: left.segment_start(legs.segment_bytes) },
         }
     }
@@ -88,7 +100,7 @@ fn begin(wire: &mut Wire) -> Result<(), Failure> {
     loop {
         match wire.next()? {
             (b'W', _) => return Ok(()),
-            (b'E', body) => return Err(Wire::failure(body)),
+            (b'E', body) => return Err(Wire::failure(body).of_wal()),
             (b'N' | b'S', _) => {}
             (tag, _) => return Err(unexpected(tag)),
         }
@@ -117,7 +129,7 @@ fn copy(wire: &mut Wire, to: Lsn, segments: &mut Segments<'_>) -> Result<(), Fai
             }
             // The timeline was left here; that it is where it was to be is looked at behind the loop.
             (b'c', _) => break,
-            (b'E', body) => return Err(Wire::failure(body)),
+            (b'E', body) => return Err(Wire::failure(body).of_wal()),
             (b'N' | b'S', _) => {}
             (tag, _) => return Err(unexpected(tag)),
         }
@@ -134,7 +146,7 @@ fn end(wire: &mut Wire) -> Result<(), Failure> {
     loop {
         match wire.next()? {
             (b'Z', _) => return Ok(()),
-            (b'E', body) => return Err(Wire::failure(body)),
+            (b'E', body) => return Err(Wire::failure(body).of_wal()),
             // WAL that was on its way, the position of the next timeline, and that it is done.
             (b'd' | b'c' | b'T' | b'D' | b'C' | b'N' | b'S', _) => {}
             (tag, _) => return Err(unexpected(tag)),

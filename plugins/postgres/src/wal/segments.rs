@@ -3,8 +3,11 @@
 use dozo_sdk::Timestamp;
 use dozo_sdk::prelude::*;
 
+use super::receive::Known;
 use super::{COMMITS, RECORDS_END, path};
 use crate::chain::RestorePoint;
+use crate::crc32c::Crc32c;
+use crate::failure::Failure;
 use crate::lsn::{Lsn, Segment};
 use crate::records::{Found, Records};
 
@@ -22,6 +25,10 @@ pub(crate) struct Segments<'a> {
     /// The segment in the making.
     start: Lsn,
     bytes: Vec<u8>,
+    /// What the first segment must begin with.
+    known: Option<Known>,
+    /// CRC-32C of the segment that was stored last, as far as it went.
+    pub(crate) tail: Option<u32>,
     /// Names of those that are stored.
     pub(crate) stored: Vec<String>,
     pub(crate) restore_points: Vec<RestorePoint>,
@@ -29,7 +36,12 @@ pub(crate) struct Segments<'a> {
 
 impl<'a> Segments<'a> {
     /// Segments of a timeline, from the beginning of one on.
-    pub(crate) fn begin(backup: &'a Backup, segment_bytes: u64, from: Segment, time: Timestamp) -> Self {
+    pub(crate) fn begin(
+        backup: &'a Backup,
+        segment_bytes: u64,
+        from: Segment,
+        (known, time): (Option<Known>, Timestamp),
+    ) -> Self {
         Segments {
             backup,
             segment_bytes,
@@ -38,6 +50,8 @@ impl<'a> Segments<'a> {
             records: Records::new(segment_bytes, from.start.0),
             start: from.start,
             bytes: Vec::new(),
+            known,
+            tail: None,
             stored: Vec::new(),
             restore_points: Vec::new(),
         }
@@ -54,18 +68,37 @@ impl<'a> Segments<'a> {
     }
 
     /// The next bytes.
-    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Failure::Gap`] if they are not those that were known.
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         while !bytes.is_empty() {
             let room = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) - self.bytes.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.records.feed(now).map_err(|e| e.context(&format!("the WAL at {}", self.through())))?;
             self.bytes.extend_from_slice(now);
             bytes = later;
+            self.is_known()?;
             if self.bytes.len() as u64 == self.segment_bytes {
                 self.store()?;
             }
         }
         Ok(())
+    }
+
+    /// Holds what has come of the first segment against what was known of it, as soon as that is all there.
+    fn is_known(&mut self) -> Result<(), Failure> {
+        let Some(known) = self.known.filter(|known| known.through <= self.through()) else { return Ok(()) };
+        self.known = None;
+        let length = usize::try_from(known.through.0 - self.start.0).unwrap_or(usize::MAX);
+        let same = self.bytes.get(..length).is_some_and(|bytes| crc(bytes) == known.crc);
+        if same {
+            return Ok(());
+        }
+        let through = known.through;
+        Err(Failure::Gap(format!(
+            "the server's WAL before {through} is not what was backed up: it was put back to an older state, or is a copy"
+        )))
     }
 
     /// The last segment as far as it goes: what is missing of it are zeros, as in the server's own file.
@@ -89,6 +122,7 @@ impl<'a> Segments<'a> {
             at: Lsn(point.lsn),
             time: point.time,
         }));
+        self.tail = Some(crc(&self.bytes));
         let whole = self.bytes.len() as u64 == self.segment_bytes;
         let next = if whole { Lsn(self.start.0 + self.segment_bytes) } else { self.start };
         self.bytes.resize(usize::try_from(self.segment_bytes).unwrap_or(usize::MAX), 0);
@@ -98,4 +132,10 @@ impl<'a> Segments<'a> {
         self.start = next;
         Ok(())
     }
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    let mut crc = Crc32c::new();
+    crc.update(bytes);
+    crc.finish()
 }
