@@ -8,6 +8,7 @@ mod made;
 pub(crate) mod measure;
 mod net;
 mod peers;
+mod postgres;
 mod sandbox;
 mod table;
 mod tree;
@@ -32,6 +33,9 @@ pub(crate) enum Bench {
     Sandbox(Options),
     /// What the network costs a plugin: its connections and its HTTP beside a socket and curl
     Net(NetOptions),
+    /// Back up a PostgreSQL server, anew after pgbench, incrementally, and restore it: with pg_basebackup, zstd and age, with
+    /// pgBackRest, and with dozo
+    Postgres(postgres::PostgresOptions),
     /// Play a year of runs and prunes by a clock of its own: what the store takes, beside restic
     Year(year::YearOptions),
 }
@@ -72,6 +76,7 @@ impl Bench {
             Bench::Files(options) => options.is_small(),
             Bench::Sandbox(options) => options.small,
             Bench::Net(options) => options.small,
+            Bench::Postgres(options) => options.is_small(),
             Bench::Year(_) => false,
         }
     }
@@ -91,6 +96,7 @@ pub(crate) fn perform(bench: Bench) -> Result<()> {
         Bench::Files(options) => files::files(&options),
         Bench::Sandbox(options) => sandbox::sandbox(&options),
         Bench::Net(options) => net::net(&options),
+        Bench::Postgres(options) => postgres::postgres(&options),
         Bench::Year(options) => year::year(&options),
     }
 }

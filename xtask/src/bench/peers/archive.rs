@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{OWN_SUITE, Place, Tool, installed, number, unpacked};
+use super::{Place, Tool, number, of_this_release};
 use crate::shell::output;
 
 /// The three programs.
@@ -19,9 +19,9 @@ pub(super) struct Archive {
 
 impl Archive {
     pub(super) fn find(place: Place) -> Result<Self> {
-        let zstd = installed("zstd").map_or_else(|| unpacked(OWN_SUITE, "zstd", "zstd"), Ok)?;
-        let age = installed("age").map_or_else(|| unpacked(OWN_SUITE, "age", "age"), Ok)?;
-        let keygen = installed("age-keygen").map_or_else(|| unpacked(OWN_SUITE, "age", "age-keygen"), Ok)?;
+        let zstd = of_this_release("zstd", "zstd")?;
+        let age = of_this_release("age", "age")?;
+        let keygen = of_this_release("age", "age-keygen")?;
         let tar = number(&output(Command::new("tar").arg("--version"))?);
         let of_zstd = number(&output(Command::new(&zstd).arg("--version"))?);
         let of_age = number(&output(Command::new(&age).arg("--version"))?);

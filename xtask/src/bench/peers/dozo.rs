@@ -22,13 +22,29 @@ impl Dozo {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(arguments).current_dir(&self.place.home);
-        // Compiled plugins stay from round to round.
-        command.env("XDG_CACHE_HOME", self.place.home.with_extension("cache"));
-        command.env("XDG_STATE_HOME", self.place.home.join("state"));
-        command
+        command(&self.program, &self.place.home, arguments)
     }
+}
+
+/// dozo with its configuration in `home`.
+pub(crate) fn command(program: &Path, home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(home);
+    // Compiled plugins stay from round to round.
+    command.env("XDG_CACHE_HOME", home.with_extension("cache"));
+    command.env("XDG_STATE_HOME", home.join("state"));
+    command
+}
+
+/// A repository, and a job that is written in TOML.
+pub(crate) fn prepare(program: &Path, home: &Path, job: &str) -> Result<()> {
+    let url = format!("file://{}/repository", home.display());
+    output(&mut command(program, home, &["init", &url, "--single-owner"]))?;
+    let file = home.join("dozo.toml");
+    let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    fs::write(&file, text + job)?;
+    // Compiles the plugin, the first time.
+    output(&mut command(program, home, &["config", "check"])).map(|_| ())
 }
 
 impl Tool for Dozo {
@@ -41,17 +57,11 @@ impl Tool for Dozo {
     }
 
     fn prepare(&self) -> Result<()> {
-        let home = &self.place.home;
-        output(&mut self.command(&["init", &format!("file://{}/repository", home.display()), "--single-owner"]))?;
-        let file = home.join("dozo.toml");
         let tree = self.place.tree.display().to_string();
         let job = format!(
             "\n[job.bench]\nplugin = \"filesystem\"\nconfig = {{ paths = [{tree:?}] }}\ngrant = {{ read = [{tree:?}] }}\n"
         );
-        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        fs::write(&file, text + &job)?;
-        // Compiles the plugin, the first time.
-        output(&mut self.command(&["config", "check"])).map(|_| ())
+        prepare(&self.program, &self.place.home, &job)
     }
 
     fn backup(&self, _name: &str) -> Command {

@@ -2,7 +2,7 @@
 
 mod archive;
 mod borg;
-mod dozo;
+pub(crate) mod dozo;
 mod restic;
 mod rustic;
 
@@ -102,8 +102,13 @@ fn installed(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
+/// A program on PATH, or out of a package of this machine's own release.
+pub(crate) fn of_this_release(package: &str, program: &str) -> Result<PathBuf> {
+    installed(program).map_or_else(|| unpacked(OWN_SUITE, package, program), Ok)
+}
+
 /// A program out of a Debian package.
-fn unpacked(suite: &str, package: &str, program: &str) -> Result<PathBuf> {
+pub(crate) fn unpacked(suite: &str, package: &str, program: &str) -> Result<PathBuf> {
     packaged(suite, package, &format!("bin/{program}"))
 }
 
@@ -114,14 +119,18 @@ pub(crate) fn packaged(suite: &str, package: &str, file: &str) -> Result<PathBuf
 
 /// What a script of tests/tools fetches or builds, if it is not there yet.
 fn fetched(script: &str, arguments: &[&str]) -> Result<PathBuf> {
-    let tools = super::home()?.join("tools");
+    fetched_into(&super::home()?.join("tools"), script, arguments)
+}
+
+/// The same, in another place.
+pub(crate) fn fetched_into(tools: &Path, script: &str, arguments: &[&str]) -> Result<PathBuf> {
     let script = root().join("tests/tools").join(script);
     let path = output(Command::new("bash").arg(script).arg(tools).args(arguments))?;
     Ok(PathBuf::from(path.trim()))
 }
 
 /// The first version number in what a program says of itself.
-fn number(text: &str) -> String {
+pub(crate) fn number(text: &str) -> String {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
     let numbers = words.map(|word| word.trim_start_matches('v')).filter(|word| word.contains('.'));
     numbers.filter(|word| word.starts_with(|c: char| c.is_ascii_digit())).map(str::to_string).next().unwrap_or_default()
