@@ -36,6 +36,10 @@ pub(crate) struct Config {
     /// Bytes in a second that the server may send of a base backup, such as `"50MiB"`. Default: as many as it can.
     #[serde(default)]
     pub(crate) max_rate: Option<String>,
+    /// The directory of PostgreSQL's programs on this machine, with which restored copies are tried, as `pg_config --bindir`
+    /// prints it. Default: Debian's, `/usr/lib/postgresql/VERSION/bin`.
+    #[serde(default)]
+    pub(crate) bindir: Option<String>,
 }
 
 /// How a cluster is backed up.

@@ -190,6 +190,8 @@ pub(crate) fn scratch(config: &Config, directory: &str) -> Result<ScratchServer>
     for (name, value) in settings {
         arguments.extend(["-c".to_string(), format!("{name}={value}")]);
     }
+    let bindir = config.bindir.clone();
     let config = config.at(&Endpoint::Tcp { host: "127.0.0.1".into(), port: PORT, tls: false })?;
-    Ok(ScratchServer { program: format!("/usr/lib/postgresql/{version}/bin/postgres"), arguments, config })
+    let bindir = bindir.unwrap_or_else(|| format!("/usr/lib/postgresql/{version}/bin"));
+    Ok(ScratchServer { program: format!("{bindir}/postgres"), arguments, config })
 }
