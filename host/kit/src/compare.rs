@@ -14,6 +14,8 @@ use crate::stage::Taken;
 /// How much of two entries must be the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Depth {
+    /// Kind, of paths that both have.
+    Shared,
     /// Path and kind.
     Names,
     /// Also length, bytes and attributes.
@@ -69,6 +71,7 @@ pub(crate) async fn compare(
                     differences.add(&a.entry.path, what);
                 }
             }
+            _ if depth == Depth::Shared => {}
             (Some(only), None) => differences.add(&only.entry.path, "is missing in the second"),
             (None, Some(only)) => differences.add(&only.entry.path, "is missing in the first"),
             _ => {}

@@ -57,6 +57,9 @@ pub enum Contents {
     Same,
     /// Other bytes in any entry: a dump with the time in it, something encrypted.
     Vary,
+    /// Other entries too: each backup holds a part of the source's history, such as a base backup and a log. Only what both of two
+    /// have is compared, and what was restored not at all: that takes the source's own programs.
+    History,
 }
 
 /// Grants as they are written.

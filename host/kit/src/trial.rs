@@ -122,6 +122,7 @@ impl Trial {
         match self.config.contents {
             Contents::Same => most,
             Contents::Vary => most.min(Depth::Names),
+            Contents::History => most.min(Depth::Shared),
         }
     }
 

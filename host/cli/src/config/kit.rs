@@ -55,6 +55,7 @@ enum ContentsWord {
     #[default]
     Same,
     Vary,
+    History,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -102,6 +103,7 @@ fn kit_config(file: &Path, text: String, schema: &str) -> Result<KitConfig, Conf
         contents: match kit.contents {
             ContentsWord::Same => Contents::Same,
             ContentsWord::Vary => Contents::Vary,
+            ContentsWord::History => Contents::History,
         },
         fixture: fixture(file, kit.fixture),
     })

@@ -40,13 +40,15 @@ pub(crate) async fn backup(trial: &Trial) -> Outcome {
 pub(crate) async fn full_again(trial: &Trial) -> Outcome {
     let (first, _) = trial.first()?;
     let second = trial.run("second", &trial.source()?).await?;
-    let names = compare(first, &second, Depth::Names, &BTreeSet::new()).await?;
+    let names = compare(first, &second, trial.depth(Depth::Names), &BTreeSet::new()).await?;
     if let Some(differences) = names.sentence() {
         let advice = "name entries by what they are in the source, not by when or in which order they were read";
         return Err(Ended::failed(format!("two backups have different entries: {differences}"), advice));
     }
-    if trial.config.contents == Contents::Vary {
-        return Ok(vec!["kit.toml says that contents vary: their bytes are not compared".into()]);
+    match trial.config.contents {
+        Contents::Same => {}
+        Contents::Vary => return Ok(vec!["kit.toml says that contents vary: their bytes are not compared".into()]),
+        Contents::History => return Ok(vec![HISTORY.into()]),
     }
     let contents = compare(first, &second, Depth::Contents, &BTreeSet::new()).await?;
     let note = contents.sentence();
@@ -97,6 +99,9 @@ pub(crate) async fn previous(trial: &Trial) -> Outcome {
     Err(Ended::failed(format!("it reads everything again: {note}"), advice))
 }
 
+/// What is told where there is less to compare.
+const HISTORY: &str = "kit.toml says that each backup is a part of a history: only what both have is compared";
+
 /// An incremental run that sees nothing new is right as long as nothing changes. So the source is changed.
 pub(crate) async fn changed(trial: &Trial) -> Outcome {
     let (first, _) = trial.first()?;
@@ -111,6 +116,11 @@ pub(crate) async fn changed(trial: &Trial) -> Outcome {
         return Err(Ended::failed(format!("the source could not be changed: {}", told(&error)), "look at `change`"));
     }
     let full = trial.run("changed-full", &trial.source()?).await?;
+    if trial.config.contents == Contents::History {
+        let report = trial.stage.run("changed", &trial.source()?, incremental).await?;
+        trial.complete(report).await?;
+        return Ok(vec![HISTORY.into()]);
+    }
     let what_changed = trial.differences(first, &full, Depth::Contents).await?;
     let Some(what_changed) = what_changed.sentence() else {
         let advice = "let `change` in kit.toml change a content and add an entry, in what the plugin reads";

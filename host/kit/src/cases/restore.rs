@@ -13,7 +13,7 @@ use dozo_plugin::{Access, Directory, Grants, died};
 use dozo_repository::{StoredEntry, path};
 
 use crate::compare::{Depth, blocking, equal, read_all};
-use crate::config::GrantList;
+use crate::config::{Contents, GrantList};
 use crate::faults::{Faulty, Plan};
 use crate::outcome::{Ended, Outcome, told};
 use crate::stage::Taken;
@@ -70,6 +70,8 @@ async fn not_restored(trial: &Trial, first: &Taken, error: Error) -> Result<Ende
 /// How what was restored was held against what was backed up.
 #[derive(Clone, Copy)]
 enum Compared {
+    /// Not at all.
+    Not,
     /// Files in a directory against the snapshot's contents.
     Files,
     /// Another backup of it against the first.
@@ -82,6 +84,7 @@ async fn look(trial: &Trial, first: &Taken, target: &Path) -> Outcome<Compared> 
     let (grants, config, depth) = match &trial.config.restore {
         Some(restore) => (restore.grants.open()?, &restore.config, Depth::Contents),
         None if !mirrored.read.is_empty() => (mirrored.open_below(target)?, &trial.config.config, Depth::Metadata),
+        None if trial.config.contents == Contents::History => return Ok(Compared::Not),
         None => return files(first, target).await.map(|()| Compared::Files),
     };
     let source = trial.source_with(grants, trial.config.limits.clone())?;
@@ -129,6 +132,7 @@ fn place(target: &Path, stored: &StoredEntry) -> Result<PathBuf> {
 
 fn notes(report: &RestoreReport, compared: Compared) -> Vec<String> {
     let compared = match compared {
+        Compared::Not | Compared::Again(Depth::Shared) => "kit.toml says that it is a part of a history: not compared",
         Compared::Files => "every file lies in the directory with its bytes",
         Compared::Again(Depth::Names) => "backed up again: paths and kinds are the same; contents vary, says kit.toml",
         Compared::Again(Depth::Contents) => "backed up again: paths, kinds and bytes are the same",
