@@ -42,6 +42,9 @@ pub(crate) struct PostgresOptions {
     /// How large the cluster is, half of it text, half pgbench; default is 1500
     #[arg(long)]
     megabytes: Option<u64>,
+    /// What each of pgbench's two clients does between two backups; default is 5000
+    #[arg(long)]
+    transactions: Option<u32>,
     /// Rounds; in each, every program has its turn; default is three
     #[arg(long)]
     rounds: Option<usize>,
@@ -110,7 +113,8 @@ struct Taken {
     cost: Cost,
     /// What the server took of the processor meanwhile.
     served: Duration,
-    /// By how many bytes what is stored has grown, since the step before and in this one.
+    /// By how many bytes what is stored has grown: since the step before, by what the server archives of its own accord, and
+    /// in this step.
     grown: Option<(i64, i64)>,
 }
 
@@ -121,16 +125,15 @@ impl Turn {
 }
 
 pub(crate) fn postgres(options: &PostgresOptions) -> Result<()> {
-    let pick = |whole, small| if options.small { small } else { whole };
     let place = options.place()?;
     let homes = place.join("turns");
     super::fresh(&homes)?;
     let dozo = options.dozo(&homes)?;
     let programs = Programs::find(&place, VERSION)?;
-    let megabytes = options.megabytes.unwrap_or(pick(MEGABYTES, SMALL_MEGABYTES));
+    let megabytes = options.megabytes.unwrap_or(if options.small { SMALL_MEGABYTES } else { MEGABYTES });
     let cluster = cluster::make(&programs, &place, megabytes)?;
     let seen = tree::read_all(&cluster)?;
-    let transactions = if options.small { SMALL_TRANSACTIONS } else { TRANSACTIONS };
+    let transactions = options.transactions.unwrap_or(if options.small { SMALL_TRANSACTIONS } else { TRANSACTIONS });
     let setting = Setting { programs: &programs, cluster, transactions };
     let (mut figures, mut absent) = (Vec::new(), Vec::new());
     for peer in options.tools() {
@@ -248,7 +251,7 @@ const HEAD: [&str; 8] = [
     "the server's CPU s",
     "peak memory MiB",
     "stored MB",
-    "stored since the step before MB",
+    "WAL stored before MB",
 ];
 
 fn show(figures: &[Figures], absent: &[(&str, String)]) {
@@ -257,7 +260,7 @@ fn show(figures: &[Figures], absent: &[(&str, String)]) {
         for Figures { tool, turns } in figures {
             let taken: Vec<&Taken> = turns.iter().flat_map(|turn| &turn.0).filter(|taken| taken.step == step).collect();
             let mut row = vec![format!("{step}: {}", tool.name())];
-            row.extend(if taken.is_empty() { vec!["none".into()] } else { cells(&taken) });
+            row.extend(if taken.is_empty() { vec!["as first".into()] } else { cells(&taken) });
             rows.push(row);
         }
     }
@@ -282,7 +285,8 @@ fn cells(taken: &[&Taken]) -> Vec<String> {
     if !grown.is_empty() {
         let megabytes = |of: fn(&(i64, i64)) -> i64| median(grown.iter().map(|grown| of(grown) as f64 / 1e6));
         cells.push(format!("{:+.1}", megabytes(|grown| grown.1)));
-        cells.push(format!("{:+.1}", megabytes(|grown| grown.0)));
+        let before = megabytes(|grown| grown.0);
+        cells.push(if before > 0.0 { format!("{before:+.1}") } else { String::new() });
     }
     cells
 }

@@ -121,7 +121,7 @@ impl Drop for Programs {
 }
 
 impl<'a> Server<'a> {
-    /// Starts one, with settings beside those of its directory, and waits until it answers.
+    /// Starts one, with settings beside those of its directory, and waits until all is there that it has to recover.
     pub(super) fn start(programs: &'a Programs, data: &Path, settings: &[(&str, String)]) -> Result<Self> {
         let log = data.with_extension("log");
         let mut command = programs.as_user("postgres", [OsStr::new("-D"), data.as_os_str()]);
@@ -134,9 +134,10 @@ impl<'a> Server<'a> {
         command.stdin(Stdio::null()).stderr(said.try_clone()?).stdout(said);
         let mut server = Server { programs, child: command.spawn().context("start PostgreSQL")? };
         let began = Instant::now();
-        while output(&mut programs.client("pg_isready", ["-q"])).is_err() {
+        // One that recovers answers long before it has recovered.
+        while server.sql("select pg_is_in_recovery()").ok().as_deref() != Some("f") {
             if server.child.try_wait()?.is_some() || began.elapsed() > READY_MAX {
-                bail!("PostgreSQL does not answer:\n{}", fs::read_to_string(&log).unwrap_or_default());
+                bail!("PostgreSQL does not get ready:\n{}", fs::read_to_string(&log).unwrap_or_default());
             }
             std::thread::sleep(LOOK);
         }
