@@ -1,6 +1,7 @@
 //! The functions of the contract, used by a real guest: what it writes must be what comes back.
 
 use std::fs;
+use std::process::Command;
 
 use crate::house::{House, Said};
 
@@ -31,12 +32,18 @@ fn house(act: &str) -> House {
 
 /// Sets the act of the job.
 fn configure(house: &House, act: &str) {
+    configure_with(house, act, "");
+}
+
+/// The same, with more in the job's table.
+fn configure_with(house: &House, act: &str, more: &str) {
     let granted = house.path("granted").display().to_string();
-    let config = format!("{{ act = {act:?}, file = \"{granted}/file\" }}");
+    fs::write(house.path("password"), "hunter2hunter2").unwrap();
+    let config = format!("{{ act = {act:?}, file = \"{granted}/file\", password = {{ file = \"password\" }} }}");
     let file = house.path("dozo.toml");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.split("\n[job.").next().unwrap()).unwrap();
-    let more = format!("grant = {{ read = [{granted:?}] }}\nlimits = {{ stall = \"2s\" }}");
+    let more = format!("grant = {{ read = [{granted:?}] }}\nlimits = {{ stall = \"2s\" }}\n{more}");
     house.configure_guest("job", "contract", &config, &more);
 }
 
@@ -143,4 +150,177 @@ fn every_way_to_restore_writes_the_same() {
     house.restore("job", "wrong-offset", &[]).expect(0);
     let left = fs::read_dir(house.path("plain")).unwrap().count();
     assert_eq!(left, 3, "no temporary file is left");
+}
+
+#[test]
+fn what_the_plugin_notes_is_in_the_report() {
+    let house = house("note");
+    let report = run(&house, "note").expect(0).json();
+    let notes: Vec<&str> = report["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+    assert!(notes[0].starts_with("the password is ") && notes[1] == "note 0", "{notes:?}");
+    assert!(!notes[0].contains("hunter2") && !notes[0].contains('\u{1b}'), "{notes:?}");
+    assert_eq!(notes[99..101], ["note 98", "11 more notes of the plugin are left out"]);
+}
+
+#[test]
+fn probes_are_answered_in_the_snapshot() {
+    let house = house("answer");
+    let probes = "[job.job.probe]\ndocuments = \"how many?\"\nunanswered = \"why?\"\n";
+    configure_with(&house, "answer", probes);
+    let said = house.dozo(&["run"]).expect(0);
+    assert!(said.out.contains("\n  documents: how many? …\n"), "{}", said.out);
+    assert!(said.err.contains("note: the plugin did not answer the probe `unanswered`"), "{}", said.err);
+    let report = house.dozo(&["run", "--json"]).expect(0).json();
+    assert_eq!(report["answers"], serde_json::json!([["documents", "how many?\nand more"]]));
+    let snapshot = house.dozo(&["snapshots", "--json"]).expect(0).json();
+    assert_eq!(snapshot["snapshot"]["answers"], report["answers"]);
+    configure_with(&house, "answer", "[job.job.probe]\n\"a b\" = \"?\"\n");
+    let said = house.dozo(&["config", "check"]).expect(2);
+    assert!(said.err.contains("`a b` cannot be the name of a probe"), "{}", said.err);
+}
+
+#[test]
+fn a_restore_is_narrowed_to_what_it_needs() {
+    let house = house("first");
+    run(&house, "first").expect(0);
+    configure(&house, "narrow");
+    let report = house.restore("job", "narrow", &["--json"]).expect(0).json();
+    assert_eq!((&report["entries"], &report["files"], &report["files_read"]), (&3.into(), &2.into(), &2.into()));
+    assert_eq!(report["bytes"], 10);
+    assert_eq!(fs::read_dir(house.path("narrow")).unwrap().count(), 1);
+    for act in ["narrow-and-forget", "read-before-narrow"] {
+        configure(&house, act);
+        let said = house.restore("job", act, &[]).expect(5);
+        assert!(said.err.contains("read only 1 of 2 files"), "{act}: {}", said.err);
+    }
+    configure(&house, "narrow-late");
+    house.restore("job", "narrow-late", &[]).expect(0);
+}
+
+/// `base` has five million bytes, and there is room for four: whether that is too little, the plugin decides.
+#[test]
+fn room_is_looked_for_when_it_is_known_what_is_needed() {
+    if !crate::house::is_root("mounting a file system") {
+        return;
+    }
+    let house = house("first");
+    run(&house, "first").expect(0);
+    let point = house.path("out");
+    fs::create_dir(&point).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=4m", "none"];
+    assert!(Command::new("mount").args(mount).arg(&point).status().unwrap().success());
+    let refused = house.restore("job", "out", &[]);
+    let left = fs::read_dir(&point).unwrap().count();
+    let elsewhere = house.restore("job", "out", &["--map", "big=elsewhere"]);
+    configure(&house, "narrow");
+    let narrowed = house.restore("job", "out", &["--conflict", "skip"]);
+    assert!(Command::new("umount").arg(&point).status().unwrap().success());
+    assert_eq!((refused.code, left), (2, 0), "{}", refused.err);
+    assert!(refused.err.contains("caused by: there is no room for the restore: it takes 4.8 MiB"), "{}", refused.err);
+    // Together there is room, and only the plugin knows what goes where.
+    assert!(!elsewhere.err.contains("there is no room") && elsewhere.code == 1, "{}", elsewhere.err);
+    narrowed.expect(0);
+}
+
+#[test]
+fn a_restore_goes_into_several_directories() {
+    let house = house("first");
+    run(&house, "first").expect(0);
+    configure(&house, "maps");
+    let options = ["--option", "colour=a=b", "--map", "big=over/there"];
+    let restore = |to: &str, more: &[&str]| {
+        let to = ["restore", "job", "--to", to, "--identity", "owner.key"];
+        house.dozo(&[&to[..], more].concat())
+    };
+    restore("out", &options).expect(0);
+    assert!(fs::read(house.path("over/there/base")).unwrap() == noise(5_000_000, 3));
+    assert!(fs::read(house.path("out/big/base")).unwrap() == noise(5_000_000, 3), "the link is absolute");
+    assert_eq!(fs::read(house.path("out/dir/b")).unwrap(), b"dir/b");
+
+    let refused = |to: &str, more: &[&str], why: &str| {
+        let said = restore(to, more).expect(2);
+        assert!(said.err.contains(why), "{more:?}: {}", said.err);
+    };
+    refused("new", &options, "over/there is not empty");
+    refused("new", &["--map", "big=new"], "is to take two things");
+    refused("new", &["--map", "big=a", "--map", "big=b"], "says twice where `big` goes");
+    refused("new", &["--option", "map:big=a"], "hint: `--map big=a` also grants writing there");
+    refused("new", &["--map", "big"], "there is no `=`");
+    restore("out", &[&options[..], &["--conflict", "replace"]].concat()).expect(0);
+}
+
+/// A house with two snapshots that cover a day each.
+fn two_windows() -> House {
+    let house = house("first");
+    run(&house, "window 2026-11-20T00:00:00Z 2026-11-20T23:00:00Z").expect(0);
+    run(&house, "window 2026-11-21T00:00:00Z 2026-11-21T23:00:00Z").expect(0);
+    configure_with(&house, "moment", "timezone = \"Asia/Tokyo\"");
+    house
+}
+
+#[test]
+fn a_job_is_recovered_from_the_newest_snapshot_that_covers_the_moment() {
+    let house = two_windows();
+    for (number, (at, day, moment)) in [
+        ("2026-11-20T12:00:00.1234567Z", "2026-11-20", "Moment::Time(\"2026-11-20T12:00:00.123456Z\")"),
+        ("2026-11-20 12:00", "2026-11-20", "Moment::Time(\"2026-11-20T03:00:00Z\")"),
+        ("2026-11-21T09:00", "2026-11-21", "Moment::Time(\"2026-11-21T00:00:00Z\")"),
+        ("16/B374D848", "2026-11-21", "Moment::Position(\"16/B374D848\")"),
+        ("before the change", "2026-11-21", "Moment::Name(\"before the change\")"),
+        ("latest", "2026-11-21", "Moment::Latest"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let to = format!("out-{number}");
+        let said = house.restore("job", &to, &["--at", at]).expect(0);
+        let read = |name: &str| fs::read_to_string(house.path(&to).join(name)).unwrap();
+        assert_eq!((read("window")[7..17].to_string(), read("moment")), (day.into(), moment.into()), "{at}");
+        assert_eq!(said.out.contains(", recovered to "), at != "latest", "{}", said.out);
+    }
+    let said = house.restore("job", "json", &["--at", "lsn:16/B374D848", "--json"]).expect(0);
+    assert_eq!(said.json()["at"], serde_json::json!({ "position": "16/B374D848" }));
+    let said = house.restore("job", "without", &["--json"]).expect(0);
+    assert_eq!(said.json()["at"], "latest");
+}
+
+#[test]
+fn a_moment_that_nothing_covers_is_refused_before_anything_is_made() {
+    let house = two_windows();
+    let refused = |snapshot: &str, at: &str| house.restore(snapshot, "out", &["--at", at]).expect(2).err;
+    let err = refused("job", "2026-11-22T12:00:00Z");
+    assert!(err.contains("no snapshot of the job `job` can be recovered to 2026-11-22T12:00:00Z"), "{err}");
+    assert!(err.contains("it recovers to 2026-11-21T00:00:00Z") && err.contains("it recovers to 2026-11-20"), "{err}");
+    // The snapshot that was named is the one.
+    let oldest = house.dozo(&["snapshots", "--json"]).out.lines().next().unwrap().to_string();
+    let oldest: serde_json::Value = serde_json::from_str(&oldest).unwrap();
+    let id = &oldest["id"].as_str().unwrap()[..8];
+    let err = refused(id, "2026-11-21T12:00:00Z");
+    assert!(
+        err.contains(&format!("the snapshot {id} of ")) && err.contains("hint: it recovers to 2026-11-20"),
+        "{err}"
+    );
+    assert!(!house.path("out").exists());
+    house.restore(id, "out", &["--at", "2026-11-20T12:00:00Z"]).expect(0);
+    assert!(refused("job", "2026-11-31").contains("is not a time"));
+    // A source that knows no moments says so.
+    run(&house, "first").expect(0);
+    let said = house.restore("job", "other", &["--at", "latest"]).expect(1);
+    assert!(said.err.contains("there is no window in this snapshot"), "{}", said.err);
+}
+
+#[test]
+fn sources_of_jobs_that_cannot_run_let_go() {
+    let house = house("first");
+    fs::rename(house.path("repository"), house.path("gone")).unwrap();
+    let said = house.dozo(&["run"]);
+    assert!(said.code != 0 && said.err.contains("ABANDONED"), "{}", said.err);
+    configure(&house, "cannot-abandon");
+    let said = house.dozo(&["run"]);
+    assert!(
+        said.code != 0 && said.err.contains("note: the job `job` could not clean up at its source"),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains("the source is gone too"), "{}", said.err);
 }

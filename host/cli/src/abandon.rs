@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dozo_job::{Error, Kind, Source};
 use dozo_plugin::PluginKind;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::JobTable;
 use crate::context::Context;
@@ -13,12 +14,16 @@ use crate::ui;
 
 /// How long one source may take: a login and a command. Nobody waits longer for something that may not be needed.
 const ABANDONING: Duration = Duration::from_secs(60);
+/// How long all of them may take: cron waits, and where one does not answer the next may not either.
+const ABANDONING_ALL: Duration = Duration::from_secs(300);
 
 /// Calls each source's `abandoned`, as well as that goes.
 pub(crate) async fn abandon(context: &Context, plugins: &mut PluginShelf, jobs: &[(&str, &JobTable)]) {
+    let deadline = Instant::now() + ABANDONING_ALL;
     for (name, table) in jobs.iter().copied() {
-        let late = |_| Error::unavailable(format!("it took longer than {} s", ABANDONING.as_secs())).into();
-        let abandoned = tokio::time::timeout(ABANDONING, abandon_job(context, plugins, (name, table))).await;
+        let late = |_| Error::unavailable("there was no more time for it").into();
+        let until = deadline.min(Instant::now() + ABANDONING);
+        let abandoned = timeout_at(until, abandon_job(context, plugins, (name, table))).await;
         if let Err(error) = abandoned.map_err(late).flatten() {
             let why: Vec<String> = error.chain().map(ToString::to_string).collect();
             ui::note(format!("note: the job `{name}` could not clean up at its source: {}", why.join(": ")));

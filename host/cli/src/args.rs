@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::command::plugin::{PluginNewArgs, PluginTestArgs};
+use crate::command::restore::RestoreArgs;
 use crate::thaw::ThawArgs;
 
 /// Back up databases, buckets and files through sandboxed plugins, encrypted and deduplicated, and prove that they come
@@ -124,7 +125,7 @@ pub(crate) struct SnapshotsArgs {
 }
 
 /// Which snapshot a command is about.
-const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), HOST/JOB for \
+pub(crate) const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), HOST/JOB for \
                              another host's, or the beginning of a snapshot's id";
 
 /// `dozo ls`
@@ -159,63 +160,6 @@ pub(crate) struct CatArgs {
     pub(crate) thaw: ThawArgs,
     #[command(flatten)]
     pub(crate) from: FromArgs,
-}
-
-/// `dozo restore`
-#[derive(Args)]
-pub(crate) struct RestoreArgs {
-    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
-    pub(crate) snapshot: String,
-    /// Paths or globs [default: everything]
-    #[arg(value_name = "PATH")]
-    pub(crate) paths: Vec<String>,
-    /// The directory to restore into; this grants writing there, and nowhere else. Or the name of one of the job's targets,
-    /// `[job.JOB.target.NAME]`; `./NAME` is a directory
-    #[arg(long, value_name = "DIR | TARGET")]
-    pub(crate) to: PathBuf,
-    /// Recover to a moment, where the source can: `latest`, a time (of the job's time zone unless it says another; what it
-    /// leaves out is taken as its beginning), a position in the source's log (`16/B374D848`), or else a name. `time:…`,
-    /// `position:…` and `name:…` say which is meant. Of a JOB, the newest snapshot that covers the moment is taken
-    #[arg(long, value_name = "MOMENT")]
-    pub(crate) at: Option<String>,
-    /// Another directory to restore into, which the plugin knows under this name: for PostgreSQL a tablespace. It is made if
-    /// it is missing; this grants writing there
-    #[arg(long, value_name = "NAME=DIR", value_parser = pair)]
-    pub(crate) map: Vec<(String, String)>,
-    /// An option of the plugin's own
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) option: Vec<(String, String)>,
-    /// What to do with what is there already
-    #[arg(long, value_enum, default_value_t = ConflictArg::Refuse)]
-    pub(crate) conflict: ConflictArg,
-    /// Do not look first whether the target has room for all of it: for file systems that compress
-    #[arg(long)]
-    pub(crate) no_space_check: bool,
-    #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
-    #[command(flatten)]
-    pub(crate) thaw: ThawArgs,
-    #[command(flatten)]
-    pub(crate) from: FromArgs,
-}
-
-/// `NAME=VALUE`.
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("there is no `=` behind a name".into()),
-    }
-}
-
-/// What to do with what is there already.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ConflictArg {
-    /// Restore only into a directory that is empty
-    Refuse,
-    /// Leave what is there, restore what is missing
-    Skip,
-    /// Put the restored in its place
-    Replace,
 }
 
 /// `dozo verify`

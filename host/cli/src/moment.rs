@@ -32,9 +32,11 @@ pub(crate) fn parse_time(text: &str, zone: &TimeZone, left_out: LeftOut) -> anyh
             .hinted("2026-11-23, 2026-11-23T02:00 or 2026-11-23T02:00:00Z")
     };
     let local = match (text.parse::<Date>(), left_out) {
-        (Ok(date), LeftOut::End) if !text.contains('T') => date.to_datetime(Time::MAX),
-        (Ok(date), LeftOut::Begin) if !text.contains('T') => date.to_datetime(Time::MIN),
-        _ => text.replace(' ', "T").parse::<DateTime>().map_err(wrong)?.saturating_add(rest),
+        // The parser of dates reads over a time behind them.
+        _ if text.contains(['T', ' ']) => text.parse::<DateTime>().map_err(wrong)?.saturating_add(rest),
+        (Ok(date), LeftOut::End) => date.to_datetime(Time::MAX),
+        (Ok(date), LeftOut::Begin) => date.to_datetime(Time::MIN),
+        (Err(error), _) => return Err(wrong(error).into()),
     };
     let zoned = zone.to_ambiguous_zoned(local);
     Ok(match left_out {

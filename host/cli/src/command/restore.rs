@@ -1,13 +1,15 @@
 //! `dozo restore`: a snapshot, or some of it, into a directory or a target of the configuration.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::{Args, ValueEnum};
 use dozo_job::port::{Conflict, Moment, RestoreRequest};
 use dozo_job::{Error, Progress, RestoreJob, RestoreReport, Room, Selection, packs_to_restore};
 use dozo_plugin::{Directory, Plugin, Rooms};
 use dozo_repository::View;
 
-use crate::args::{ConflictArg, Global, RestoreArgs};
+use crate::args::{FromArgs, Global, IdentityArgs, SNAPSHOT_HELP};
 use crate::command::verify::released;
 use crate::context::{Context, Found, SystemClock};
 use crate::covering::{Choice, choose};
@@ -15,10 +17,68 @@ use crate::exit::Exit;
 use crate::prepare::Prepared;
 use crate::rollback::Back;
 use crate::target::Target;
+use crate::thaw::ThawArgs;
 use crate::ui::{self, progress, words};
 
 /// Before the name of a directory in the options that a plugin gets.
 const MAP: &str = "map:";
+
+/// `dozo restore`
+#[derive(Args)]
+pub(crate) struct RestoreArgs {
+    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+    /// Paths or globs [default: everything]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+    /// The directory to restore into; this grants writing there, and nowhere else. Or the name of one of the job's targets,
+    /// `[job.JOB.target.NAME]`; `./NAME` is a directory
+    #[arg(long, value_name = "DIR | TARGET")]
+    pub(crate) to: PathBuf,
+    /// Recover to a moment, where the source can: `latest`, a time (of the job's time zone unless it says another; what it
+    /// leaves out is taken as its beginning), a position in the source's log (`16/B374D848`), or else a name. `time:…`,
+    /// `position:…` and `name:…` say which is meant. Of a JOB, the newest snapshot that covers the moment is taken
+    #[arg(long, value_name = "MOMENT")]
+    pub(crate) at: Option<String>,
+    /// Another directory to restore into, which the plugin knows under this name: for PostgreSQL a tablespace. It is made if
+    /// it is missing; this grants writing there
+    #[arg(long, value_name = "NAME=DIR", value_parser = pair)]
+    pub(crate) map: Vec<(String, String)>,
+    /// An option of the plugin's own
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) option: Vec<(String, String)>,
+    /// What to do with what is there already
+    #[arg(long, value_enum, default_value_t = ConflictArg::Refuse)]
+    pub(crate) conflict: ConflictArg,
+    /// Do not look first whether the target has room for all of it: for file systems that compress
+    #[arg(long)]
+    pub(crate) no_space_check: bool,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) thaw: ThawArgs,
+    #[command(flatten)]
+    pub(crate) from: FromArgs,
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("there is no `=` behind a name".into()),
+    }
+}
+
+/// What to do with what is there already.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConflictArg {
+    /// Restore only into a directory that is empty
+    Refuse,
+    /// Leave what is there, restore what is missing
+    Skip,
+    /// Put the restored in its place
+    Replace,
+}
 
 pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;

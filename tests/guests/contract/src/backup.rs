@@ -27,6 +27,9 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Result<()> {
         "keep-under-wrong" => keep_under(backup, 4),
         "forget" => backup.put(entry("only", Kind::Directory)),
         "wait" => wait(backup).await,
+        "note" | "cannot-abandon" => note(backup, config),
+        "answer" => answer(backup),
+        window if window.starts_with("window ") => in_window(backup, window),
         other => Err(Error::Invalid(format!("`{other}` is no act"))),
     }
 }
@@ -199,4 +202,28 @@ async fn wait(backup: &Backup) -> Result<()> {
         streaming::wait(300).await;
     }
     backup.put(entry("waited", Kind::Directory))
+}
+
+/// More notes than a report has, and what none may have.
+fn note(backup: &Backup, config: &Config) -> Result<()> {
+    let password = config.password.as_ref().map_or("none", |password| password.reveal());
+    backup.note(&format!("the password is {password}\u{1b}[2J"));
+    (0..110).for_each(|number| backup.note(&format!("note {number}")));
+    backup.put(entry("noted", Kind::Directory))
+}
+
+/// Answers all probes but one.
+fn answer(backup: &Backup) -> Result<()> {
+    for probe in backup.probes.iter().filter(|probe| probe.name != "unanswered") {
+        backup.answer(probe, &format!("{}\nand more", probe.question))?;
+    }
+    backup.put(entry("answered", Kind::Directory))
+}
+
+/// A snapshot that can be recovered to anything between two times: `window FROM UNTIL`.
+fn in_window(backup: &Backup, window: &str) -> Result<()> {
+    for (name, value) in ["from", "until"].iter().zip(window.split(' ').skip(1)) {
+        backup.set_attribute(name, value);
+    }
+    backup.file("window").write(window.as_bytes()).map(|_| ())
 }

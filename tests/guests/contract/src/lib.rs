@@ -16,6 +16,8 @@ struct Config {
     /// A file in a granted directory.
     #[serde(default)]
     file: String,
+    /// What must not be told.
+    password: Option<Secret>,
 }
 
 struct Contract;
@@ -31,6 +33,31 @@ impl Source for Contract {
     async fn backup(config: Config, backup: Backup) -> Result<()> {
         backup.identify("contract")?;
         backup::act(&config, &backup).await
+    }
+
+    async fn abandoned(config: Config) -> Result<()> {
+        match config.act.as_str() {
+            "cannot-abandon" => Err(Error::Unavailable("the source is gone too".into())),
+            _ => {
+                dozo_sdk::log::warn("ABANDONED");
+                Ok(())
+            }
+        }
+    }
+
+    /// A snapshot of the act `window` covers the times and the positions that it says, and one name.
+    async fn covers(attributes: Vec<(String, String)>, at: Moment) -> Result<Option<String>> {
+        let known = |name: &str| attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let (Some(from), Some(until)) = (known("from"), known("until")) else {
+            return Err(Error::Unsupported("there is no window in this snapshot".into()));
+        };
+        let covers = match &at {
+            Moment::Latest => true,
+            Moment::Time(time) => (&from..=&until).contains(&time),
+            Moment::Position(position) => position == "16/B374D848",
+            Moment::Name(name) => name == "before the change",
+        };
+        Ok((!covers).then(|| format!("it recovers to {from} … {until}")))
     }
 
     async fn restore(config: Option<Config>, restore: Restore) -> Result<()> {
