@@ -72,7 +72,11 @@ pub async fn run(job: &Job, source: &dyn Source, house: &House<'_>) -> Report {
         }
         Err(error) => {
             report.error = Some(Failure::from(&error));
-            if let Err(error) = source.abandoned(&job.config).await {
+            // A server that is gone can be told nothing either; once is enough.
+            if let Err(after) = source.abandoned(&job.config).await
+                && after.chain() != error.chain()
+            {
+                let error = after;
                 report.notes.push(format!("the plugin could not clean up at the source: {}", error.chain()));
             }
         }

@@ -51,6 +51,8 @@ impl Default for Limits {
 
 /// How long `describe`, `requires` and the like may take: they ask nobody.
 pub(crate) const QUESTION_WALL: Duration = Duration::from_secs(10);
+/// How long a server may be silent while somebody waits for an answer about it: what listens there is most often not what was meant.
+pub(crate) const QUESTION_IDLE: Duration = Duration::from_secs(60);
 /// How long a notifier may take to tell something once: a request, and the minute that a service may ask it to wait.
 pub(crate) const TELLING_WALL: Duration = Duration::from_secs(120);
 /// How long a call that was told to stop may take to let go.

@@ -9,7 +9,7 @@ use dozo_job::port::{
 use dozo_job::{Error, Result};
 
 use crate::convert;
-use crate::limits::FACTS;
+use crate::limits::{FACTS, QUESTION_IDLE};
 use crate::plugin::{Function, Permit, Plugin};
 use crate::state::Call;
 
@@ -29,8 +29,10 @@ impl WasmSource {
         &self,
         function: Function<Result<R, crate::bindings::dozo::plugin::types::Error>>,
     ) -> Result<R> {
-        let wall = self.permit.limits.stall;
-        Ok(self.plugin.call_fallible(Call::Question, &self.permit, wall, function).await?.0)
+        let mut permit = self.permit.clone();
+        permit.limits.idle = permit.limits.idle.min(QUESTION_IDLE);
+        let wall = permit.limits.stall;
+        Ok(self.plugin.call_fallible(Call::Question, &permit, wall, function).await?.0)
     }
 }
 

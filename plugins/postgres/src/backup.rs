@@ -5,7 +5,8 @@ use std::time::Duration;
 use dozo_sdk::prelude::*;
 
 use crate::base::{self, Request};
-use crate::chain::{BASES, Base, Chain, Wal, shown};
+use crate::chain::{BASES, Base, Chain, Known, Wal, shown};
+use crate::check::SEGMENT_BYTES_MAX;
 use crate::config::Settings;
 use crate::failure::Failure;
 use crate::lsn::{Lsn, Segment, history_name};
@@ -13,19 +14,23 @@ use crate::probe;
 use crate::server::{Micros, Server, System, Walsender};
 use crate::slot::{self, Ensured};
 use crate::timeline::History;
-use crate::wal::{self, Known, Legs};
+use crate::wal::{self, Legs};
 
 /// A base backup that falls due within this part of its period is taken now: runs are not on time to the second.
 const DUE_EARLY: i64 = 20;
 /// How often, and how long apart, to look whether WAL has reached the server's disk, or a standby.
-const FLUSH_LOOKS: u32 = 600;
+const FLUSH_LOOKS: u32 = 1200;
 const FLUSH_PAUSE: Duration = Duration::from_millis(50);
-/// After so many looks what is not on the disk yet is no commit: the server writes those out within three rounds of its WAL
-/// writer, of a fifth of a second each.
-const COMMITTED_LOOKS: u32 = 20;
+/// The server writes commits out within so many rounds of its WAL writer (PostgreSQL, "Asynchronous Commit"); what is not on the
+/// disk after them is no commit.
+const WRITER_ROUNDS: u32 = 3;
 
 pub(crate) fn backup(settings: &Settings, backup: &Backup) -> Result<(), Failure> {
     let mut server = Server::connect(settings)?;
+    if server.segment_bytes > SEGMENT_BYTES_MAX {
+        let why = "the server's segments of WAL are longer than 128 MiB, and one is held in memory";
+        return Err(Error::Unsupported(why.into()).into());
+    }
     let mut walsender = Walsender::connect(settings)?;
     let system = walsender.identify()?;
     backup.identify(&format!("postgres/{}", system.identifier))?;
@@ -123,8 +128,24 @@ impl Run<'_> {
     fn base_if_due(&mut self) -> Result<Option<Base>, Failure> {
         let now = self.server.now()?;
         let newest = self.previous.as_ref().and_then(|chain| chain.bases.last());
-        let due = newest.is_none_or(|base| self.is_old(base, now));
+        let due = newest.is_none_or(|base| self.is_old(base, now)) || self.has_new_tablespace()?;
         if due || self.backup.scope == Scope::Full { self.base().map(Some) } else { Ok(None) }
+    }
+
+    /// Whether there is a tablespace that the newest base backup does not have. Until one has it, recovery makes it anew where
+    /// the original is, and a copy on the same machine would write into that.
+    fn has_new_tablespace(&mut self) -> Result<bool, Failure> {
+        let Some(base) = self.previous.as_ref().and_then(|chain| chain.bases.last()) else { return Ok(false) };
+        let known: Vec<u32> = base.tablespaces.iter().map(|tablespace| tablespace.oid).collect();
+        let rows = "SELECT oid, spcname FROM pg_tablespace WHERE starts_with(pg_tablespace_location(oid), '/')";
+        let rows = self.server.wire.query(rows)?;
+        let oid = |row: &[Option<String>]| row.first().cloned().flatten().and_then(|oid| oid.parse::<u32>().ok());
+        let new = rows.iter().find(|row| oid(row).is_some_and(|oid| !known.contains(&oid)));
+        if let Some(row) = new {
+            let name = row.get(1).cloned().flatten().unwrap_or_default();
+            self.backup.note(&format!("the tablespace `{name}` is new: a new base backup is taken, which has it"));
+        }
+        Ok(new.is_some())
     }
 
     fn is_old(&self, base: &Base, now: Micros) -> bool {
@@ -133,23 +154,20 @@ impl Run<'_> {
     }
 
     fn base(&mut self) -> Result<Base, Failure> {
-        let request = Request { backup: self.backup, system: &self.system, max_rate: self.settings.max_rate };
+        let taken = self.previous.iter().flat_map(|chain| &chain.bases).map(|base| base.id.clone()).collect();
+        let request = Request { backup: self.backup, system: &self.system, taken, max_rate: self.settings.max_rate };
         base::take(&request, &mut self.server, &mut self.walsender)
     }
 
     /// Receives the WAL up to now; the chain that the snapshot will hold.
     fn wal(&mut self, base: Option<Base>) -> Result<Chain, Failure> {
-        for probe in &self.backup.probes {
-            let answer = probe::ask(&mut self.server, &probe.question);
-            let answer = answer.map_err(|e| Error::from(e).context(&format!("the probe `{}`", probe.name)))?;
-            self.backup.answer(probe, &answer)?;
-        }
+        self.probe()?;
         if let Some(mut chain) = self.previous.clone() {
             let from = Segment { timeline: chain.timeline(), start: chain.resume() };
             chain.bases.extend(base.clone());
             chain.bases.drain(..chain.bases.len().saturating_sub(BASES));
-            let known = Known { through: chain.wal.through, crc: chain.wal.tail };
-            match self.receive(chain, from, Some(known)) {
+            let known = chain.wal.tail.clone();
+            match self.receive(chain, from, known) {
                 Err(Failure::Gap(why)) => note_gap(self.backup, &why),
                 other => return other,
             }
@@ -169,17 +187,36 @@ impl Run<'_> {
                 history: self.history.clone(),
                 through: base.start,
                 whole: base.start,
-                until: base.ended,
-                tail: 0,
+                until: 0,
+                last_commit: None,
+                tail: vec![],
             },
             bases: vec![base],
             restore_points: vec![],
+            made: vec![],
+            least: vec![],
         };
-        self.receive(chain, from, None)
+        self.receive(chain, from, Vec::new())
+    }
+
+    /// Asks what the operator wants to know. A question that has become wrong does not end backups; the server's end does.
+    fn probe(&mut self) -> Result<(), Failure> {
+        for probe in &self.backup.probes {
+            match probe::ask(&mut self.server, &probe.question) {
+                Ok(answer) => self.backup.answer(probe, &answer)?,
+                Err(failure @ Failure::Server(_)) if !failure.is_end() => {
+                    let (why, database) = (Error::from(failure), &self.settings.place.database);
+                    let why = why.message().to_string();
+                    self.backup.note(&format!("the probe `{}`, asked in `{database}`: {why}", probe.name));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
     }
 
     /// Receives from a segment on, and lengthens the chain by it.
-    fn receive(&mut self, mut chain: Chain, from: Segment, known: Option<Known>) -> Result<Chain, Failure> {
+    fn receive(&mut self, mut chain: Chain, from: Segment, known: Vec<Known>) -> Result<Chain, Failure> {
         let consistent = chain.bases.last().map_or(Lsn(0), |base| base.end);
         let (to, until) = self.reached(consistent)?;
         let legs = Legs {
@@ -198,9 +235,10 @@ impl Run<'_> {
             through: received.through,
             whole: received.whole.max(chain.wal.whole),
             until: until.max(chain.wal.until),
+            last_commit: received.last_commit.max(chain.wal.last_commit),
             tail: received.tail,
         };
-        chain.remember(received.restore_points);
+        chain.remember(received.finds);
         self.put_history()?;
         if self.previous.is_some() {
             let oldest = chain.bases.first().map_or(Lsn(0), |base| base.start).segment_start(chain.segment_bytes);
@@ -215,18 +253,19 @@ impl Run<'_> {
     /// by a moment is waited for. Not before `consistent`.
     fn reached(&mut self, consistent: Lsn) -> Result<(Lsn, Micros), Failure> {
         let (until, written) = self.server.written()?;
+        let patience = self.server.writer_delay()? * (WRITER_ROUNDS + 1);
         for look in 0..FLUSH_LOOKS {
             let system = self.walsender.identify()?;
             if system.timeline != self.history.timeline {
                 let why = "the server was promoted while the backup was taken; hint: the next run goes on from there";
                 return Err(Error::Unavailable(why.into()).into());
             }
-            if system.flushed >= consistent && (system.flushed >= written || look >= COMMITTED_LOOKS) {
+            if system.flushed >= consistent && (system.flushed >= written || FLUSH_PAUSE * look >= patience) {
                 return Ok((system.flushed, until));
             }
             std::thread::sleep(FLUSH_PAUSE);
         }
-        Err(Error::Unavailable(format!("the server's WAL did not reach its disk up to {consistent} within 30 s"))
+        Err(Error::Unavailable(format!("the server's WAL did not reach its disk up to {consistent} within a minute"))
             .into())
     }
 

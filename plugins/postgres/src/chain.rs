@@ -27,6 +27,20 @@ pub(crate) struct Chain {
     pub(crate) wal: Wal,
     #[serde(default)]
     pub(crate) restore_points: Vec<RestorePoint>,
+    /// Tablespaces that the WAL makes: whoever recovers makes them again, where the original has them.
+    #[serde(default)]
+    pub(crate) made: Vec<Made>,
+    /// Settings that changed.
+    #[serde(default)]
+    pub(crate) least: Vec<Least>,
+}
+
+/// A tablespace that is made by the WAL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Made {
+    pub(crate) oid: u32,
+    pub(crate) location: String,
+    pub(crate) at: Lsn,
 }
 
 /// A base backup.
@@ -78,9 +92,49 @@ pub(crate) struct Wal {
     pub(crate) whole: Lsn,
     /// All that was committed until then is in it, by the server's clock.
     pub(crate) until: Micros,
-    /// CRC-32C of its last segment, as far as it goes: what comes next must follow on these bytes. A server that was put back
-    /// to a snapshot of its disk goes on in the same place, on the same timeline, with other WAL.
-    pub(crate) tail: u32,
+    /// When the last transaction in it ended.
+    pub(crate) last_commit: Option<Micros>,
+    /// Its last segments, from that on in which the last transaction ended: what comes next must follow on these bytes. A server
+    /// that was put back to a snapshot of its disk goes on in the same place, on the same timeline, with other WAL; and what
+    /// bears no time can be the same in both.
+    pub(crate) tail: Vec<Known>,
+}
+
+/// The bytes of a segment that are backed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    pub(crate) start: Lsn,
+    /// How far it goes.
+    pub(crate) through: Lsn,
+    /// CRC-32C of these bytes.
+    pub(crate) crc: u32,
+}
+
+/// Settings that a server must have at least to recover beyond a position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Least {
+    pub(crate) at: Lsn,
+    /// In the order of [`SETTINGS`](Least::SETTINGS).
+    pub(crate) values: [u32; 5],
+}
+
+impl Least {
+    /// Their names.
+    pub(crate) const SETTINGS: [&str; 5] = [
+        "max_connections",
+        "max_worker_processes",
+        "max_wal_senders",
+        "max_prepared_transactions",
+        "max_locks_per_transaction",
+    ];
+}
+
+/// What was found in WAL that a chain remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Finds {
+    pub(crate) restore_points: Vec<RestorePoint>,
+    pub(crate) made: Vec<Made>,
+    pub(crate) least: Vec<Least>,
 }
 
 /// A place to which somebody gave a name (`pg_create_restore_point`).
@@ -131,13 +185,21 @@ impl Chain {
         self.wal.history.timeline
     }
 
-    /// Where its last segment begins: it is received once more, so from here on the server must still have its WAL.
+    /// Where its tail begins: that is received once more, so from here on the server must still have its WAL.
     pub(crate) fn resume(&self) -> Lsn {
-        Lsn(self.wal.through.0.saturating_sub(1)).segment_start(self.segment_bytes)
+        self.wal.tail.first().map_or(self.wal.through, |known| known.start).segment_start(self.segment_bytes)
     }
 
-    /// Takes in restore points that were found, and forgets those that cannot be reached any more.
-    pub(crate) fn remember(&mut self, found: Vec<RestorePoint>) {
+    /// Takes in what was found in the WAL, and forgets what cannot be reached any more.
+    pub(crate) fn remember(&mut self, found: Finds) {
+        let Finds { restore_points: found, made, least } = found;
+        let start = self.bases.first().map_or(Lsn(0), |base| base.start);
+        self.made.retain(|known| !made.iter().any(|new| new.at == known.at));
+        self.made.extend(made);
+        self.made.retain(|made| made.at > start);
+        self.least.retain(|known| !least.iter().any(|new| new.at == known.at));
+        self.least.extend(least);
+        self.least.retain(|least| least.at > start);
         self.restore_points.retain(|known| !found.iter().any(|new| new.at == known.at));
         self.restore_points.extend(found);
         let reachable = self.bases.first().map_or(Lsn(0), |base| base.end);
@@ -160,7 +222,13 @@ impl Chain {
             Goal::Name(point) => newest(&|base| base.end <= point.at),
             _ => None,
         };
-        base.map(|base| (goal.clone(), base)).ok_or_else(|| Error::Invalid(self.window()))
+        let later = match &goal {
+            Goal::Time(time) => *time > self.wal.until,
+            Goal::Position(at) => *at > self.wal.through,
+            _ => false,
+        };
+        let why = if later { "that is later than it goes: if the server is up, run the job first; " } else { "" };
+        base.map(|base| (goal.clone(), base)).ok_or_else(|| Error::Invalid(format!("{why}{}", self.window())))
     }
 
     fn goal(&self, moment: &Moment) -> Result<Goal> {
@@ -173,13 +241,12 @@ impl Chain {
             }
             Moment::Position(text) => Goal::Position(text.parse().map_err(Error::Invalid)?),
             Moment::Name(name) => {
-                // Of several with one name the server stops at the first; the newest is what people mean.
+                // Of several with one name the newest is what people mean; the server is told its position, not its name.
                 let point = self.restore_points.iter().rev().find(|point| point.name == *name);
-                Goal::Name(
-                    point.cloned().ok_or_else(|| {
-                        Error::Invalid(format!("it has no restore point `{name}`; {}", self.window()))
-                    })?,
-                )
+                Goal::Name(point.cloned().ok_or_else(|| {
+                    let what = format!("it has no restore point `{name}`, and that is no time (2026-11-26 22:01)");
+                    Error::Invalid(format!("{what}; {}", self.window()))
+                })?)
             }
         })
     }
@@ -221,7 +288,14 @@ mod tests {
     }
 
     fn chain() -> Chain {
-        let wal = Wal { history: History::first(), through: Lsn(5000), whole: Lsn(4990), until: 500, tail: 0 };
+        let wal = Wal {
+            history: History::first(),
+            through: Lsn(5000),
+            whole: Lsn(4990),
+            until: 500,
+            last_commit: None,
+            tail: vec![],
+        };
         let mut chain = Chain {
             major: 17,
             segment_bytes: 1000,
@@ -229,9 +303,13 @@ mod tests {
             bases: vec![base("old", 1000, 100), base("new", 3000, 300)],
             wal,
             restore_points: vec![],
+            made: vec![],
+            least: vec![],
         };
         let point = |name: &str, at: u64| RestorePoint { name: name.into(), at: Lsn(at), time: 0 };
-        chain.remember(vec![point("early", 10), point("a", 2000), point("b", 4000)]);
+        let made = |at: u64| Made { oid: 7, location: "/x".into(), at: Lsn(at) };
+        let restore_points = vec![point("early", 10), point("a", 2000), point("b", 4000)];
+        chain.remember(Finds { restore_points, made: vec![made(10), made(2000)], least: vec![] });
         chain
     }
 
@@ -274,10 +352,12 @@ mod tests {
     fn restore_points_are_remembered_once_and_not_for_ever() {
         let mut chain = chain();
         let points = chain.restore_points.clone();
-        chain.remember(points.clone());
-        assert_eq!(chain.restore_points, points);
+        let made = chain.made.clone();
+        chain.remember(Finds { restore_points: points.clone(), made: made.clone(), least: vec![] });
+        assert_eq!((&chain.restore_points, &chain.made), (&points, &made));
+        assert_eq!(made.len(), 1, "what came before the base backup is in it");
         let many = (0..500).map(|at| RestorePoint { name: format!("p{at}"), at: Lsn(4001 + at), time: 0 });
-        chain.remember(many.collect());
+        chain.remember(Finds { restore_points: many.collect(), ..Finds::default() });
         assert_eq!(chain.restore_points.len(), RESTORE_POINTS);
         assert_eq!(chain.restore_points.last().unwrap().name, "p499");
     }

@@ -178,10 +178,12 @@ impl Look {
                 self.fact("slot", format!("`{name}` has lost its WAL: the next run makes it anew, and is a full one"))
             }
             None => {
+                let none_at_all = self.wrong.iter().any(|wrong| wrong.contains("max_replication_slots"));
                 let rows = server.wire.query(
                     "SELECT current_setting('max_replication_slots')::int - count(*) FROM pg_replication_slots",
                 )?;
-                if column(&rows, 0).and_then(|free| free.parse::<i64>().ok()).is_some_and(|free| free <= 0) {
+                let free = column(&rows, 0).and_then(|free| free.parse::<i64>().ok());
+                if free.is_some_and(|free| free <= 0) && !none_at_all {
                     let mend = "ALTER SYSTEM SET max_replication_slots = …; then restart the server; or drop one that nobody uses: SELECT slot_name FROM pg_replication_slots WHERE NOT active";
                     self.wrong("no replication slot is free", mend);
                 } else {
@@ -219,6 +221,13 @@ impl Look {
             "SELECT string_agg(f.setting, ', ' ORDER BY f.setting) FROM pg_settings f, pg_settings d WHERE d.name = 'data_directory' \
              AND f.name IN ('config_file', 'hba_file', 'ident_file') AND NOT starts_with(f.setting, d.setting || '/')",
         )?;
+        let seen = server.wire.query("SELECT 1 FROM pg_settings WHERE name = 'data_directory'")?;
+        if seen.is_empty() {
+            self.fact(
+                "configuration",
+                "cannot be seen; GRANT pg_read_all_settings TO the role, to learn whether it lies elsewhere",
+            );
+        }
         if let Some(files) = column(&rows, 0) {
             self.fact(
                 "configuration",

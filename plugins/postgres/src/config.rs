@@ -11,7 +11,7 @@ use url::Url;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// How it is backed up.
+    /// How it is backed up: `"physical"`, the files of the whole cluster and its WAL.
     pub(crate) mode: Mode,
     /// Where the server is, and as whom to connect: `postgres://ROLE@HOST:PORT/DATABASE`, or for a Unix socket
     /// `postgres://ROLE@/DATABASE?host=/run/postgresql`. `?sslmode=verify-full` is the default, and `disable` where the
@@ -95,7 +95,7 @@ pub(crate) enum Endpoint {
 
 impl Config {
     /// Checks everything that can be checked without a server.
-    pub(crate) fn settings(self) -> Result<Settings> {
+    pub(crate) fn settings(&self) -> Result<Settings> {
         let Mode::Physical = self.mode;
         let place = Place::parse(&self.url)?;
         check_slot(&self.slot)?;
@@ -109,7 +109,8 @@ impl Config {
             return Err(Error::Invalid(format!("max_rate: PostgreSQL takes 32KiB to 1GiB, not {}", ByteSize(rate))));
         }
         let max_rate = max_rate.map(|rate| rate >> 10);
-        Ok(Settings { place, password: self.password, slot: self.slot, max_slot_lag, full_every, max_rate })
+        let (password, slot) = (self.password.clone(), self.slot.clone());
+        Ok(Settings { place, password, slot, max_slot_lag, full_every, max_rate })
     }
 
     /// The same for a copy of the server that is reached elsewhere, as JSON.
@@ -131,8 +132,7 @@ impl Config {
 
     /// What this configuration needs.
     pub(crate) fn needs(&self) -> Result<Needs> {
-        check_slot(&self.slot)?;
-        Ok(Needs { network: vec![Place::parse(&self.url)?.endpoint.grant()], ..Needs::default() })
+        Ok(Needs { network: vec![self.settings()?.place.endpoint.grant()], ..Needs::default() })
     }
 }
 
@@ -195,8 +195,8 @@ fn endpoint(url: &Url) -> Result<Endpoint, String> {
         Some("verify-full") => Some(true),
         Some(other) => {
             return Err(format!(
-                "`sslmode={other}` would take any server for the right one: `verify-full` checks who it is (the grant's \
-                 `ca` names an authority of your own), `disable` uses no TLS"
+                "`sslmode={other}` is not taken: `verify-full` checks that the server is the one that is named (the grant's `ca` \
+                 names an authority of your own), `disable` uses no TLS"
             ));
         }
     };
@@ -304,7 +304,7 @@ mod tests {
             ("postgres://a:b@db", "password"),
             ("postgres://db/app", "names no role"),
             ("postgres://a@/app", "names no server"),
-            ("postgres://a@db?sslmode=require", "any server"),
+            ("postgres://a@db?sslmode=require", "is not taken"),
             ("postgres://a@db?host=/run", "Unix socket"),
             ("postgres://a@/x?host=/run&sslmode=verify-full", "no TLS"),
             ("postgres://a@db?sslrootcert=x", "`sslrootcert` is not known"),

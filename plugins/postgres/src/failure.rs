@@ -30,6 +30,11 @@ pub(crate) const DATA_CORRUPTED: &str = "XX001";
 /// Something is not in the state that was needed.
 pub(crate) const NOT_IN_PREREQUISITE_STATE: &str = "55000";
 
+/// What to do where the server lets nobody in.
+const HBA: &str = "the first line of pg_hba.conf that fits decides: `hostssl` lines are for TLS alone (`?sslmode=verify-full`), base \
+                   backups and WAL need a line with `replication` as its database and probes one with the database of `url`, \
+                   `peer` lets in only the system user of the same name; and the role must be there and have LOGIN";
+
 impl ServerError {
     pub(crate) fn new(mut fields: ErrorFields<'_>) -> Result<Self> {
         let mut error = ServerError::default();
@@ -104,11 +109,11 @@ impl From<Failure> for Error {
             "28P01" => Error::Denied(hinted(
                 "the password is wrong, or has expired (`ALTER ROLE … VALID UNTIL 'infinity'`), or the role is not there",
             )),
-            "28000" => Error::Denied(hinted(
-                "pg_hba.conf has no line for this role from here: base backups and WAL need one with `replication` as its \
-                 database, all else one with the database's name; or the role may not log in",
-            )),
-            "42501" => Error::Denied(words),
+            "28000" => Error::Denied(hinted(HBA)),
+            "42501" => Error::Denied(hinted("`dozo check` tells what the role lacks, with the SQL that gives it")),
+            "53300" => {
+                Error::Unavailable(hinted("`dozo check` tells what the server lacks, with the SQL that mends it"))
+            }
             "3D000" => Error::Invalid(hinted("write the name of a database that is there behind the `/` of `url`")),
             DATA_CORRUPTED => Error::Corrupt(words),
             "53400" | NOT_IN_PREREQUISITE_STATE | "22023" | "42704" => Error::Invalid(words),

@@ -1,5 +1,7 @@
 //! What a server says of itself.
 
+use std::time::Duration;
+
 use dozo_sdk::{Error, Result};
 
 use crate::config::Settings;
@@ -65,7 +67,8 @@ impl Server {
     pub(crate) fn written(&mut self) -> Result<(Micros, Lsn), Failure> {
         let (time, position) = match self.standby {
             false => ("clock_timestamp()", "pg_current_wal_insert_lsn()"),
-            true => ("coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())", "pg_last_wal_replay_lsn()"),
+            // It may have replayed none since it was started.
+            true => ("coalesce(pg_last_xact_replay_timestamp(), 'epoch')", "pg_last_wal_replay_lsn()"),
         };
         // In this order: what is committed between the two is more than was asked for.
         let time = self.time(time)?;
@@ -74,6 +77,15 @@ impl Server {
         let position =
             text.parse().map_err(|_| Error::Unsupported(format!("the server tells `{text}` for a position")))?;
         Ok((time, position))
+    }
+
+    /// How long the server's WAL writer rests between two rounds.
+    pub(crate) fn writer_delay(&mut self) -> Result<Duration, Failure> {
+        let rows = self.wire.query("SELECT setting FROM pg_settings WHERE name = 'wal_writer_delay'")?;
+        let milliseconds = column(&rows, 0).and_then(|text| text.parse().ok());
+        milliseconds
+            .map(Duration::from_millis)
+            .ok_or_else(|| Error::Unsupported("the server does not tell its wal_writer_delay".into()).into())
     }
 
     /// What time it is there.

@@ -60,6 +60,26 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// A line that can be shown: a password in a URL, which is refused, is not printed on the way. What takes its place is as long,
+/// so that the marker stays under what it means.
+fn without_passwords(line: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = line;
+    while let Some((before, behind)) = rest.split_once("://") {
+        let end = behind.find(['"', '\'', ' ']).unwrap_or(behind.len());
+        let password = behind[..end].rfind('@').and_then(|at| Some(behind[..at].find(':')? + 1..at));
+        shown.push_str(before);
+        shown.push_str("://");
+        let taken = password.as_ref().map_or(0, |password| password.end);
+        if let Some(password) = password {
+            shown.push_str(&behind[..password.start]);
+            shown.extend(behind[password].chars().map(|_| '*'));
+        }
+        rest = &behind[taken..];
+    }
+    shown + rest
+}
+
 /// A complaint of the TOML parser, or of the shape of its tables.
 pub(super) fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let message = error.message().trim().to_string();
@@ -158,7 +178,7 @@ fn place(file: &Path, text: &str, span: Range<usize>) -> Option<Place> {
     let column = text.get(begin..start)?.chars().count() + 1;
     let end = span.end.min(begin + line_text.len()).max(start);
     let width = text.get(start..end)?.chars().count();
-    Some(Place { file: file.to_path_buf(), line, column, text: line_text.to_string(), width })
+    Some(Place { file: file.to_path_buf(), line, column, text: without_passwords(line_text), width })
 }
 
 #[cfg(test)]
@@ -174,6 +194,18 @@ mod tests {
         assert!(shown.contains("dozo.toml:4:16") && shown.ends_with("^^^^^^^^^^"), "{shown}");
         let shown = fault(Path::new("dozo.toml"), TEXT, &["job", "files", "grant"], "no".into()).to_string();
         assert!(shown.contains("dozo.toml:1:6"), "the nearest that is there: {shown}");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        for (line, shown) in [
+            (r#"url = "postgres://dozo:geheim@db:5432/app""#, r#"url = "postgres://dozo:******@db:5432/app""#),
+            (r#"url = "x://a:b/c@d", "y://e:ff@g""#, r#"url = "x://a:***@d", "y://e:**@g""#),
+            (r#"url = "postgres://dozo@db:5432/app""#, r#"url = "postgres://dozo@db:5432/app""#),
+            ("url = \"s3://bucket/prefix\"", "url = \"s3://bucket/prefix\""),
+        ] {
+            assert_eq!(without_passwords(line), shown);
+        }
     }
 
     #[test]

@@ -61,12 +61,30 @@ pub(super) async fn secure(config: Arc<ClientConfig>, name: &str, socket: Socket
     Ok((Box::new(stream), binding))
 }
 
+/// What is wrong with certificates that were made by hand, as the verifier calls it, and what makes them right.
+const CERTIFICATES: [(&str, &str); 3] = [
+    (
+        "UnsupportedCertVersion",
+        "the server's certificate is of version 1, which names no host: make it anew with `-extfile` and `subjectAltName=DNS:HOST`",
+    ),
+    (
+        "CaUsedAsEndEntity",
+        "the server shows an authority's certificate as its own: have that authority sign one for the server, and name the \
+         authority's with `ca` in the grant",
+    ),
+    ("Expired", "the server's certificate has expired, or this machine's clock is wrong"),
+];
+
 fn refused(name: &str, error: std::io::Error) -> Error {
     let what = format!("start TLS with {name}");
     let Some(kind) = kind(&error) else { return Error::unavailable(what).caused_by(error) };
     // Of an authority with the same name and another key, too.
     let unknown = ["UnknownIssuer", "BadSignature"].iter().any(|why| error.to_string().contains(why));
+    let odd = CERTIFICATES.iter().find(|(word, _)| error.to_string().contains(word)).map(|(_, hint)| *hint);
     let error = Error::new(kind, what).caused_by(error);
+    if let Some(hint) = odd {
+        return error.hinted(hint);
+    }
     match kind {
         Kind::Denied => error.hinted("the server wants another certificate: name one with `certificate` in the grant"),
         _ if unknown => error.hinted("name the file of the authority that signed it with `ca` in the grant"),

@@ -226,7 +226,11 @@ impl<'a> Files<'a> {
             return;
         }
         for page in &checked.bad {
-            let why = format!("the page's checksum is {:04X}, and it says {:04X}", page.expected, page.found);
+            let why = format!(
+                "damaged at the server, and backed up as it is: the page's checksum is {:04X}, and it says {:04X}; once it is \
+                 mended there, `dozo run --full` makes complete snapshots again",
+                page.expected, page.found
+            );
             self.damaged.push(Damaged { what: format!("{path} (block {})", page.block), why });
         }
         self.damaged_more += checked.bad_count - checked.bad.len() as u64;

@@ -27,6 +27,8 @@ pub(crate) struct Request<'a> {
     pub(crate) backup: &'a Backup,
     /// The cluster that it must be of.
     pub(crate) system: &'a str,
+    /// Names that base backups have already: two of a standby can begin in the same place.
+    pub(crate) taken: Vec<String>,
     /// In KiB a second.
     pub(crate) max_rate: Option<u64>,
 }
@@ -41,7 +43,7 @@ pub(crate) fn take(request: &Request<'_>, server: &mut Server, walsender: &mut W
     let began = server.now()?;
     let mut stream = Stream::begin(&mut walsender.wire, &command(server, request.max_rate), server.major)?;
     let (start, timeline) = (stream.start, stream.timeline);
-    let id = id(Segment { timeline, start }, server.segment_bytes);
+    let id = id(Segment { timeline, start }, server.segment_bytes, &request.taken);
     let root = format!("{DIRECTORY}/{id}");
     let mut files = Files::begin(backup, &root, start, server);
     let mut manifest = Vec::new();
@@ -88,10 +90,14 @@ fn command(server: &Server, max_rate: Option<u64>) -> String {
     )
 }
 
-/// As the server names the history of a base backup: its first segment, and the place in it.
-fn id(begin: Segment, segment_bytes: u64) -> String {
+/// As the server names the history of a base backup: its first segment, and the place in it. If another has that name, a number
+/// follows.
+fn id(begin: Segment, segment_bytes: u64, taken: &[String]) -> String {
     let segment = Segment { start: begin.start.segment_start(segment_bytes), ..begin };
-    format!("{}.{:08X}", segment.name(segment_bytes), begin.start.0 % segment_bytes)
+    let name = format!("{}.{:08X}", segment.name(segment_bytes), begin.start.0 % segment_bytes);
+    let numbered = (2..).map(|number| format!("{name}.{number}"));
+    let mut names = std::iter::once(name.clone()).chain(numbered);
+    names.find(|name| !taken.contains(name)).unwrap_or_else(|| name.clone())
 }
 
 /// All that the manifest lists came, as it was when the server read it, and it lists the WAL that the backup is said to need.

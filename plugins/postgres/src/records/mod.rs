@@ -244,7 +244,7 @@ impl Records {
         }
         (self.previous, self.end) = (Some(self.record.at), aligned(self.at));
         if self.record.is_telling {
-            self.found.take_in(&header, &self.record.body, self.end);
+            self.found.take_in(&header, &self.record.body, (self.record.at, self.end));
         }
         let leaves = found::is_switch(&header) && !self.end.is_multiple_of(self.segment_bytes);
         self.place = if leaves { Place::Left } else { Place::Between };

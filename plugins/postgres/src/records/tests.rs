@@ -134,10 +134,20 @@ fn everything() -> (Wal, u64, Found) {
     // More than a segment.
     wal.put(10, 0, &vec![4; SEGMENT as usize + 12_345]);
     wal.switch();
-    let (_, end) = wal.put(1, 0x40, &commit(30, 0));
+    let (at, end) = wal.put(1, 0x40, &commit(30, 0));
     let point = RestorePoint { name: "before the deed".into(), lsn, time: TIME };
     let commits = (Some(TIME + 10_000_000), Some(TIME + 30_000_000));
-    (wal, end, Found { first_commit: commits.0, last_commit: commits.1, restore_points: vec![point] })
+    (
+        wal,
+        end,
+        Found {
+            first_commit: commits.0,
+            last_commit: commits.1,
+            commit_at: Some(at),
+            restore_points: vec![point],
+            ..Found::default()
+        },
+    )
 }
 
 /// Feeds these pieces; where records end, and what was found.

@@ -26,20 +26,44 @@ const AUTO_CONF: &str = "postgresql.auto.conf";
 /// Has the server recover and then be its own; that of a standby would have it follow another one.
 const SIGNAL: &str = "recovery.signal";
 const STANDBY: &str = "standby.signal";
+/// The option that says that tablespaces which the WAL makes may be where the original has them.
+const TABLESPACES: &str = "tablespaces";
+const IN_PLACE: &str = "in_place";
 /// Where PostgreSQL has its WAL.
 const PG_WAL: &str = "pg_wal";
 /// What stands in a file of settings at most.
 const SETTINGS_BYTES: usize = 1 << 20;
 
 pub(crate) fn restore(restore: &Restore) -> Result<()> {
+    if !restore.paths.is_empty() {
+        return Err(Error::Invalid("a cluster is restored whole; hint: leave the paths out".into()));
+    }
     let attribute = restore.attribute("chain").map(|json| ("chain".to_string(), json));
     let chain = Chain::of(&attribute.into_iter().collect::<Vec<_>>())?;
     let (goal, base) = chain.reach(&restore.at)?;
     let plan = Plan::new(restore, &chain, base, &goal)?;
-    let recovery = Recovery::new(restore, &plan, chain.timeline())?;
+    let least = chain.least.iter().filter(|least| least.at > base.start && least.at <= plan.end);
+    let recovery = Recovery::new(restore, &plan, &least.cloned().collect::<Vec<_>>())?;
+    tablespaces_made(restore, &chain, base, &plan)?;
     let target = Target::new(restore, &base.tablespaces)?;
     restore.narrow(&plan.prefixes())?;
     Restoring { restore, chain: &chain, base, target, posix: None, directories: Vec::new() }.all(&plan, &recovery)
+}
+
+/// A tablespace that was made after the base backup is made again by a server that recovers, in the very directory that the
+/// original has. On the machine of the original that would be the end of both.
+fn tablespaces_made(restore: &Restore, chain: &Chain, base: &Base, plan: &Plan) -> Result<()> {
+    let made = chain.made.iter().find(|made| made.at > base.start && made.at <= plan.end);
+    let allowed = restore.options.iter().any(|(name, value)| name == TABLESPACES && value == IN_PLACE);
+    match made {
+        Some(made) if !allowed => Err(Error::Invalid(format!(
+            "the tablespace in {0} was made after the base backup, at {1}: a server that recovers makes it again, in {0} and \
+             nowhere else; hint: recover to before {1}, or to after a newer base backup (`dozo run --full` takes one); or, on a \
+             machine where {0} is empty and nobody else's, add `--option {TABLESPACES}={IN_PLACE}`",
+            made.location, made.at
+        ))),
+        _ => Ok(()),
+    }
 }
 
 struct Restoring<'a> {
@@ -184,6 +208,9 @@ pub(crate) fn scratch(config: &Config, directory: &str) -> Result<ScratchServer>
         ("port", PORT.to_string()),
         ("unix_socket_directories", directory.to_string()),
         ("archive_mode", "off".into()),
+        ("synchronous_standby_names", String::new()),
+        // A copy of a subscriber would take what is the original's.
+        ("max_logical_replication_workers", "0".into()),
         ("ssl", "off".into()),
     ];
     let mut arguments = vec!["-D".to_string(), directory.to_string()];

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use dozo_sdk::prelude::*;
 
 use crate::base;
-use crate::chain::{Base, Chain, Goal, shown};
+use crate::chain::{Base, Chain, Goal, RestorePoint, shown};
 use crate::lsn::{Lsn, Segment};
 use crate::server::Micros;
+use crate::timeline::History;
 use crate::wal::{self, COMMITS, RECORDS_END};
 
 /// What a recovery reads.
@@ -17,6 +18,10 @@ pub(super) struct Plan {
     /// Files of WAL, histories among them.
     pub(super) files: Vec<String>,
     pub(super) stop: Stop,
+    /// The timeline on which it stops.
+    pub(super) timeline: u32,
+    /// Where the last segment ends that is needed.
+    pub(super) end: Lsn,
 }
 
 /// Where the server is to stop.
@@ -27,7 +32,6 @@ pub(super) enum Stop {
     Time(Micros),
     /// Before what begins here.
     Before(Lsn),
-    Name(String),
 }
 
 /// What is known of a segment that is stored.
@@ -53,13 +57,29 @@ impl Plan {
                 None => {}
             }
         }
-        let segments = whole(chain, base, &stored)?;
-        let (needed, stop) = needed(&segments, chain, goal);
+        let mut found = None;
+        for (history, left) in chain.wal.history.steps() {
+            let through = left.unwrap_or(chain.wal.through);
+            if left.is_some_and(|left| left < base.end) || found.is_some() {
+                continue;
+            }
+            let segments = match (whole((&history, chain.segment_bytes), base, through, &stored), left) {
+                (Ok(segments), _) => segments,
+                // Of a timeline that was left there need not be all.
+                (Err(_), Some(_)) => continue,
+                (Err(error), None) => return Err(error),
+            };
+            let wanted = needed(&segments, chain, goal, left);
+            found = wanted.map(|(needed, stop)| (history.timeline, segments, needed, stop));
+        }
+        let nothing = || Error::Internal("a goal lies in the WAL, and on none of its timelines".into());
+        let (timeline, segments, needed, stop) = found.ok_or_else(nothing)?;
         // Before its end, the files of a base backup do not fit together.
         let consistent = segments.iter().filter(|(segment, _)| segment.start < base.end).count();
         let needed = needed.max(consistent).min(segments.len());
         files.extend(segments[..needed].iter().map(|(segment, _)| segment.name(chain.segment_bytes)));
-        Ok(Plan { base: format!("{}/{}", base::DIRECTORY, base.id), files, stop })
+        let end = segments[..needed].last().map_or(base.end, |(last, _)| Lsn(last.start.0 + chain.segment_bytes));
+        Ok(Plan { timeline, end, base: format!("{}/{}", base::DIRECTORY, base.id), files, stop })
     }
 
     /// The entries that are needed.
@@ -78,48 +98,60 @@ fn known(entry: &Entry) -> Stored {
     }
 }
 
-/// The segments from the base backup to the end of the chain, one after the other.
-fn whole(chain: &Chain, base: &Base, stored: &HashMap<Segment, Stored>) -> Result<Vec<(Segment, Stored)>> {
-    let (mut segments, mut start) = (Vec::new(), base.start.segment_start(chain.segment_bytes));
-    while start < chain.wal.through {
-        let segment = chain.wal.history.segment(start, chain.segment_bytes);
+/// The segments of a history from the base backup to a position, one after the other.
+fn whole(
+    (history, segment_bytes): (&History, u64),
+    base: &Base,
+    through: Lsn,
+    stored: &HashMap<Segment, Stored>,
+) -> Result<Vec<(Segment, Stored)>> {
+    let (mut segments, mut start) = (Vec::new(), base.start.segment_start(segment_bytes));
+    while start < through {
+        let segment = history.segment(start, segment_bytes);
         let known = stored.get(&segment).ok_or_else(|| {
-            let name = segment.name(chain.segment_bytes);
+            let name = segment.name(segment_bytes);
             Error::Corrupt(format!(
                 "the snapshot lacks the WAL segment {name}; hint: earlier and later snapshots may have it"
             ))
         })?;
         segments.push((segment, *known));
-        start = Lsn(start.0 + chain.segment_bytes);
+        start = Lsn(start.0 + segment_bytes);
     }
-    match segments.is_empty() || chain.wal.through < base.end {
-        true => Err(Error::Corrupt(format!("the snapshot's WAL ends at {}, before {}", chain.wal.through, base.end))),
+    match segments.is_empty() || through < base.end {
+        true => Err(Error::Corrupt(format!("the snapshot's WAL ends at {through}, before {}", base.end))),
         false => Ok(segments),
     }
 }
 
-/// How many of the segments a goal takes, and where the server is to stop. The server refuses to end before it has seen that a
-/// goal is passed; where the WAL ends before that shows, its end is the goal.
-fn needed(segments: &[(Segment, Stored)], chain: &Chain, goal: &Goal) -> (usize, Stop) {
-    let through = |passed: &dyn Fn(&Segment, &Stored) -> bool| {
-        segments.iter().position(|(segment, stored)| passed(segment, stored)).map(|at| at + 1)
-    };
-    let to_the_end = (segments.len(), Stop::End);
+/// How many of a history's segments a goal takes, and where the server is to stop; none if the goal lies beyond the place where
+/// the history was left. The server refuses to end before it has seen that a goal is passed; where the WAL ends before that
+/// shows, its end is the goal.
+fn needed(segments: &[(Segment, Stored)], chain: &Chain, goal: &Goal, left: Option<Lsn>) -> Option<(usize, Stop)> {
+    let passed =
+        |passed: &dyn Fn(&Stored) -> bool| segments.iter().position(|(_, stored)| passed(stored)).map(|at| at + 1);
+    let to_the_end = left.is_none().then_some((segments.len(), Stop::End));
     match goal {
         Goal::Latest => to_the_end,
-        Goal::Time(time) => match through(&|_, stored| stored.last_commit.is_some_and(|last| last > *time)) {
-            Some(needed) => (needed, Stop::Time(*time)),
+        Goal::Time(time) => match passed(&|stored| stored.last_commit.is_some_and(|last| last > *time)) {
+            Some(needed) => Some((needed, Stop::Time(*time))),
+            // Of a record that began in the segment before, the segment that was received again does not tell.
+            None if left.is_none() && chain.wal.last_commit.is_some_and(|last| last > *time) => {
+                Some((segments.len(), Stop::Time(*time)))
+            }
             None => to_the_end,
         },
-        Goal::Position(at) if *at >= chain.wal.whole => to_the_end,
-        // The record that begins there may end in the next one.
-        Goal::Position(at) => match through(&|_, stored| stored.records_end.is_some_and(|end| end > *at)) {
-            Some(needed) => (needed + 1, Stop::Before(*at)),
-            None => (segments.len(), Stop::Before(*at)),
-        },
-        Goal::Name(point) => {
-            let needed = through(&|segment, _| segment.start.0 + chain.segment_bytes >= point.at.0);
-            (needed.unwrap_or(segments.len()), Stop::Name(point.name.clone()))
+        Goal::Position(at) | Goal::Name(RestorePoint { at, .. }) => {
+            if left.is_some_and(|left| *at >= left) {
+                return None;
+            }
+            if *at >= chain.wal.whole {
+                return to_the_end;
+            }
+            // The record that holds this position, and then one that begins behind it and is whole.
+            let beyond = |at: Lsn| passed(&|stored| stored.records_end.is_some_and(|end| end > at));
+            let first_end = beyond(*at).and_then(|needed| segments[needed - 1].1.records_end);
+            let needed = first_end.and_then(beyond).unwrap_or(segments.len());
+            Some((needed, Stop::Before(*at)))
         }
     }
 }
@@ -131,7 +163,6 @@ impl Stop {
             Stop::End => "the end of the WAL".into(),
             Stop::Time(time) => shown(*time),
             Stop::Before(at) => at.to_string(),
-            Stop::Name(name) => format!("the restore point `{name}`"),
         }
     }
 }
@@ -139,14 +170,29 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::{RestorePoint, Wal};
-    use crate::timeline::History;
+    use crate::chain::Wal;
 
     const MIB: u64 = 1 << 20;
 
     fn chain(history: History, through: u64) -> Chain {
-        let wal = Wal { history, through: Lsn(through), whole: Lsn(through - 10), until: 1000, tail: 0 };
-        Chain { major: 17, segment_bytes: MIB, slot: "s".into(), bases: vec![], wal, restore_points: vec![] }
+        let wal = Wal {
+            history,
+            through: Lsn(through),
+            whole: Lsn(through - 10),
+            until: 1000,
+            last_commit: None,
+            tail: vec![],
+        };
+        Chain {
+            major: 17,
+            segment_bytes: MIB,
+            slot: "s".into(),
+            bases: vec![],
+            wal,
+            restore_points: vec![],
+            made: vec![],
+            least: vec![],
+        }
     }
 
     fn base(start: u64, end: u64) -> Base {
@@ -176,26 +222,29 @@ mod tests {
     fn a_time_takes_the_wal_until_a_later_commit() {
         let chain = chain(History::first(), 4 * MIB);
         let segments = segments(&chain, &[Some(10), None, Some(30), Some(40)]);
-        let time = |micros: i64| needed(&segments, &chain, &Goal::Time(micros));
+        let time = |micros: i64| needed(&segments, &chain, &Goal::Time(micros), None).unwrap();
         assert_eq!(time(9), (1, Stop::Time(9)));
         assert_eq!(time(10), (3, Stop::Time(10)));
         assert_eq!(time(39), (4, Stop::Time(39)));
         // Nothing was committed after it: the end is what was there.
         assert_eq!(time(40), (4, Stop::End));
-        assert_eq!(needed(&segments, &chain, &Goal::Latest), (4, Stop::End));
+        assert_eq!(needed(&segments, &chain, &Goal::Latest, None), Some((4, Stop::End)));
+        // On a timeline that was left, a time that has not passed is for the next one.
+        assert_eq!(needed(&segments, &chain, &Goal::Time(40), Some(Lsn(4 * MIB))), None);
     }
 
     #[test]
     fn a_position_takes_the_wal_until_the_record_behind_it() {
         let chain = chain(History::first(), 4 * MIB);
         let segments = segments(&chain, &[None; 4]);
-        let at = |position: u64| needed(&segments, &chain, &Goal::Position(Lsn(position)));
+        let at = |position: u64| needed(&segments, &chain, &Goal::Position(Lsn(position)), None).unwrap();
         assert_eq!(at(5), (2, Stop::Before(Lsn(5))));
         assert_eq!(at(MIB - 50).0, 3);
         assert_eq!(at(4 * MIB - 10), (4, Stop::End));
         assert_eq!(at(4 * MIB), (4, Stop::End));
         let point = RestorePoint { name: "p".into(), at: Lsn(MIB + 1), time: 0 };
-        assert_eq!(needed(&segments, &chain, &Goal::Name(point)), (2, Stop::Name("p".into())));
+        assert_eq!(needed(&segments, &chain, &Goal::Name(point), None), Some((3, Stop::Before(Lsn(MIB + 1)))));
+        assert_eq!(needed(&segments, &chain, &Goal::Position(Lsn(5)), Some(Lsn(5))), None);
     }
 
     #[test]
@@ -204,12 +253,14 @@ mod tests {
         let chain = chain(history, 4 * MIB);
         let mut stored: HashMap<Segment, Stored> = segments(&chain, &[None; 4]).into_iter().collect();
         let names = |found: Vec<(Segment, Stored)>| found.into_iter().map(|(s, _)| s.name(MIB)).collect::<Vec<_>>();
-        let found = names(whole(&chain, &base(MIB + 5, MIB + 9), &stored).unwrap());
+        let of = (&chain.wal.history, MIB);
+        let through = chain.wal.through;
+        let found = names(whole(of, &base(MIB + 5, MIB + 9), through, &stored).unwrap());
         let wanted = ["000000010000000000000001", "000000020000000000000002", "000000020000000000000003"];
         assert_eq!(found, wanted);
         stored.remove(&Segment { timeline: 2, start: Lsn(2 * MIB) });
-        let error = whole(&chain, &base(MIB, MIB + 9), &stored).unwrap_err();
+        let error = whole(of, &base(MIB, MIB + 9), through, &stored).unwrap_err();
         assert!(error.message().contains("000000020000000000000002"), "{}", error.message());
-        assert!(whole(&chain, &base(3 * MIB, 5 * MIB), &stored).is_err());
+        assert!(whole(of, &base(3 * MIB, 5 * MIB), through, &stored).is_err());
     }
 }

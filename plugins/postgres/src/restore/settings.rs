@@ -1,56 +1,65 @@
 //! The settings with which a server recovers (PostgreSQL, "Recovery Target").
 
+use std::collections::BTreeMap;
+
 use dozo_sdk::prelude::*;
 use jiff::Timestamp;
 
 use super::plan::{Plan, Stop};
+use crate::chain::Least;
 use crate::server::Micros;
 
 /// The option that says what the server does where it stops.
 const TARGET_ACTION: &str = "target_action";
-/// Settings of which a server takes no two at a time, or that were meant for another recovery.
-const OURS: [&str; 9] = [
-    "restore_command",
-    "recovery_target",
-    "recovery_target_name",
-    "recovery_target_time",
-    "recovery_target_xid",
-    "recovery_target_lsn",
-    "recovery_target_inclusive",
-    "recovery_target_timeline",
-    "recovery_target_action",
+/// What else a server is told, whatever its other files say: of targets it takes no two, and what was meant for another recovery
+/// must not cut this one short, delay it, or clean up after it.
+const OTHERWISE: [(&str, &str); 9] = [
+    ("recovery_target", ""),
+    ("recovery_target_name", ""),
+    ("recovery_target_time", ""),
+    ("recovery_target_xid", ""),
+    ("recovery_target_lsn", ""),
+    ("recovery_target_inclusive", "on"),
+    ("recovery_min_apply_delay", "0"),
+    ("archive_cleanup_command", ""),
+    ("recovery_end_command", ""),
 ];
 
 /// What a server is told.
 pub(super) struct Recovery {
-    settings: Vec<(&'static str, String)>,
+    /// Each once.
+    settings: BTreeMap<&'static str, String>,
     why: String,
 }
 
 impl Recovery {
-    /// How to stop where the plan says, on a timeline.
-    pub(super) fn new(restore: &Restore, plan: &Plan, timeline: u32) -> Result<Self> {
+    /// How to stop where the plan says, with settings that recovery needs to get there.
+    pub(super) fn new(restore: &Restore, plan: &Plan, least: &[Least]) -> Result<Self> {
         let action = action(&restore.options)?;
-        // WAL lies where the server looks when its command has none; it must have a command.
-        let mut settings =
-            vec![("restore_command", "false".into()), ("recovery_target_timeline", timeline.to_string())];
-        match &plan.stop {
-            Stop::End if action != "promote" => {
-                return Err(Error::Invalid(format!(
-                    "nothing comes after that moment, so there is no place where the server could {action}; hint: leave \
-                     `--option {TARGET_ACTION}={action}` out"
-                )));
-            }
-            Stop::End => {}
-            Stop::Time(time) => settings.push(("recovery_target_time", server_time(*time)?)),
-            Stop::Before(at) => {
-                settings.push(("recovery_target_lsn", at.to_string()));
-                settings.push(("recovery_target_inclusive", "off".into()));
-            }
-            Stop::Name(name) => settings.push(("recovery_target_name", name.clone())),
+        if plan.stop == Stop::End && action != "promote" {
+            return Err(Error::Invalid(format!(
+                "nothing comes after that moment, so there is no place where the server could {action}; hint: leave \
+                 `--option {TARGET_ACTION}={action}` out"
+            )));
         }
-        if plan.stop != Stop::End {
-            settings.push(("recovery_target_action", action));
+        let otherwise = OTHERWISE.iter().map(|(name, value)| (*name, (*value).to_string()));
+        let mut settings: BTreeMap<&str, String> = otherwise.collect();
+        // WAL lies where the server looks when its command has none; it must have a command.
+        settings.insert("restore_command", "false".into());
+        settings.insert("recovery_target_timeline", plan.timeline.to_string());
+        settings.insert("recovery_target_action", action);
+        match &plan.stop {
+            Stop::End => {}
+            Stop::Time(time) => drop(settings.insert("recovery_target_time", server_time(*time)?)),
+            Stop::Before(at) => {
+                settings.insert("recovery_target_lsn", at.to_string());
+                settings.insert("recovery_target_inclusive", "off".into());
+            }
+        }
+        for least in least {
+            for (name, value) in Least::SETTINGS.iter().zip(least.values) {
+                settings.insert(name, value.to_string());
+            }
         }
         Ok(Recovery { settings, why: plan.stop.shown() })
     }
@@ -60,7 +69,7 @@ impl Recovery {
         let old = std::str::from_utf8(old).map_err(|_| Error::Corrupt("postgresql.auto.conf is not UTF-8".into()))?;
         let kept = old.lines().filter(|line| {
             let name = line.trim_start().split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default();
-            !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+            !self.settings.keys().any(|ours| name.eq_ignore_ascii_case(ours))
         });
         let mut new: String = kept.flat_map(|line| [line, "\n"]).collect();
         new.push_str(&format!("# dozo recovers to {}\n", self.why.replace('\n', " ")));
@@ -72,9 +81,10 @@ impl Recovery {
 }
 
 fn action(options: &[(String, String)]) -> Result<String> {
-    let known = |name: &str| name == TARGET_ACTION || name.starts_with("map:");
+    let known = |name: &str| [TARGET_ACTION, super::TABLESPACES].contains(&name) || name.starts_with("map:");
     if let Some((name, _)) = options.iter().find(|(name, _)| !known(name)) {
-        return Err(Error::Invalid(format!("there is no option `{name}`; it takes `{TARGET_ACTION}`")));
+        let takes = format!("`{TARGET_ACTION}` and `{}`", super::TABLESPACES);
+        return Err(Error::Invalid(format!("there is no option `{name}`; it takes {takes}")));
     }
     let action =
         options.iter().rev().find(|(name, _)| name == TARGET_ACTION).map_or("promote", |(_, value)| value.as_str());
@@ -94,18 +104,20 @@ fn server_time(time: Micros) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn recovery(settings: Vec<(&'static str, String)>) -> Recovery {
-        Recovery { settings, why: "x".into() }
+    fn recovery(settings: &[(&'static str, &str)]) -> Recovery {
+        let settings = settings.iter().map(|(name, value)| (*name, (*value).to_string()));
+        Recovery { settings: settings.collect(), why: "x".into() }
     }
 
     #[test]
     fn what_was_set_stays_but_for_another_recovery() {
         let old =
             "# comment\nshared_buffers = '1GB'\nrecovery_target_time = 'x'\n  Restore_Command='cp'\nlog_line = 'a'\n";
-        let new = recovery(vec![("recovery_target_name", "it's \\".into())]).auto_conf(old.as_bytes()).unwrap();
-        let wanted = "# comment\nshared_buffers = '1GB'\nlog_line = 'a'\n# dozo recovers to x\nrecovery_target_name = 'it''s \\\\'\n";
+        let ours = [("recovery_target_name", "it's \\"), ("recovery_target_time", ""), ("restore_command", "false")];
+        let new = recovery(&ours).auto_conf(old.as_bytes()).unwrap();
+        let wanted = "# comment\nshared_buffers = '1GB'\nlog_line = 'a'\n# dozo recovers to x\nrecovery_target_name = 'it''s \\\\'\nrecovery_target_time = ''\nrestore_command = 'false'\n";
         assert_eq!(String::from_utf8(new).unwrap(), wanted);
-        assert!(recovery(vec![]).auto_conf(b"\xff").is_err());
+        assert!(recovery(&[]).auto_conf(b"\xff").is_err());
     }
 
     #[test]

@@ -26,8 +26,8 @@ impl Target {
         empty(&path, &data)?;
         let mut placed = Vec::new();
         for tablespace in tablespaces {
-            let option = format!("map:{}", tablespace.name);
-            let path = restore.options.iter().find(|(name, _)| *name == option).map(|(_, path)| path.clone());
+            let named = [format!("map:{}", tablespace.name), format!("map:{}", tablespace.oid)];
+            let path = restore.options.iter().find(|(name, _)| named.contains(name)).map(|(_, path)| path.clone());
             let found = path.and_then(|path| granted.iter().position(|(granted, _)| *granted == path));
             let (path, directory) = granted.remove(found.ok_or_else(|| missing(tablespaces))?);
             empty(&path, &directory)?;
@@ -55,7 +55,10 @@ impl Target {
 }
 
 fn missing(tablespaces: &[Tablespace]) -> Error {
-    let flags: Vec<String> = tablespaces.iter().map(|tablespace| format!("--map {}=DIR", tablespace.name)).collect();
+    // What a shell or the flag itself would take apart is named by its number.
+    let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    let name = |space: &Tablespace| if plain(&space.name) { space.name.clone() } else { space.oid.to_string() };
+    let flags: Vec<String> = tablespaces.iter().map(|tablespace| format!("--map {}=DIR", name(tablespace))).collect();
     let were: Vec<String> = tablespaces.iter().map(|space| format!("{} in {}", space.name, space.location)).collect();
     let (flags, were) = (flags.join(" "), were.join(", "));
     Error::Invalid(format!(
@@ -67,9 +70,14 @@ fn empty(path: &str, directory: &Directory) -> Result<()> {
     if directory.children("", None, 1)?.is_empty() {
         return Ok(());
     }
-    let what = if directory.get("PG_VERSION")?.is_some() { "holds a cluster already" } else { "is not empty" };
-    Err(Error::Invalid(format!(
-        "{path} {what}: a cluster is restored into an empty directory; hint: name another one, or stop the server and move the \
-         old one away"
-    )))
+    let is_there = |name: &str| directory.get(name).map(|found| found.is_some());
+    let (what, hint) = match (is_there("PG_VERSION")?, is_there("global/pg_control")?) {
+        (_, true) => ("holds a cluster", "name another one, or stop that server and move its directory away"),
+        (true, false) => (
+            "holds what a restore left that was cut off",
+            "empty it (`find DIR -mindepth 1 -delete`) and restore again, or name another one",
+        ),
+        (false, false) => ("is not empty", "name another one"),
+    };
+    Err(Error::Invalid(format!("{path} {what}, and a cluster is restored into an empty directory; hint: {hint}")))
 }

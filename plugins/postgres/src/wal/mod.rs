@@ -5,7 +5,7 @@ mod segments;
 
 use dozo_sdk::{Backup, Result};
 
-pub(crate) use receive::{Known, Legs, receive};
+pub(crate) use receive::{Legs, receive};
 
 use crate::lsn::{Lsn, Segment};
 

@@ -5,10 +5,10 @@ use dozo_sdk::prelude::*;
 use postgres_protocol::message::frontend;
 
 use super::segments::Segments;
-use crate::chain::RestorePoint;
+use crate::chain::{Finds, Known};
 use crate::failure::Failure;
 use crate::lsn::{Lsn, Segment};
-use crate::server::Walsender;
+use crate::server::{Micros, Walsender};
 use crate::timeline::History;
 use crate::wire::Wire;
 
@@ -18,8 +18,8 @@ pub(crate) struct Legs<'a> {
     pub(crate) slot: &'a str,
     /// Where to begin.
     pub(crate) from: Segment,
-    /// What of this segment is known already.
-    pub(crate) known: Option<Known>,
+    /// What of the segments from there on is known already.
+    pub(crate) known: Vec<Known>,
     /// The timelines up to the server's own.
     pub(crate) history: &'a History,
     /// Where to end, on the server's own.
@@ -28,46 +28,50 @@ pub(crate) struct Legs<'a> {
     pub(crate) time: Timestamp,
 }
 
-/// The beginning of a segment: how far it goes, and its CRC-32C.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Known {
-    pub(crate) through: Lsn,
-    pub(crate) crc: u32,
-}
-
 /// What was received.
+#[derive(Default)]
 pub(crate) struct Received {
     pub(crate) through: Lsn,
     /// Where the last whole record ends.
     pub(crate) whole: Lsn,
-    /// CRC-32C of the last segment, as far as it goes.
-    pub(crate) tail: u32,
+    pub(crate) last_commit: Option<Micros>,
+    pub(crate) tail: Vec<Known>,
     /// Names of the segments that were stored.
     pub(crate) stored: Vec<String>,
-    pub(crate) restore_points: Vec<RestorePoint>,
+    pub(crate) finds: Finds,
 }
 
 /// Receives all of it into the snapshot.
 ///
 /// # Errors
-/// [`Failure::Gap`] if the server has the WAL no more, or another one. Nothing was stored then. The session is of no use after
-/// an error.
+/// [`Failure::Gap`] if the server has the WAL no more, or another one, or nothing can be recovered from it. What was stored until
+/// then lies before any base backup that is taken later. The session is of no use after an error.
 pub(crate) fn receive(backup: &Backup, walsender: &mut Walsender, legs: &Legs<'_>) -> Result<Received, Failure> {
-    let (mut from, mut known, mut tail) = (legs.from, legs.known, 0);
-    let (mut stored, mut restore_points) = (Vec::new(), Vec::new());
+    let (mut from, mut known) = (legs.from, legs.known.clone());
+    let mut received = Received::default();
     loop {
         let left = legs.history.left_at(from.timeline)?;
-        let mut segments = Segments::begin(backup, legs.segment_bytes, from, (known.take(), legs.time));
+        let mut segments = Segments::begin(backup, legs.segment_bytes, from, (std::mem::take(&mut known), legs.time));
         leg(walsender, legs.slot, from, left.unwrap_or(legs.to), &mut segments)?;
-        let (through, whole) = (segments.through(), segments.whole());
+        (received.through, received.whole) = (segments.through(), segments.whole());
         segments.finish()?;
-        tail = segments.tail.unwrap_or(tail);
-        stored.append(&mut segments.stored);
-        restore_points.append(&mut segments.restore_points);
+        received.take(segments);
         match legs.history.after(from.timeline).zip(left) {
-            None => return Ok(Received { through, whole, tail, stored, restore_points }),
+            None => return Ok(received),
             Some((timeline, left)) => from = Segment { timeline, start: left.segment_start(legs.segment_bytes) },
         }
+    }
+}
+
+impl Received {
+    /// Takes in what came of one timeline.
+    fn take(&mut self, mut segments: Segments<'_>) {
+        self.tail = segments.tail();
+        self.last_commit = self.last_commit.max(segments.last_commit);
+        self.stored.append(&mut segments.stored);
+        self.finds.restore_points.append(&mut segments.finds.restore_points);
+        self.finds.made.append(&mut segments.finds.made);
+        self.finds.least.append(&mut segments.finds.least);
     }
 }
 

@@ -1,18 +1,23 @@
 //! Segments in the making. What a segment's entry says of its content is known when it is whole, so one is held in memory.
 
+use std::collections::VecDeque;
+
 use dozo_sdk::Timestamp;
 use dozo_sdk::prelude::*;
 
-use super::receive::Known;
 use super::{COMMITS, RECORDS_END, path};
-use crate::chain::RestorePoint;
+use crate::chain::{Finds, Known, Least, Made, RestorePoint};
 use crate::crc32c::Crc32c;
 use crate::failure::Failure;
 use crate::lsn::{Lsn, Segment};
 use crate::records::{Found, Records};
+use crate::server::Micros;
 
 /// Pieces in which a segment is stored: one that grew is stored anew from the piece on that grew.
 const CHUNK_BYTES: u32 = 1 << 20;
+
+/// Segments without a transaction that are held against what was known, at most.
+const TAIL: usize = 16;
 
 /// Where received WAL goes.
 pub(crate) struct Segments<'a> {
@@ -25,13 +30,16 @@ pub(crate) struct Segments<'a> {
     /// The segment in the making.
     start: Lsn,
     bytes: Vec<u8>,
-    /// What the first segment must begin with.
-    known: Option<Known>,
-    /// CRC-32C of the segment that was stored last, as far as it went.
-    pub(crate) tail: Option<u32>,
+    /// What the first segments must be.
+    known: VecDeque<Known>,
+    /// How far WAL is backed up: segments that end before are in the previous snapshot, and stay as they are there.
+    known_through: Lsn,
+    /// The segments from that on in which the last transaction ended.
+    tail: Vec<Known>,
+    pub(crate) last_commit: Option<Micros>,
     /// Names of those that are stored.
     pub(crate) stored: Vec<String>,
-    pub(crate) restore_points: Vec<RestorePoint>,
+    pub(crate) finds: Finds,
 }
 
 impl<'a> Segments<'a> {
@@ -40,7 +48,7 @@ impl<'a> Segments<'a> {
         backup: &'a Backup,
         segment_bytes: u64,
         from: Segment,
-        (known, time): (Option<Known>, Timestamp),
+        (known, time): (Vec<Known>, Timestamp),
     ) -> Self {
         Segments {
             backup,
@@ -50,11 +58,18 @@ impl<'a> Segments<'a> {
             records: Records::new(segment_bytes, from.start.0),
             start: from.start,
             bytes: Vec::new(),
-            known,
-            tail: None,
+            known_through: known.last().map_or(Lsn(0), |known| known.through),
+            known: known.into(),
+            tail: Vec::new(),
+            last_commit: None,
             stored: Vec::new(),
-            restore_points: Vec::new(),
+            finds: Finds::default(),
         }
+    }
+
+    /// What the next run holds against what it receives.
+    pub(crate) fn tail(&mut self) -> Vec<Known> {
+        std::mem::take(&mut self.tail)
     }
 
     /// Where the next byte belongs.
@@ -80,18 +95,20 @@ impl<'a> Segments<'a> {
             bytes = later;
             self.is_known()?;
             if self.bytes.len() as u64 == self.segment_bytes {
-                self.store()?;
+                self.end_segment()?;
             }
         }
         Ok(())
     }
 
-    /// Holds what has come of the first segment against what was known of it, as soon as that is all there.
+    /// Holds what has come against what was known of it, segment by segment, as soon as that is all there.
     fn is_known(&mut self) -> Result<(), Failure> {
-        let Some(known) = self.known.filter(|known| known.through <= self.through()) else { return Ok(()) };
-        self.known = None;
-        let length = usize::try_from(known.through.0 - self.start.0).unwrap_or(usize::MAX);
-        let same = self.bytes.get(..length).is_some_and(|bytes| crc(bytes) == known.crc);
+        let Some(known) = self.known.front().copied().filter(|known| known.through <= self.through()) else {
+            return Ok(());
+        };
+        self.known.pop_front();
+        let length = usize::try_from(known.through.0.saturating_sub(self.start.0)).unwrap_or(usize::MAX);
+        let same = known.start == self.start && self.bytes.get(..length).is_some_and(|bytes| crc(bytes) == known.crc);
         if same {
             return Ok(());
         }
@@ -102,34 +119,60 @@ impl<'a> Segments<'a> {
     }
 
     /// The last segment as far as it goes: what is missing of it are zeros, as in the server's own file.
-    pub(crate) fn finish(&mut self) -> Result<()> {
-        if self.bytes.is_empty() { Ok(()) } else { self.store() }
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        if self.bytes.is_empty() { Ok(()) } else { self.end_segment() }
     }
 
-    fn store(&mut self) -> Result<()> {
-        let Found { first_commit, last_commit, restore_points } = self.records.take_found();
-        let segment = Segment { timeline: self.timeline, start: self.start };
-        let name = segment.name(self.segment_bytes);
-        let mut entry = self.backup.file(path(&name)).size(self.segment_bytes).modified(self.time);
-        entry = entry.version(self.through().to_string()).fixed_chunks(CHUNK_BYTES);
-        entry = entry.attribute(RECORDS_END, &self.whole().to_string());
-        if let Some((first, last)) = first_commit.zip(last_commit) {
-            entry = entry.attribute(COMMITS, &format!("{first}..{last}"));
+    fn end_segment(&mut self) -> Result<(), Failure> {
+        let found = self.records.take_found();
+        self.note(&found)?;
+        let end = Lsn(self.start.0 + self.segment_bytes);
+        let whole = self.bytes.len() as u64 == self.segment_bytes;
+        if end > self.known_through {
+            self.store(&found)?;
         }
-        let found = restore_points.into_iter();
-        self.restore_points.extend(found.map(|point| RestorePoint {
+        self.bytes.clear();
+        self.start = if whole { end } else { self.start };
+        Ok(())
+    }
+
+    /// What of a segment is remembered elsewhere than in its entry.
+    fn note(&mut self, found: &Found) -> Result<(), Failure> {
+        if let Some(parameters) = found.parameters.iter().find(|parameters| parameters.is_minimal) {
+            let at = Lsn(parameters.lsn);
+            return Err(Failure::Gap(format!("the server ran with wal_level = minimal from {at} on")));
+        }
+        self.tail.push(Known { start: self.start, through: self.through(), crc: crc(&self.bytes) });
+        if let Some(at) = found.commit_at {
+            self.tail.retain(|known| known.through > Lsn(at));
+        }
+        let superfluous = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..superfluous);
+        self.last_commit = self.last_commit.max(found.last_commit);
+        let Finds { restore_points, made, least } = &mut self.finds;
+        let points = found.restore_points.iter().cloned();
+        restore_points.extend(points.map(|point| RestorePoint {
             name: point.name,
             at: Lsn(point.lsn),
             time: point.time,
         }));
-        self.tail = Some(crc(&self.bytes));
-        let whole = self.bytes.len() as u64 == self.segment_bytes;
-        let next = if whole { Lsn(self.start.0 + self.segment_bytes) } else { self.start };
+        let spaces = found.tablespaces.iter().cloned();
+        made.extend(spaces.map(|space| Made { oid: space.oid, location: space.location, at: Lsn(space.lsn) }));
+        least.extend(found.parameters.iter().map(|new| Least { at: Lsn(new.lsn), values: new.least }));
+        Ok(())
+    }
+
+    fn store(&mut self, found: &Found) -> Result<()> {
+        let name = Segment { timeline: self.timeline, start: self.start }.name(self.segment_bytes);
+        let mut entry = self.backup.file(path(&name)).size(self.segment_bytes).modified(self.time);
+        entry = entry.version(self.through().to_string()).fixed_chunks(CHUNK_BYTES);
+        entry = entry.attribute(RECORDS_END, &self.whole().to_string());
+        if let Some((first, last)) = found.first_commit.zip(found.last_commit) {
+            entry = entry.attribute(COMMITS, &format!("{first}..{last}"));
+        }
         self.bytes.resize(usize::try_from(self.segment_bytes).unwrap_or(usize::MAX), 0);
         entry.write(&self.bytes)?;
         self.stored.push(name);
-        self.bytes.clear();
-        self.start = next;
         Ok(())
     }
 }
