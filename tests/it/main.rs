@@ -21,6 +21,7 @@ mod kit;
 mod notify;
 mod outages;
 mod plugins;
+mod postgres;
 mod programs;
 mod recover;
 mod rollback;

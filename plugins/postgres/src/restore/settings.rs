@@ -1,7 +1,5 @@
 //! The settings with which a server recovers (PostgreSQL, "Recovery Target").
 
-use std::collections::BTreeMap;
-
 use dozo_sdk::prelude::*;
 use jiff::Timestamp;
 
@@ -27,8 +25,8 @@ const OTHERWISE: [(&str, &str); 9] = [
 
 /// What a server is told.
 pub(super) struct Recovery {
-    /// Each once.
-    settings: BTreeMap<&'static str, String>,
+    /// Each once, the target last: the server takes no other target behind one, not even an empty one.
+    settings: Vec<(&'static str, String)>,
     why: String,
 }
 
@@ -42,25 +40,23 @@ impl Recovery {
                  `--option {TARGET_ACTION}={action}` out"
             )));
         }
-        let otherwise = OTHERWISE.iter().map(|(name, value)| (*name, (*value).to_string()));
-        let mut settings: BTreeMap<&str, String> = otherwise.collect();
-        // WAL lies where the server looks when its command has none; it must have a command.
-        settings.insert("restore_command", "false".into());
-        settings.insert("recovery_target_timeline", plan.timeline.to_string());
-        settings.insert("recovery_target_action", action);
-        match &plan.stop {
-            Stop::End => {}
-            Stop::Time(time) => drop(settings.insert("recovery_target_time", server_time(*time)?)),
+        let target = match &plan.stop {
+            Stop::End => vec![],
+            Stop::Time(time) => vec![("recovery_target_time", server_time(*time)?)],
             Stop::Before(at) => {
-                settings.insert("recovery_target_lsn", at.to_string());
-                settings.insert("recovery_target_inclusive", "off".into());
+                vec![("recovery_target_inclusive", "off".into()), ("recovery_target_lsn", at.to_string())]
             }
-        }
-        for least in least {
-            for (name, value) in Least::SETTINGS.iter().zip(least.values) {
-                settings.insert(name, value.to_string());
-            }
-        }
+        };
+        let otherwise = OTHERWISE.iter().map(|(name, value)| (*name, (*value).to_string()));
+        let mut settings: Vec<(&str, String)> = otherwise.collect();
+        // WAL lies where the server looks when its command has none; it must have a command.
+        settings.push(("restore_command", "false".into()));
+        settings.push(("recovery_target_timeline", plan.timeline.to_string()));
+        settings.push(("recovery_target_action", action));
+        let needed = least.last().map(|least| Least::SETTINGS.iter().zip(least.values));
+        settings.extend(needed.into_iter().flatten().map(|(name, value)| (*name, value.to_string())));
+        settings.retain(|(name, _)| target.iter().all(|(other, _)| other != name));
+        settings.extend(target);
         Ok(Recovery { settings, why: plan.stop.shown() })
     }
 
@@ -69,7 +65,7 @@ impl Recovery {
         let old = std::str::from_utf8(old).map_err(|_| Error::Corrupt("postgresql.auto.conf is not UTF-8".into()))?;
         let kept = old.lines().filter(|line| {
             let name = line.trim_start().split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default();
-            !self.settings.keys().any(|ours| name.eq_ignore_ascii_case(ours))
+            !self.settings.iter().any(|(ours, _)| name.eq_ignore_ascii_case(ours))
         });
         let mut new: String = kept.flat_map(|line| [line, "\n"]).collect();
         new.push_str(&format!("# dozo recovers to {}\n", self.why.replace('\n', " ")));
