@@ -128,7 +128,11 @@ impl Run<'_> {
     fn base_if_due(&mut self) -> Result<Option<Base>, Failure> {
         let now = self.server.now()?;
         let newest = self.previous.as_ref().and_then(|chain| chain.bases.last());
-        let due = newest.is_none_or(|base| self.is_old(base, now)) || self.has_new_tablespace()?;
+        let old = newest.filter(|base| self.is_old(base, now)).map(|base| shown(base.began));
+        let due = newest.is_none() || old.is_some() || self.has_new_tablespace()?;
+        if let Some(began) = old {
+            self.backup.note(&format!("a base backup was taken, because the newest was of {began}"));
+        }
         if due || self.backup.scope == Scope::Full { self.base().map(Some) } else { Ok(None) }
     }
 

@@ -10,7 +10,7 @@ use postgres_protocol::message::frontend;
 
 use crate::config::{Endpoint, Settings};
 use crate::failure::Failure;
-use crate::wire::Wire;
+use crate::wire::{Wire, no_server};
 
 /// How long a walsender waits for a word from us before it takes us for gone: a store that is slow makes the run wait, and what
 /// waits says nothing.
@@ -108,7 +108,7 @@ fn start_tls(wire: &mut Wire, host: &str) -> Result<Vec<u8>> {
              `url` if nobody can listen in between"
                 .into(),
         )),
-        _ => Err(Error::Corrupt("what answers is no PostgreSQL server".into())),
+        _ => Err(no_server()),
     }
 }
 

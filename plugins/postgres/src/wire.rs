@@ -40,9 +40,7 @@ impl Wire {
         let head = &self.buffer[self.begin..self.begin + 5];
         let (tag, length) = (head[0], u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize);
         if !(4..=MESSAGE_BYTES).contains(&length) {
-            return Err(Error::Corrupt(format!(
-                "the server sent a message of {length} bytes: it is no PostgreSQL server"
-            )));
+            return Err(no_server());
         }
         self.fill(1 + length)?;
         let body = self.begin + 5..self.begin + 1 + length;
@@ -184,6 +182,12 @@ impl Wire {
         }
         Ok(())
     }
+}
+
+/// Somebody else listens there.
+pub(crate) fn no_server() -> Error {
+    let what = "what answers is no PostgreSQL server; hint: is it the right port? `SHOW port` there tells";
+    Error::Invalid(what.into())
 }
 
 /// An end that comes before the protocol's.

@@ -1,0 +1,24 @@
+//! The plugin `postgres` against real servers, 14 to 18: what it backs up comes back to servers that start, are sound, and
+//! hold what the source held; to any moment; whatever goes wrong.
+
+mod job;
+mod line;
+mod load;
+mod plan;
+mod server;
+mod tools;
+
+mod checks;
+mod conformance;
+mod damage;
+mod faults;
+mod history;
+mod kept;
+mod layouts;
+mod moments;
+mod proof;
+mod refusals;
+mod round_trip;
+mod sockets;
+mod targets;
+mod tls;
