@@ -15,6 +15,7 @@ mod faults;
 mod history;
 mod kept;
 mod layouts;
+mod lost;
 mod moments;
 mod proof;
 mod refusals;
