@@ -14,7 +14,7 @@ const TABLES: u32 = 3000;
 /// not make anybody forget it.
 #[test]
 fn a_commit_across_two_segments_is_remembered() {
-    let Some(pg) = Pg::plan(17).segments(1).start() else { return };
+    let Some(pg) = Pg::plan(17).segments(1).conf("max_locks_per_transaction = 512").start() else { return };
     pg.psql("create schema big");
     pg.psql(&format!(
         "do $$ begin for n in 1..{TABLES} loop execute format('create table big.t%s (i int)', n); end loop; end $$"
@@ -79,6 +79,9 @@ fn a_moment_before_a_promotion_makes_a_server_like_any_other() {
     let home = Home::of(&pg);
     home.full();
     let mut standby = pg.standby();
+    // What the standby has of WAL begins with itself.
+    pg.psql("insert into t values (11)");
+    home.run();
     let before = moment(&pg, now(&pg));
     std::thread::sleep(Duration::from_millis(300));
     pg.psql("insert into t values (2)");
@@ -89,12 +92,12 @@ fn a_moment_before_a_promotion_makes_a_server_like_any_other() {
     home.set(&Job::at(standby.port()));
     home.run();
     let copy = home.copy(&standby, "db", "before", &["--at", &before]);
-    assert_eq!(copy.psql("select string_agg(n::text, ' ' order by n) from t"), "1");
+    assert_eq!(copy.psql("select string_agg(n::text, ' ' order by n) from t"), "1 11");
     copy.psql("insert into t values (4)");
     home.set(&Job::at(copy.port()));
     home.run();
     let again = home.copy(&copy, "db", "again", &[]);
-    assert_eq!(again.psql("select string_agg(n::text, ' ' order by n) from t"), "1 4");
+    assert_eq!(again.psql("select string_agg(n::text, ' ' order by n) from t"), "1 4 11");
 }
 
 /// A standby that has replayed nothing since it was started does not know until when it has everything.
