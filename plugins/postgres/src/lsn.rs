@@ -45,6 +45,14 @@ impl From<Lsn> for String {
 }
 
 impl Lsn {
+    /// Where the next record will be, the server tells behind the header of the page on which that is; as long as there is
+    /// none, the header is not written.
+    pub(crate) fn before_page_header(self, segment_bytes: u64) -> Lsn {
+        const PAGE: u64 = 8192;
+        let header = if self.0 % segment_bytes < PAGE { 40 } else { 24 };
+        if self.0 % PAGE == header { Lsn(self.0 - header) } else { self }
+    }
+
     /// Where the segment begins that holds this position.
     pub(crate) fn segment_start(self, segment_bytes: u64) -> Lsn {
         Lsn(self.0 - self.0 % segment_bytes)
@@ -96,6 +104,13 @@ mod tests {
         for wrong in ["", "/", "1", "1/", "/1", "1/2/3", "+1/2", "1/123456789", "g/0", "1 /2"] {
             assert!(wrong.parse::<Lsn>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_header_of_an_empty_page_is_not_waited_for() {
+        let before = |at: u64| Lsn(at).before_page_header(16 << 20).0;
+        assert_eq!([before(0x600_0028), before(0x600_2018), before(0x600_2028)], [0x600_0000, 0x600_2000, 0x600_2028]);
+        assert_eq!([before(0x600_0018), before(0x600_0100)], [0x600_0018, 0x600_0100]);
     }
 
     #[test]

@@ -74,9 +74,9 @@ impl Server {
         let time = self.time(time)?;
         let row = self.wire.one(&format!("SELECT {position}"))?;
         let text = row.into_iter().next().flatten().unwrap_or_default();
-        let position =
-            text.parse().map_err(|_| Error::Unsupported(format!("the server tells `{text}` for a position")))?;
-        Ok((time, position))
+        let odd = |_| Error::Unsupported(format!("the server tells `{text}` for a position"));
+        let position: Lsn = text.parse().map_err(odd)?;
+        Ok((time, position.before_page_header(self.segment_bytes)))
     }
 
     /// How long the server's WAL writer rests between two rounds.

@@ -43,6 +43,9 @@ pub(super) struct Files<'a> {
     pub(super) seen: Seen,
     pub(super) damaged: Vec<Damaged>,
     damaged_more: u64,
+    /// Files that have come: the number of each is its version, since what is read in the order in which it was stored is read
+    /// once.
+    files: u64,
     pub(super) entries: u64,
 }
 
@@ -79,6 +82,7 @@ impl<'a> Files<'a> {
             seen: Seen::new(),
             damaged: Vec::new(),
             damaged_more: 0,
+            files: 0,
             entries: 0,
         }
     }
@@ -158,8 +162,11 @@ impl<'a> Files<'a> {
         self.owner.get_or_insert_with(|| posix.clone());
         let manifest_path = [self.manifest_prefix.as_bytes(), &member.path].concat();
         let relation = std::str::from_utf8(&manifest_path).ok().and_then(pages::relation_segment);
+        let order = self.files.to_string();
+        self.files += 1;
         let entry = Entry {
             kind: Kind::File,
+            version: Some(order.clone()),
             size: Some(member.size),
             posix: Some(posix.clone()),
             ..directory(path.clone(), Some(modified))
@@ -167,7 +174,7 @@ impl<'a> Files<'a> {
         let content = if member.size <= SMALL_BYTES {
             Content::Small(Box::new(entry), Vec::with_capacity(usize::try_from(member.size).unwrap_or(0)))
         } else {
-            let file = self.backup.file(path.clone()).size(member.size).modified(modified).posix(posix);
+            let file = self.backup.file(path.clone()).size(member.size).modified(modified).posix(posix).version(order);
             let file = if relation.is_some() { file.fixed_chunks(CHUNK_BYTES) } else { file };
             Content::Large(file.create(), Vec::with_capacity(PIECE_BYTES))
         };

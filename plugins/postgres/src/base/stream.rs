@@ -13,6 +13,9 @@ use crate::wire::{Rows, Wire};
 /// The longest manifest that is taken: some two million files.
 const MANIFEST_BYTES: usize = 100 << 20;
 
+/// How far it is, is told each time so much has come.
+const PROGRESS_BYTES: u64 = 4 << 20;
+
 /// A base backup that has begun.
 pub(super) struct Stream<'a> {
     wire: &'a mut Wire,
@@ -63,12 +66,12 @@ impl<'a> Stream<'a> {
         manifest: &mut Vec<u8>,
         progress: &dyn Fn(u64, Option<u64>),
     ) -> Result<(), Failure> {
-        let (mut part, mut copies, mut done) = (Part::Nothing, 0, 0);
+        let (mut part, mut copies, mut done, mut shown) = (Part::Nothing, 0, 0, 0);
         loop {
             match self.wire.next()? {
                 (b'd', body) if self.major < 15 => {
                     done += take(part, body, files, manifest)?;
-                    progress(done, Some(self.total.max(done)));
+                    shown = self.show(progress, (done, shown));
                 }
                 (b'd', body) => match typed(body)? {
                     Typed::Archive(name) => {
@@ -78,7 +81,7 @@ impl<'a> Stream<'a> {
                     Typed::Manifest => part = end_archive(files, Part::Manifest)?,
                     Typed::Bytes(bytes) => {
                         done += take(part, bytes, files, manifest)?;
-                        progress(done, Some(self.total.max(done)));
+                        shown = self.show(progress, (done, shown));
                     }
                     Typed::Progress => {}
                 },
@@ -109,6 +112,15 @@ impl<'a> Stream<'a> {
             return Err(Error::Corrupt(format!("the server sent {copies} of {wanted} archives")).into());
         }
         Ok(())
+    }
+
+    /// Tells now and then how far it is; how far it was when it was told last.
+    fn show(&self, progress: &dyn Fn(u64, Option<u64>), (done, shown): (u64, u64)) -> u64 {
+        if done - shown < PROGRESS_BYTES {
+            return shown;
+        }
+        progress(done, Some(self.total.max(done)));
+        done
     }
 
     /// Where the files fit together.

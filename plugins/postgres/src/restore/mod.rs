@@ -31,6 +31,9 @@ const TABLESPACES: &str = "tablespaces";
 const IN_PLACE: &str = "in_place";
 /// Where PostgreSQL has its WAL.
 const PG_WAL: &str = "pg_wal";
+/// Files that wait to be created in another order than that of their paths, at most; and that are created in one call.
+const WAITING: usize = 20_000;
+const BATCH: usize = 256;
 /// What stands in a file of settings at most.
 const SETTINGS_BYTES: usize = 1 << 20;
 
@@ -99,6 +102,7 @@ impl Restoring<'_> {
 
     /// The files of the data directory, but for the control file and the settings, which come later.
     fn files(&mut self, root: &str, control: &mut Option<NewEntry>, auto_conf: &mut Vec<u8>) -> Result<()> {
+        let mut waiting = Vec::new();
         for page in self.restore.pages(root) {
             let mut batch = Vec::new();
             for mut entry in page? {
@@ -117,16 +121,35 @@ impl Restoring<'_> {
                             *auto_conf = content;
                         }
                     }
+                    (Kind::File, CONTROL) => {
+                        *control = Some(NewEntry { entry, content: Some(self.restore.read(&stored, 0)?) });
+                    }
                     (Kind::File, _) => {
                         self.posix = self.posix.take().or_else(|| entry.posix.clone());
-                        let content = Some(self.restore.read(&stored, 0)?);
-                        let new = NewEntry { entry, content };
-                        if path == CONTROL { *control = Some(new) } else { batch.push(new) }
+                        waiting.push((stored, entry));
                     }
                     _ => batch.push(NewEntry { entry: self.target.link(entry)?, content: None }),
                 }
             }
             self.create(batch)?;
+            if waiting.len() >= WAITING {
+                self.in_order(&self.target.data, &mut waiting)?;
+            }
+        }
+        self.in_order(&self.target.data, &mut waiting)
+    }
+
+    /// Creates files in the order in which they were stored: a pack that holds several is read once then.
+    fn in_order(&self, directory: &Directory, waiting: &mut Vec<(String, Entry)>) -> Result<()> {
+        let order = |entry: &Entry| entry.version.as_deref().and_then(|version| version.parse::<u64>().ok());
+        waiting.sort_by_key(|(_, entry)| order(entry));
+        let mut waiting = std::mem::take(waiting).into_iter().peekable();
+        while waiting.peek().is_some() {
+            let mut batch = Vec::new();
+            for (stored, entry) in waiting.by_ref().take(BATCH) {
+                batch.push(NewEntry { entry, content: Some(self.restore.read(&stored, 0)?) });
+            }
+            create(directory, batch)?;
         }
         Ok(())
     }
@@ -134,21 +157,22 @@ impl Restoring<'_> {
     /// The files of a tablespace, where the operator wants them.
     fn tablespace(&self, root: &str, oid: u32) -> Result<()> {
         let directory = self.target.tablespace(oid)?;
-        let mut directories = Vec::new();
+        let (mut directories, mut waiting) = (Vec::new(), Vec::new());
         for page in self.restore.pages(root) {
             let mut batch = Vec::new();
             for mut entry in page? {
                 let path = entry.path.strip_prefix(root).unwrap_or_default().trim_start_matches('/').to_string();
                 let stored = std::mem::replace(&mut entry.path, path);
-                let content = match entry.kind {
-                    Kind::File => Some(self.restore.read(&stored, 0)?),
-                    _ => None,
-                };
+                if entry.kind == Kind::File {
+                    waiting.push((stored, entry));
+                    continue;
+                }
                 directories.extend((entry.kind == Kind::Directory).then(|| entry.clone()));
-                batch.push(NewEntry { entry, content });
+                batch.push(NewEntry { entry, content: None });
             }
             create(directory, batch)?;
         }
+        self.in_order(directory, &mut waiting)?;
         let root = Entry { kind: Kind::Directory, posix: self.posix_of(0o700), ..self.file("", None) };
         directories.insert(0, root);
         directories.iter().rev().try_for_each(|entry| directory.set_metadata(entry))
