@@ -120,3 +120,39 @@ fn a_standby_does_not_claim_what_it_has_not_seen() {
     home.run();
     says(&home.restore_refused("db", &["--at", &later]), &["later"]);
 }
+
+/// A server that recovers must have settings as high as the original had: what was raised after the base backup comes back with the
+/// WAL, and with it transactions that were prepared.
+#[test]
+fn settings_that_were_raised_come_back() {
+    let Some(mut pg) = Pg::start(18) else { return };
+    pg.psql("create table t (n int)");
+    let home = Home::of(&pg);
+    home.full();
+    pg.configure("max_connections = 250\nmax_prepared_transactions = 7\nmax_worker_processes = 12");
+    pg.stop_and(|_| ());
+    pg.psql("begin; insert into t values (1); prepare transaction 'one'");
+    pg.psql("insert into t values (2)");
+    home.run();
+    let data = home.restored(&pg, "db", "back", &[]);
+    let settings = std::fs::read_to_string(data.join("postgresql.auto.conf")).unwrap();
+    says(&settings, &["max_connections = '250'", "max_prepared_transactions = '7'", "max_worker_processes = '12'"]);
+    let copy = Pg::on_directory(18, &data, &[]);
+    copy.psql("commit prepared 'one'");
+    assert_eq!(copy.psql("select string_agg(n::text, ' ' order by n) from t"), "1 2");
+}
+
+/// What a server writes out late was committed all the same.
+#[test]
+fn commits_that_reach_the_disk_late_are_waited_for() {
+    let Some(pg) = Pg::plan(14).conf("wal_writer_delay = 3s\nwal_writer_flush_after = 1GB").start() else { return };
+    pg.psql("create table t (n int)");
+    let home = Home::of(&pg);
+    home.full();
+    std::thread::sleep(Duration::from_secs(2));
+    pg.psql("set synchronous_commit = off; insert into t values (1); insert into t values (2)");
+    let after = moment(&pg, now(&pg));
+    home.run();
+    let copy = home.copy(&pg, "db", "back", &["--at", &after]);
+    assert_eq!(copy.psql("select count(*) from t"), "2");
+}
