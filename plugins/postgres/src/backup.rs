@@ -1,5 +1,6 @@
 //! A run: whether a base backup is due, the WAL since the last run, and what is taken over from it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use dozo_sdk::prelude::*;
@@ -244,12 +245,15 @@ impl Run<'_> {
         };
         chain.remember(received.finds);
         self.put_history()?;
+        let oldest = chain.bases.first().map_or(Lsn(0), |base| base.start).segment_start(chain.segment_bytes);
+        let mut names: HashSet<String> = received.stored.into_iter().collect();
         if self.previous.is_some() {
-            let oldest = chain.bases.first().map_or(Lsn(0), |base| base.start).segment_start(chain.segment_bytes);
             let history = history_name(self.history.timeline);
-            let anew = |name: &str| name == history || received.stored.iter().any(|stored| stored == name);
-            wal::keep(self.backup, chain.segment_bytes, oldest, &anew)?;
+            let anew = |name: &str| name == history || names.contains(name);
+            let kept = wal::keep(self.backup, chain.segment_bytes, oldest, &anew)?;
+            names.extend(kept);
         }
+        wal::whole((&self.history, chain.segment_bytes), (oldest, chain.wal.through), &names)?;
         Ok(chain)
     }
 
