@@ -5,6 +5,7 @@
 mod glacier;
 mod house;
 mod keys;
+mod ports;
 mod server;
 
 mod cold;

@@ -2,12 +2,13 @@
 //! server, which ignores much of it. Whoever starts one can kill it, as a crash would, and start it again.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::house::guests;
+use crate::ports::free_port;
 
 /// Who may do everything.
 pub(crate) const ADMIN: (&str, &str) = ("AKADMIN", "adminsecret123");
@@ -232,15 +233,4 @@ fn certificate(dir: &Path) {
     openssl(&format!("{new} -x509 -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"));
     openssl(&format!("{new} -subj /CN=store -keyout key.pem -out request.pem"));
     openssl("x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem");
-}
-
-/// A port that is free, as is the one 10,000 above it, which SeaweedFS takes too.
-fn free_port() -> u16 {
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
-            return port;
-        }
-    }
 }

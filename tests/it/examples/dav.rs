@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Running, example, free_port, passes};
+use super::{Running, example, passes};
 use crate::house::{House, guests, said, sha256};
+use crate::ports::free_port;
 
 /// Python packages that are installed for the tests alone; none, loudly, where they cannot be had.
 fn python(packages: &[&str]) -> Option<PathBuf> {

@@ -4,8 +4,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Running, example, free_port, passes};
+use super::{Running, example, passes};
 use crate::house::{House, guests};
+use crate::ports::free_port;
 use crate::server::program;
 
 /// An empty etcd in a directory of the house.

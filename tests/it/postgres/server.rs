@@ -2,7 +2,6 @@
 //! started on a directory that was restored.
 
 use std::fs::{self, File, Permissions};
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::tools::{Said, within};
+use crate::ports::free_port;
 
 /// Slow machines with cold caches, and recovery.
 pub(crate) const READY_MAX: Duration = Duration::from_secs(60);
@@ -392,8 +392,4 @@ fn user() -> Option<(u32, u32)> {
         };
         Some(find("postgres").or_else(|| find("nobody")).unwrap_or((65_534, 65_534)))
     })
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
