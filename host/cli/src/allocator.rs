@@ -4,6 +4,9 @@
 /// Buffers of packs go back to the system at once, those of chunks are used again: fresh memory costs a fault for each page.
 #[cfg(target_env = "gnu")]
 const RETURNED_BYTES: libc::c_int = 8 << 20;
+/// Memory at the end of a heap that is kept although it is free: buffers of chunks come and go there all the time.
+#[cfg(target_env = "gnu")]
+const KEPT_BYTES: libc::c_int = 16 << 20;
 
 /// To be called first, while there is one thread.
 #[cfg(target_env = "gnu")]
@@ -15,6 +18,7 @@ pub(crate) fn tune() {
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, arenas);
         libc::mallopt(libc::M_MMAP_THRESHOLD, RETURNED_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::id::ChunkId;
 use crate::index::{Index, Location};
 use crate::keys::Keyring;
 use crate::limits::{CATALOG_PACKS_CACHED, CHUNK_BYTES_MAX, FRAME_BYTES_MAX, PACK_BYTES_MAX, PACKS_CACHED};
-use crate::seal;
+use crate::seal::Opened;
 use crate::store::Store;
 
 /// Decoded frames that a reader keeps: small chunks that were stored together are read together.
@@ -25,7 +25,7 @@ pub(crate) struct ChunkReader {
     keyring: Arc<Keyring>,
     kind: PackKind,
     identities: Vec<age::x25519::Identity>,
-    packs: Cache<u32, Vec<u8>>,
+    packs: Cache<u32, Opened>,
     frames: Cache<(u32, u64), Bytes>,
     zero: OnceLock<ChunkId>,
 }
@@ -101,11 +101,8 @@ impl ChunkReader {
             return Ok(plain.as_ref().clone());
         }
         let decode = async {
-            let plaintext = self.pack(pack).await?;
-            let start = usize::try_from(frame.start).unwrap_or(usize::MAX);
-            let compressed = start.checked_add(frame.bytes as usize).and_then(|end| plaintext.get(start..end));
-            let compressed = compressed.ok_or_else(|| Error::corrupt("the pack is shorter than its frames"))?;
-            let plain = decompress(compressed, FRAME_BYTES_MAX)?;
+            let compressed = self.pack(pack).await?.read(frame.start, frame.bytes as usize)?;
+            let plain = decompress(&compressed, FRAME_BYTES_MAX)?;
             if plain.len() != frame.plain_bytes as usize {
                 return Err(Error::corrupt("the frame is not as long as its chunks"));
             }
@@ -114,8 +111,8 @@ impl ChunkReader {
         Ok(self.frames.get((pack, frame.start), decode).await?.as_ref().clone())
     }
 
-    /// The decrypted plaintext of a pack.
-    async fn pack(&self, number: u32) -> Result<Arc<Vec<u8>>> {
+    /// A pack, from which frames are decrypted as they are needed: what else is in it, or damaged in it, costs nothing.
+    async fn pack(&self, number: u32) -> Result<Arc<Opened>> {
         let pack = self.index.pack(number);
         let open = async {
             let sealed = self.store.get(&pack.kind.object(&pack.id), PACK_BYTES_MAX).await?;
@@ -123,8 +120,7 @@ impl ChunkReader {
                 let (got, bytes) = (sealed.len(), pack.bytes);
                 return Err(Error::corrupt(format!("it has {got} bytes, not the {bytes} that its index names")));
             }
-            let identities: Vec<&dyn age::Identity> = self.identities.iter().map(|i| i as _).collect();
-            seal::open(&sealed, &identities, PACK_BYTES_MAX as usize)
+            Opened::new(sealed, &self.identities)
         };
         self.packs.get(number, open).await
     }

@@ -1,7 +1,7 @@
 //! Frames: one zstd frame over one or more chunks. FORMAT.md section 7.
 
 use crate::error::{Error, Result};
-use crate::format::pack::{FrameEntry, decompress};
+use crate::format::pack::{FrameEntry, decompress_into, decompressor};
 use crate::id::ChunkId;
 use crate::limits::FRAME_BYTES_MAX;
 
@@ -31,6 +31,14 @@ pub(crate) struct Frame {
 pub(crate) struct Compressor {
     normal: zstd::bulk::Compressor<'static>,
     incompressible: zstd::bulk::Compressor<'static>,
+    /// Opens again what was compressed.
+    pub(crate) proof: Decoder,
+}
+
+/// Decodes frames one after the other into the same memory.
+pub(crate) struct Decoder {
+    context: zstd::bulk::Decompressor<'static>,
+    plaintext: Vec<u8>,
 }
 
 impl Compressor {
@@ -45,6 +53,7 @@ impl Compressor {
         Ok(Compressor {
             normal: make(LEVEL).map_err(failed)?,
             incompressible: make(LEVEL_INCOMPRESSIBLE).map_err(failed)?,
+            proof: Decoder::new()?,
         })
     }
 
@@ -74,13 +83,19 @@ impl Compressor {
     }
 }
 
-/// The plaintext of a frame, which must be as long as its chunks.
-pub(crate) fn open(compressed: &[u8], entry: &FrameEntry) -> Result<Vec<u8>> {
-    let plaintext = decompress(compressed, FRAME_BYTES_MAX)?;
-    if plaintext.len() != entry.plain_bytes() {
-        return Err(Error::corrupt("a frame is not as long as its chunks"));
+impl Decoder {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Decoder { context: decompressor()?, plaintext: Vec::new() })
     }
-    Ok(plaintext)
+
+    /// The plaintext of a frame, which must be as long as its chunks.
+    pub(crate) fn open(&mut self, compressed: &[u8], entry: &FrameEntry) -> Result<&[u8]> {
+        decompress_into(&mut self.context, compressed, FRAME_BYTES_MAX, &mut self.plaintext)?;
+        if self.plaintext.len() != entry.plain_bytes() {
+            return Err(Error::corrupt("a frame is not as long as its chunks"));
+        }
+        Ok(&self.plaintext)
+    }
 }
 
 #[cfg(test)]
@@ -95,7 +110,7 @@ mod tests {
         let mut compressor = Compressor::new().unwrap();
         for plain in [&noise, &text, &vec![], &vec![7], &vec![0; 4 << 20]] {
             let frame = compressor.frame(plain, vec![(ChunkId([0; 32]), plain.len() as u32)]).unwrap();
-            assert_eq!(&open(&frame.compressed, &frame.entry).unwrap(), plain);
+            assert_eq!(compressor.proof.open(&frame.compressed, &frame.entry).unwrap(), plain);
             assert!(frame.compressed.len() <= plain.len() + plain.len() / 200 + 64);
         }
         assert!(!compressor.shrinks(&noise));
@@ -108,13 +123,13 @@ mod tests {
         let mut compressor = Compressor::new().unwrap();
         let frame = compressor.frame(&plain, vec![(ChunkId([0; 32]), plain.len() as u32)]).unwrap();
         for at in 0..frame.compressed.len() {
-            assert!(open(&frame.compressed[..at], &frame.entry).is_err(), "cut to {at}");
+            assert!(compressor.proof.open(&frame.compressed[..at], &frame.entry).is_err(), "cut to {at}");
             let mut changed = frame.compressed.clone();
             changed[at] ^= 0x10;
             // A flip that decodes to the same bytes is no damage (a reserved or redundant bit of the header).
-            assert!(open(&changed, &frame.entry).is_ok_and(|p| p == plain) || open(&changed, &frame.entry).is_err());
+            assert!(compressor.proof.open(&changed, &frame.entry).map_or(true, |opened| opened == plain));
         }
         let longer = FrameEntry { bytes: 0, chunks: vec![(ChunkId([0; 32]), 1 + plain.len() as u32)] };
-        assert!(open(&frame.compressed, &longer).is_err());
+        assert!(compressor.proof.open(&frame.compressed, &longer).is_err());
     }
 }

@@ -125,7 +125,7 @@ pub(crate) async fn probe(view: &View, epochs: &Epochs) -> Result<Probed> {
         };
         let mut denied = true;
         for (epoch, identity) in &epochs.identities {
-            match seal::reader(&header, &[identity]) {
+            match seal::reader(&header[..], &[identity]) {
                 Ok(_) => _ = probed.found.entry(*epoch).or_insert(number),
                 Err(why) if why.kind() == Kind::Denied => continue,
                 // Damage is for a verification to find.

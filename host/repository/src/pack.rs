@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::index::PackEntry;
 use crate::format::name::PackKind;
 use crate::format::pack::{FrameEntry, append_padded_trailer, append_trailer};
-use crate::frame::{self, Compressor, Frame, OpenFrame};
+use crate::frame::{Compressor, Decoder, Frame, OpenFrame};
 use crate::id::ChunkId;
 use crate::keys::Keyring;
 use crate::limits::{
@@ -39,13 +39,15 @@ pub(crate) struct Packer {
     proof: x25519::Identity,
     frame: Mutex<OpenFrame>,
     pack: Mutex<OpenPack>,
+    /// The buffer of a pack that was sealed: fresh memory costs a page fault for every 4 KiB.
+    spare: Mutex<Vec<u8>>,
 }
 
 impl Packer {
     /// A packer that seals to `recipient`, and to an identity of its own that it forgets with the process.
     pub(crate) fn new(kind: PackKind, recipient: x25519::Recipient) -> Self {
         let proof = x25519::Identity::generate();
-        Packer { kind, recipient, proof, frame: Mutex::default(), pack: Mutex::default() }
+        Packer { kind, recipient, proof, frame: Mutex::default(), pack: Mutex::default(), spare: Mutex::default() }
     }
 
     /// Adds a chunk that the repository does not have; a pack that it fills is sealed here and returned.
@@ -59,7 +61,7 @@ impl Packer {
         let length = plaintext.len() as u32;
         if plaintext.len() >= FRAME_ALONE_BYTES {
             let frame = compressor.frame(plaintext, vec![(id, length)])?;
-            return self.add_frame(frame, keyring);
+            return self.add_frame(frame, keyring, compressor);
         }
         let full = {
             let mut frame = lock(&self.frame);
@@ -69,15 +71,19 @@ impl Packer {
                 .then(|| std::mem::take(&mut *frame))
         };
         match full {
-            Some(full) => self.add_frame(compressor.frame(&full.plaintext, full.chunks)?, keyring),
+            Some(full) => {
+                let frame = compressor.frame(&full.plaintext, full.chunks)?;
+                self.add_frame(frame, keyring, compressor)
+            }
             None => Ok(None),
         }
     }
 
-    fn add_frame(&self, frame: Frame, keyring: &Keyring) -> Result<Option<SealedPack>> {
+    fn add_frame(&self, frame: Frame, keyring: &Keyring, compressor: &mut Compressor) -> Result<Option<SealedPack>> {
         let full = {
             let mut pack = lock(&self.pack);
             if pack.plaintext.is_empty() {
+                pack.plaintext = std::mem::take(&mut *lock(&self.spare));
                 pack.plaintext.reserve(PACK_BYTES_TARGET + FRAME_BYTES_TARGET);
             }
             pack.plaintext.extend_from_slice(&frame.compressed);
@@ -88,7 +94,10 @@ impl Packer {
         };
         let Some(OpenPack { mut plaintext, frames, .. }) = full else { return Ok(None) };
         append_trailer(&mut plaintext, &frames)?;
-        self.seal(&plaintext, frames, keyring).map(Some)
+        let pack = self.seal(&plaintext, frames, keyring, &mut compressor.proof)?;
+        plaintext.clear();
+        *lock(&self.spare) = plaintext;
+        Ok(Some(pack))
     }
 
     /// Seals what is left, padded. Called once, when no chunk will come any more.
@@ -96,23 +105,30 @@ impl Packer {
         let mut packs = Vec::new();
         let rest = std::mem::take(&mut *lock(&self.frame));
         if !rest.chunks.is_empty() {
-            packs.extend(self.add_frame(compressor.frame(&rest.plaintext, rest.chunks)?, keyring)?);
+            let frame = compressor.frame(&rest.plaintext, rest.chunks)?;
+            packs.extend(self.add_frame(frame, keyring, compressor)?);
         }
         let OpenPack { mut plaintext, frames, .. } = std::mem::take(&mut *lock(&self.pack));
         if !frames.is_empty() {
             append_padded_trailer(&mut plaintext, &frames)?;
-            packs.push(self.seal(&plaintext, frames, keyring)?);
+            packs.push(self.seal(&plaintext, frames, keyring, &mut compressor.proof)?);
         }
         Ok(packs)
     }
 
-    fn seal(&self, plaintext: &[u8], frames: Vec<FrameEntry>, keyring: &Keyring) -> Result<SealedPack> {
+    fn seal(
+        &self,
+        plaintext: &[u8],
+        frames: Vec<FrameEntry>,
+        keyring: &Keyring,
+        decoder: &mut Decoder,
+    ) -> Result<SealedPack> {
         let sealed = Sealed::seal(plaintext, &[&self.recipient, &self.proof.to_public()])?;
         let entry = PackEntry { pack: sealed.id(), kind: self.kind, bytes: sealed.bytes().len() as u64, frames };
         if entry.bytes > PACK_BYTES_MAX {
             return Err(Error::internal(format!("a pack grew to {} bytes", entry.bytes)));
         }
-        prove(&sealed, &entry, &self.proof, keyring).map_err(|e| {
+        prove(&sealed, &entry, (&self.proof, decoder), keyring).map_err(|e| {
             Error::internal("a pack that was just sealed does not open to what went into it: nothing was stored")
                 .caused_by(e)
                 .hinted("this machine's memory or processor may be failing: test it before you trust it with backups")
@@ -123,13 +139,18 @@ impl Packer {
 
 /// Opens a sealed pack again, decodes every frame and compares every chunk with its id: a broken encoder or a flipped
 /// bit is found while the source is still there (restic#4523, restic#4677).
-fn prove(sealed: &Sealed, entry: &PackEntry, proof: &x25519::Identity, keyring: &Keyring) -> Result<()> {
-    let mut reader = seal::reader(sealed.bytes(), &[proof])?;
+fn prove(
+    sealed: &Sealed,
+    entry: &PackEntry,
+    (proof, decoder): (&x25519::Identity, &mut Decoder),
+    keyring: &Keyring,
+) -> Result<()> {
+    let mut reader = seal::reader(&sealed.bytes()[..], &[proof])?;
     let mut compressed = Vec::new();
     for frame in &entry.frames {
         compressed.resize(frame.bytes as usize, 0);
         reader.read_exact(&mut compressed).map_err(seal::damaged)?;
-        check_frame(&frame::open(&compressed, frame)?, frame, entry.kind, keyring)?;
+        check_frame(decoder.open(&compressed, frame)?, frame, entry.kind, keyring)?;
     }
     std::io::copy(&mut reader, &mut std::io::sink()).map_err(seal::damaged)?;
     Ok(())

@@ -28,6 +28,8 @@ pub(crate) struct Pieces {
     ahead: VecDeque<Ahead>,
     /// The pack that is opened ahead of these.
     opening: Option<(u32, Task<()>)>,
+    /// Where the last look for such a pack ended.
+    looked: u64,
     /// Whether a piece was taken: who takes one alone waits for no other.
     begun: bool,
 }
@@ -43,6 +45,7 @@ impl Pieces {
             there: None,
             ahead: VecDeque::new(),
             opening: None,
+            looked: 0,
             begun: false,
         }
     }
@@ -136,7 +139,7 @@ impl Pieces {
     fn open_ahead(&mut self, last: &Extent) -> Result<()> {
         let idle = self.opening.as_ref().is_none_or(|(_, opening)| opening.0.is_finished());
         // Where a file has some of it, a pack may not be needed.
-        if !idle || self.there.is_some() {
+        if !idle || self.there.is_some() || self.at < self.looked {
             return Ok(());
         }
         let next = self.pack_after(last)?.filter(|next| self.opening.as_ref().is_none_or(|(opened, _)| opened != next));
@@ -148,15 +151,21 @@ impl Pieces {
     }
 
     /// The pack that is needed after the one of this extent, if that is soon.
-    fn pack_after(&self, last: &Extent) -> Result<Option<u32>> {
+    fn pack_after(&mut self, last: &Extent) -> Result<Option<u32>> {
         let (now, mut bytes) = (self.data.pack_of(&last.chunk)?, 0);
         for extent in self.extents.at_hand().filter(|extent| !self.is_hole(extent)) {
             let next = self.data.pack_of(&extent.chunk)?;
             bytes += u64::from(extent.length);
-            if next != now || bytes > PACK_AHEAD_BYTES {
-                return Ok(next.filter(|_| next != now));
+            if next != now {
+                self.looked = self.at + bytes;
+                return Ok(next);
+            }
+            if bytes > PACK_AHEAD_BYTES {
+                break;
             }
         }
+        // All of it comes from this pack: to look again soon would tell nothing.
+        self.looked = self.at + bytes / 2;
         Ok(None)
     }
 

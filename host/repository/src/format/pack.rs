@@ -1,6 +1,7 @@
 //! The plaintext of packs: frames, padding, trailer. FORMAT.md section 7.
 
 use serde::{Deserialize, Serialize};
+use zstd::bulk::Decompressor;
 
 use crate::error::{Error, Result};
 use crate::id::ChunkId;
@@ -112,6 +113,18 @@ pub(crate) fn check_frames(frames: &[FrameEntry], bytes: u64) -> Result<()> {
 
 /// One zstd frame, at most `max` bytes of plaintext. `source` must end where the frame ends.
 pub(crate) fn decompress(source: &[u8], max: usize) -> Result<Vec<u8>> {
+    let mut plaintext = Vec::new();
+    decompress_into(&mut decompressor()?, source, max, &mut plaintext)?;
+    Ok(plaintext)
+}
+
+/// The same in a context and into memory that were used before.
+pub(crate) fn decompress_into(
+    context: &mut Decompressor<'_>,
+    source: &[u8],
+    max: usize,
+    plaintext: &mut Vec<u8>,
+) -> Result<()> {
     let declared = zstd::zstd_safe::get_frame_content_size(source)
         .ok()
         .flatten()
@@ -124,12 +137,20 @@ pub(crate) fn decompress(source: &[u8], max: usize) -> Result<Vec<u8>> {
     if length != source.len() {
         return Err(Error::corrupt("the zstd frame does not fill its place"));
     }
-    let plain = zstd::bulk::decompress(source, declared as usize)
+    plaintext.clear();
+    plaintext.reserve(declared as usize);
+    context
+        .decompress_to_buffer(source, plaintext)
         .map_err(|e| Error::corrupt("the zstd frame does not decode").caused_by(e))?;
-    if plain.len() as u64 != declared {
+    if plaintext.len() as u64 != declared {
         return Err(Error::corrupt("the zstd frame is shorter than it says"));
     }
-    Ok(plain)
+    Ok(())
+}
+
+/// A context to decode in.
+pub(crate) fn decompressor() -> Result<Decompressor<'static>> {
+    Decompressor::new().map_err(|e| Error::internal("start zstd").caused_by(e))
 }
 
 #[cfg(test)]

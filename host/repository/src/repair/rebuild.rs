@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::index::PackEntry;
 use crate::format::name::PackKind;
 use crate::format::pack::read_trailer;
-use crate::frame;
+use crate::frame::Decoder;
 use crate::id::ObjectId;
 use crate::keys::{Keyring, ReadKeys};
 use crate::limits::PACK_BYTES_MAX;
@@ -52,11 +52,11 @@ pub(super) async fn entry_from(
 fn read(sealed: &Sealed, kind: PackKind, identities: &[&dyn age::Identity], keyring: &Keyring) -> Result<PackEntry> {
     let plaintext = seal::open(sealed.bytes(), identities, PACK_BYTES_MAX as usize)?;
     let frames = read_trailer(&plaintext)?;
-    let mut rest = plaintext.as_slice();
+    let (mut rest, mut decoder) = (plaintext.as_slice(), Decoder::new()?);
     for entry in &frames {
         let short = || Error::corrupt("the pack is shorter than its frames");
         let (compressed, tail) = rest.split_at_checked(entry.bytes as usize).ok_or_else(short)?;
-        check_frame(&frame::open(compressed, entry)?, entry, kind, keyring)?;
+        check_frame(decoder.open(compressed, entry)?, entry, kind, keyring)?;
         rest = tail;
     }
     Ok(PackEntry { pack: sealed.id(), kind, bytes: sealed.bytes().len() as u64, frames })
