@@ -11,8 +11,8 @@ use crate::format::pack::decompress;
 use crate::id::ChunkId;
 use crate::index::{Index, Location};
 use crate::keys::Keyring;
-use crate::limits::{CATALOG_PACKS_CACHED, CHUNK_BYTES_MAX, FRAME_BYTES_MAX, PACK_BYTES_MAX, PACKS_CACHED};
-use crate::seal::Opened;
+use crate::limits::{CATALOG_WINDOWS_CACHED, CHUNK_BYTES_MAX, FRAME_BYTES_MAX, WINDOWS_CACHED};
+use crate::pack_reader::{PackReader, Window};
 use crate::store::Store;
 
 /// Decoded frames that a reader keeps: small chunks that were stored together are read together.
@@ -20,12 +20,10 @@ const FRAMES_CACHED: usize = 16;
 
 /// Reads chunks of one kind.
 pub(crate) struct ChunkReader {
-    store: Store,
     index: Arc<Index>,
     keyring: Arc<Keyring>,
     kind: PackKind,
-    identities: Vec<age::x25519::Identity>,
-    packs: Cache<u32, Opened>,
+    packs: PackReader,
     frames: Cache<(u32, u64), Bytes>,
     zero: OnceLock<ChunkId>,
 }
@@ -38,12 +36,12 @@ impl ChunkReader {
         kind: PackKind,
         identities: Vec<age::x25519::Identity>,
     ) -> Self {
-        let packs = match kind {
-            PackKind::Data => PACKS_CACHED,
-            PackKind::Catalog => CATALOG_PACKS_CACHED,
+        let windows = match kind {
+            PackKind::Data => WINDOWS_CACHED,
+            PackKind::Catalog => CATALOG_WINDOWS_CACHED,
         };
-        let (packs, frames) = (Cache::new(packs), Cache::new(FRAMES_CACHED));
-        ChunkReader { store, index, keyring, kind, identities, packs, frames, zero: OnceLock::new() }
+        let packs = PackReader::new(store, identities, windows);
+        ChunkReader { index, keyring, kind, packs, frames: Cache::new(FRAMES_CACHED), zero: OnceLock::new() }
     }
 
     /// A chunk, compared with its id.
@@ -90,9 +88,14 @@ impl ChunkReader {
         Ok(self.index.get(id)?.map(|location| location.pack))
     }
 
-    /// Opens a pack that is soon to be read from. What is wrong with it is for whoever reads from it.
-    pub(crate) async fn open_ahead(&self, pack: u32) {
-        let _ = self.pack(pack).await;
+    /// What is fetched of the store to read a chunk.
+    pub(crate) fn window_of(&self, id: &ChunkId) -> Result<Option<Window>> {
+        Ok(self.index.get(id)?.map(|location| PackReader::window_of(location.pack, location.frame)))
+    }
+
+    /// Fetches what is soon to be read from.
+    pub(crate) async fn fetch_ahead(&self, window: Window) {
+        self.packs.fetch_ahead(window, self.index.pack(window.0)).await;
     }
 
     async fn frame(&self, location: Location) -> Result<Bytes> {
@@ -101,7 +104,7 @@ impl ChunkReader {
             return Ok(plain.as_ref().clone());
         }
         let decode = async {
-            let compressed = self.pack(pack).await?.read(frame.start, frame.bytes as usize)?;
+            let compressed = self.packs.read(pack, self.index.pack(pack), frame).await?;
             let plain = decompress(&compressed, FRAME_BYTES_MAX)?;
             if plain.len() != frame.plain_bytes as usize {
                 return Err(Error::corrupt("the frame is not as long as its chunks"));
@@ -109,20 +112,6 @@ impl ChunkReader {
             Ok(Bytes::from(plain))
         };
         Ok(self.frames.get((pack, frame.start), decode).await?.as_ref().clone())
-    }
-
-    /// A pack, from which frames are decrypted as they are needed: what else is in it, or damaged in it, costs nothing.
-    async fn pack(&self, number: u32) -> Result<Arc<Opened>> {
-        let pack = self.index.pack(number);
-        let open = async {
-            let sealed = self.store.get(&pack.kind.object(&pack.id), PACK_BYTES_MAX).await?;
-            if sealed.len() as u64 != pack.bytes {
-                let (got, bytes) = (sealed.len(), pack.bytes);
-                return Err(Error::corrupt(format!("it has {got} bytes, not the {bytes} that its index names")));
-            }
-            Opened::new(sealed, &self.identities)
-        };
-        self.packs.get(number, open).await
     }
 
     fn missing(&self, id: &ChunkId) -> Error {

@@ -105,7 +105,7 @@ pub(crate) async fn probe(view: &View, epochs: &Epochs) -> Result<Probed> {
     let packs = view.index().packs().iter().enumerate().filter(|(_, pack)| pack.kind == PackKind::Data);
     let probes = packs.take(PACKS_PROBED_MAX).map(|(number, pack)| async move {
         let object = pack.kind.object(&pack.id);
-        match view.repository().store().get_start(&object, pack.bytes.min(HEADER_BYTES), PACK_BYTES_MAX).await {
+        match view.repository().store().get_range(&object, 0..pack.bytes.min(HEADER_BYTES), PACK_BYTES_MAX).await {
             Err(why) if lies_cold(&why) => Ok(Header::Cold(why)),
             header => {
                 Ok::<_, Error>(header?.map_or(Header::Gone, |header| Header::There(number as u32, object, header)))

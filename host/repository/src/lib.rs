@@ -37,6 +37,8 @@ mod mirror;
 mod owner;
 mod owners;
 mod pack;
+mod pack_reader;
+mod parts;
 mod pending;
 mod pieces;
 mod pipeline;

@@ -12,7 +12,8 @@ use crate::chunks::ChunkReader;
 use crate::entry::Extent;
 use crate::error::{Error, Result};
 use crate::extents::Extents;
-use crate::limits::{PACK_AHEAD_BYTES, READ_AHEAD_BYTES};
+use crate::limits::{READ_AHEAD_BYTES, WINDOW_AHEAD_BYTES, WINDOWS_AHEAD};
+use crate::pack_reader::Window;
 use crate::pipeline::joined;
 
 /// The pieces of a content in their order; every byte was compared with its chunk's id.
@@ -26,9 +27,9 @@ pub(crate) struct Pieces {
     /// A file that may hold some of it.
     there: Option<Arc<File>>,
     ahead: VecDeque<Ahead>,
-    /// The pack that is opened ahead of these.
-    opening: Option<(u32, Task<()>)>,
-    /// Where the last look for such a pack ended.
+    /// What is fetched of the store ahead of these, and what lately was.
+    fetching: VecDeque<(Window, Task<()>)>,
+    /// From where in the content on there may be more to fetch.
     looked: u64,
     /// Whether a piece was taken: who takes one alone waits for no other.
     begun: bool,
@@ -44,7 +45,7 @@ impl Pieces {
             skip,
             there: None,
             ahead: VecDeque::new(),
-            opening: None,
+            fetching: VecDeque::new(),
             looked: 0,
             begun: false,
         }
@@ -129,44 +130,41 @@ impl Pieces {
             if let Some(next) = self.pull().await? {
                 self.ahead.push_back(Ahead { bytes: extent.length as usize, piece: Task(tokio::spawn(next.read())) });
             }
-            self.open_ahead(&extent)?;
+            self.fetch_ahead(&extent)?;
         }
         Ok(())
     }
 
-    /// Begins to open the pack after the one that an extent is read from. To fetch and to open one takes as long as to decode
+    /// Begins to fetch what is needed after the window that an extent is read from. To fetch one takes as long as to decode
     /// all that is read ahead, which waits for it.
-    fn open_ahead(&mut self, last: &Extent) -> Result<()> {
-        let idle = self.opening.as_ref().is_none_or(|(_, opening)| opening.0.is_finished());
-        // Where a file has some of it, a pack may not be needed.
-        if !idle || self.there.is_some() || self.at < self.looked {
+    fn fetch_ahead(&mut self, last: &Extent) -> Result<()> {
+        let busy = self.fetching.iter().filter(|(_, task)| !task.0.is_finished()).count();
+        // Where a file has some of it, a window may not be needed.
+        if busy >= WINDOWS_AHEAD || self.at < self.looked || self.there.is_some() {
             return Ok(());
         }
-        let next = self.pack_after(last)?.filter(|next| self.opening.as_ref().is_none_or(|(opened, _)| opened != next));
-        if let Some(next) = next {
-            let data = self.data.clone();
-            self.opening = Some((next, Task(tokio::spawn(async move { data.open_ahead(next).await }))));
-        }
-        Ok(())
-    }
-
-    /// The pack that is needed after the one of this extent, if that is soon.
-    fn pack_after(&mut self, last: &Extent) -> Result<Option<u32>> {
-        let (now, mut bytes) = (self.data.pack_of(&last.chunk)?, 0);
-        for extent in self.extents.at_hand().filter(|extent| !self.is_hole(extent)) {
-            let next = self.data.pack_of(&extent.chunk)?;
-            bytes += u64::from(extent.length);
-            if next != now {
-                self.looked = self.at + bytes;
-                return Ok(next);
+        let (mut here, mut bytes, mut first) = (self.data.window_of(&last.chunk)?, 0, None);
+        let mut left = WINDOWS_AHEAD - busy;
+        for extent in self.extents.at_hand().filter(|extent| extent.chunk != self.data.zero()) {
+            let window = self.data.window_of(&extent.chunk)?;
+            if let Some(window) = window.filter(|_| window != here)
+                && self.fetching.iter().all(|(fetched, _)| *fetched != window)
+            {
+                let data = self.data.clone();
+                self.fetching.push_back((window, Task(tokio::spawn(async move { data.fetch_ahead(window).await }))));
+                first.get_or_insert(self.at + bytes);
+                left -= 1;
             }
-            if bytes > PACK_AHEAD_BYTES {
+            (here, bytes) = (window, bytes + u64::from(extent.length));
+            if left == 0 || bytes > WINDOW_AHEAD_BYTES {
                 break;
             }
         }
-        // All of it comes from this pack: to look again soon would tell nothing.
-        self.looked = self.at + bytes / 2;
-        Ok(None)
+        // Where nothing was found, to look again soon would find nothing.
+        self.looked = first.unwrap_or(self.at + bytes / 2);
+        let remembered = self.fetching.len().min(2 * WINDOWS_AHEAD);
+        self.fetching.drain(..self.fetching.len() - remembered);
+        Ok(())
     }
 
     async fn pull(&mut self) -> Result<Option<Next>> {

@@ -1,16 +1,13 @@
 //! Sealing and opening: age around bytes in memory. The only file that makes a [`Sealed`], which is all that the store
 //! takes.
 
-use std::io::{BufRead, Cursor, Read, Seek, SeekFrom, Write};
-use std::sync::Mutex;
+use std::io::{Read, Write};
 
 use age::stream::StreamReader;
-use age::x25519;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::id::ObjectId;
-use crate::pack::lock;
 
 /// Bytes that may lie in a store, and their digest.
 #[derive(Clone, Debug)]
@@ -94,8 +91,8 @@ pub(crate) fn check_header(sealed: &[u8]) -> Result<()> {
 }
 
 /// Opens an age file for reading in pieces: each piece is authentic; only the end says that it was whole.
-pub(crate) fn reader<R: BufRead>(sealed: R, identities: &[&dyn age::Identity]) -> Result<StreamReader<R>> {
-    let decryptor = age::Decryptor::new_buffered(sealed)
+pub(crate) fn reader<R: Read>(sealed: R, identities: &[&dyn age::Identity]) -> Result<StreamReader<R>> {
+    let decryptor = age::Decryptor::new(sealed)
         .map_err(|e| Error::corrupt("it is not an age file, or its header is damaged").caused_by(e))?;
     use age::DecryptError as E;
     decryptor.decrypt(identities.iter().copied()).map_err(|e| match e {
@@ -108,66 +105,6 @@ pub(crate) fn reader<R: BufRead>(sealed: R, identities: &[&dyn age::Identity]) -
         }
         other => Error::corrupt("its age header is damaged").caused_by(other),
     })
-}
-
-/// An age file that is read anywhere, by several at a time: only what somebody reads is decrypted, on whose core it is.
-pub(crate) struct Opened {
-    sealed: Bytes,
-    identities: Vec<x25519::Identity>,
-    /// Those that nobody reads with now.
-    readers: Mutex<Vec<Reader>>,
-}
-
-/// A reader, and where in the plaintext it is.
-struct Reader {
-    stream: StreamReader<Cursor<Bytes>>,
-    at: u64,
-}
-
-impl Opened {
-    /// Opens the header, and nothing behind it.
-    ///
-    /// # Errors
-    /// As [`open`].
-    pub(crate) fn new(sealed: Bytes, identities: &[x25519::Identity]) -> Result<Self> {
-        let opened = Opened { sealed, identities: identities.to_vec(), readers: Mutex::default() };
-        let first = opened.reader()?;
-        lock(&opened.readers).push(first);
-        Ok(opened)
-    }
-
-    /// So many bytes of the plaintext from `at` on.
-    ///
-    /// # Errors
-    /// [`Corrupt`](crate::error::Kind::Corrupt) if one of the age chunks that hold them was changed, or they are not there.
-    pub(crate) fn read(&self, at: u64, bytes: usize) -> Result<Vec<u8>> {
-        if bytes > self.sealed.len() {
-            return Err(Error::corrupt("it is shorter than what is in it"));
-        }
-        let mut reader = match self.take(at) {
-            Some(reader) => reader,
-            None => self.reader()?,
-        };
-        let mut plaintext = vec![0; bytes];
-        reader.stream.seek(SeekFrom::Start(at)).map_err(damaged)?;
-        reader.stream.read_exact(&mut plaintext).map_err(damaged)?;
-        reader.at = at + bytes as u64;
-        lock(&self.readers).push(reader);
-        Ok(plaintext)
-    }
-
-    /// The reader that is closest before `at`: it may be in the midst of the age chunk that is read first.
-    fn take(&self, at: u64) -> Option<Reader> {
-        let mut readers = lock(&self.readers);
-        let before = |reader: &Reader| at.checked_sub(reader.at).unwrap_or(u64::MAX);
-        let (nearest, _) = readers.iter().enumerate().min_by_key(|(_, reader)| before(reader))?;
-        Some(readers.swap_remove(nearest))
-    }
-
-    fn reader(&self) -> Result<Reader> {
-        let identities: Vec<&dyn age::Identity> = self.identities.iter().map(|identity| identity as _).collect();
-        Ok(Reader { stream: reader(Cursor::new(self.sealed.clone()), &identities)?, at: 0 })
-    }
 }
 
 /// What a failure to read on inside an age file means.
@@ -193,35 +130,6 @@ mod tests {
             assert!(open(&changed, &[&identity], plain.len()).is_err(), "flipped byte {at}");
             assert!(open(&bytes[..at], &[&identity], plain.len()).is_err(), "cut to {at}");
         }
-    }
-
-    #[test]
-    fn any_part_is_read_and_only_its_own_damage_matters() {
-        let identity = age::x25519::Identity::generate();
-        // Three whole chunks of age, so that the last one is full.
-        let plain: Vec<u8> = (0..3_u32 << 14).flat_map(u32::to_le_bytes).collect();
-        let sealed = Sealed::seal(&plain, &[&identity.to_public()]).unwrap();
-        let opened = Opened::new(sealed.bytes().clone(), std::slice::from_ref(&identity)).unwrap();
-        let parts =
-            [(0, 10), (70_000, 65_536), (65_530, 12), (196_600, 8), (131_072, 65_536), (0, 196_608), (196_608, 0)];
-        for (at, bytes) in parts {
-            assert_eq!(opened.read(at as u64, bytes).unwrap(), plain[at..at + bytes], "{bytes} at {at}");
-        }
-        for (at, bytes) in [(196_600, 9), (196_608, 1), (400_000, 1)] {
-            assert_eq!(opened.read(at, bytes).unwrap_err().kind(), Kind::Corrupt, "{bytes} at {at}");
-        }
-        let several: Vec<_> = (0..4).map(|_| opened.reader().unwrap()).collect();
-        lock(&opened.readers).extend(several);
-        assert_eq!(opened.read(100, 100_000).unwrap(), plain[100..100_100]);
-
-        let mut changed = sealed.bytes().to_vec();
-        let in_the_last = changed.len() - 20;
-        changed[in_the_last] ^= 1;
-        let opened = Opened::new(changed.into(), &[identity]).unwrap();
-        assert_eq!(opened.read(0, 131_072).unwrap(), plain[..131_072]);
-        assert_eq!(opened.read(131_072, 1).unwrap_err().kind(), Kind::Corrupt);
-        assert_eq!(opened.read(131_071, 1).unwrap(), plain[131_071..131_072], "a failure is not kept");
-        assert_eq!(opened.read(131_071, 2).unwrap_err().kind(), Kind::Corrupt);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod tls;
 mod translate;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -165,23 +166,27 @@ impl Store {
         Ok(body)
     }
 
-    /// The first bytes of an object that has at least so many and at most `max`, or none if it is not there.
-    pub(crate) async fn get_start(&self, name: &str, bytes: u64, max: u64) -> Result<Option<Bytes>> {
-        let body = match self.inner.get_range(&Name::from(name), 0..bytes).await {
+    /// A part of an object that has at most `max` bytes in all, or none if it is not there.
+    pub(crate) async fn get_range(&self, name: &str, range: Range<u64>, max: u64) -> Result<Option<Bytes>> {
+        let body = match self.inner.get_range(&Name::from(name), range.clone()).await {
             Ok(body) => body,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(e) => match translate(format!("read {name} from {self}"), e) {
                 // There are stores that answer with the whole.
                 error if error.kind() == Kind::Unavailable && !lies_cold(&error) => {
                     let Some(whole) = self.get_if_there(name, max).await? else { return Ok(None) };
-                    whole.slice(..whole.len().min(bytes as usize))
+                    let end = whole.len().min(range.end as usize);
+                    whole.slice(end.min(range.start as usize)..end)
                 }
                 error => return Err(error),
             },
         };
-        if body.len() as u64 != bytes {
-            let got = body.len();
-            return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {bytes} bytes")));
+        let (got, wanted) = (body.len() as u64, range.end - range.start);
+        if got != wanted {
+            return Err(Error::corrupt(format!(
+                "{name} in {self} ended after {got} of {wanted} bytes at {}",
+                range.start
+            )));
         }
         Ok(Some(body))
     }

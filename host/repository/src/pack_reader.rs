@@ -1,0 +1,88 @@
+//! Reading packs in windows: what lies beside what is read is fetched with it, and what lies far from it is not. Of packs that
+//! are mostly needed, a restore fetches all in a few requests; of those of which later snapshots left little, a few windows.
+
+use std::ops::Range;
+
+use age::x25519;
+use bytes::Bytes;
+use futures::future::try_join_all;
+
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::index::{IndexedFrame, IndexedPack};
+use crate::limits::{PACK_BYTES_MAX, PACKS_OPENED, WINDOW_BYTES};
+use crate::parts::Opened;
+use crate::store::Store;
+
+/// A window of a pack: the numbers of both.
+pub(crate) type Window = (u32, u64);
+
+/// Reads frames of packs. A pack comes with its number, by which it is remembered.
+pub(crate) struct PackReader {
+    store: Store,
+    identities: Vec<x25519::Identity>,
+    windows: Cache<Window, Bytes>,
+    opened: Cache<u32, Opened>,
+}
+
+impl PackReader {
+    /// Keeps so many windows for whoever needs them next.
+    pub(crate) fn new(store: Store, identities: Vec<x25519::Identity>, windows: usize) -> Self {
+        PackReader { store, identities, windows: Cache::new(windows), opened: Cache::new(PACKS_OPENED) }
+    }
+
+    /// A frame, as it is in the pack's plaintext.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::Kind::Corrupt) if the pack is not there, shorter than it should be, or changed where the
+    /// frame is; [`Denied`](crate::error::Kind::Denied) if it is sealed to others.
+    pub(crate) async fn read(&self, number: u32, pack: &IndexedPack, frame: IndexedFrame) -> Result<Vec<u8>> {
+        let open = async {
+            let start = self.window((number, 0), pack).await?;
+            Opened::new(&start, pack.bytes, &self.identities)
+        };
+        let opened = self.opened.get(number, open).await?;
+        let range = opened.range(frame.start, u64::from(frame.bytes));
+        let windows = range.start / WINDOW_BYTES..range.end.div_ceil(WINDOW_BYTES);
+        let parts = windows.map(|window| async move {
+            Ok::<_, Error>((window * WINDOW_BYTES, self.window((number, window), pack).await?))
+        });
+        opened.read(try_join_all(parts).await?, frame.start, u64::from(frame.bytes))
+    }
+
+    /// The window in which a frame begins, if the pack's header is as long as nearly all are: what to fetch ahead.
+    pub(crate) fn window_of(number: u32, frame: IndexedFrame) -> Window {
+        (number, frame.start / WINDOW_BYTES)
+    }
+
+    /// Fetches a window that is soon to be read from. What is wrong with it is for whoever reads from it.
+    pub(crate) async fn fetch_ahead(&self, window: Window, pack: &IndexedPack) {
+        let _ = self.window(window, pack).await;
+    }
+
+    async fn window(&self, (number, window): Window, pack: &IndexedPack) -> Result<Bytes> {
+        if let Some(bytes) = self.windows.ready((number, window)) {
+            return Ok(bytes.as_ref().clone());
+        }
+        let start = window * WINDOW_BYTES;
+        let fetch = self.fetch(pack, start..pack.bytes.min(start + WINDOW_BYTES));
+        Ok(self.windows.get((number, window), fetch).await?.as_ref().clone())
+    }
+
+    async fn fetch(&self, pack: &IndexedPack, range: Range<u64>) -> Result<Bytes> {
+        let name = pack.kind.object(&pack.id);
+        if range.is_empty() {
+            return Err(Error::corrupt("it is shorter than what is in it"));
+        }
+        if range.end - range.start < pack.bytes {
+            let part = self.store.get_range(&name, range, PACK_BYTES_MAX).await?;
+            return part.ok_or_else(|| Error::corrupt(format!("{name} is not in {}", self.store)));
+        }
+        let whole = self.store.get(&name, PACK_BYTES_MAX).await?;
+        if whole.len() as u64 != pack.bytes {
+            let (got, bytes) = (whole.len(), pack.bytes);
+            return Err(Error::corrupt(format!("it has {got} bytes, not the {bytes} that its index names")));
+        }
+        Ok(whole)
+    }
+}
