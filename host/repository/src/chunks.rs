@@ -11,7 +11,9 @@ use crate::format::pack::decompress;
 use crate::id::ChunkId;
 use crate::index::{Index, Location};
 use crate::keys::Keyring;
-use crate::limits::{CATALOG_WINDOWS_CACHED, CHUNK_BYTES_MAX, FRAME_BYTES_MAX, WINDOWS_CACHED};
+use crate::limits::{
+    CATALOG_PACKS_CACHED, CHUNK_BYTES_MAX, FRAME_BYTES_MAX, PACK_BYTES_MAX, WINDOW_BYTES, WINDOWS_CACHED,
+};
 use crate::pack_reader::{PackReader, Window};
 use crate::store::Store;
 
@@ -37,8 +39,8 @@ impl ChunkReader {
         identities: Vec<age::x25519::Identity>,
     ) -> Self {
         let windows = match kind {
-            PackKind::Data => WINDOWS_CACHED,
-            PackKind::Catalog => CATALOG_WINDOWS_CACHED,
+            PackKind::Data => (WINDOWS_CACHED, WINDOW_BYTES),
+            PackKind::Catalog => (CATALOG_PACKS_CACHED, PACK_BYTES_MAX),
         };
         let packs = PackReader::new(store, identities, windows);
         ChunkReader { index, keyring, kind, packs, frames: Cache::new(FRAMES_CACHED), zero: OnceLock::new() }
@@ -90,7 +92,7 @@ impl ChunkReader {
 
     /// What is fetched of the store to read a chunk.
     pub(crate) fn window_of(&self, id: &ChunkId) -> Result<Option<Window>> {
-        Ok(self.index.get(id)?.map(|location| PackReader::window_of(location.pack, location.frame)))
+        Ok(self.index.get(id)?.map(|location| self.packs.window_of(location.pack, location.frame)))
     }
 
     /// Fetches what is soon to be read from.
@@ -103,14 +105,15 @@ impl ChunkReader {
         if let Some(plain) = self.frames.ready((pack, frame.start)) {
             return Ok(plain.as_ref().clone());
         }
-        let decode = async {
+        // Boxed: nearly all who ask find the frame, and those futures hold requests to a store.
+        let decode = Box::pin(async {
             let compressed = self.packs.read(pack, self.index.pack(pack), frame).await?;
             let plain = decompress(&compressed, FRAME_BYTES_MAX)?;
             if plain.len() != frame.plain_bytes as usize {
                 return Err(Error::corrupt("the frame is not as long as its chunks"));
             }
             Ok(Bytes::from(plain))
-        };
+        });
         Ok(self.frames.get((pack, frame.start), decode).await?.as_ref().clone())
     }
 

@@ -88,16 +88,16 @@ pub const CLAIMS_IN_MEMORY: usize = 256 << 10;
 pub const SORT_BYTES: usize = 16 << 20;
 /// How far ahead in a content windows are looked for, to be fetched while those before are decoded.
 pub const WINDOW_AHEAD_BYTES: u64 = 64 << 20;
-/// What of a pack is read at once: large enough that a request costs little beside its bytes, small enough that little of it
+/// What of a data pack is read at once: large enough that a request costs little beside its bytes, small enough that little of it
 /// is not needed.
 pub const WINDOW_BYTES: u64 = 4 << 20;
 /// Windows of data packs that a reader keeps: content of several ages lies beside each other.
 pub const WINDOWS_CACHED: usize = 16;
-/// Windows of catalog packs that a reader keeps: a manifest is read from its beginning to its end.
-pub const CATALOG_WINDOWS_CACHED: usize = 8;
+/// Packs of the catalog that a reader keeps. They are read whole: a manifest is read from its beginning to its end.
+pub const CATALOG_PACKS_CACHED: usize = 2;
 /// Windows that are fetched ahead at once: hides a store's latency.
 pub const WINDOWS_AHEAD: usize = 3;
-/// Packs whose header a reader has opened: some hundred bytes each, and what is being decrypted.
+/// Packs whose header a reader has opened: some hundred bytes each, and the few chunks of age that were decrypted last.
 pub const PACKS_OPENED: usize = 32;
 /// What of a content is read before it is asked for: as much as keeps the other cores busy while a pack is opened.
 pub const READ_AHEAD_BYTES: usize = 8 << 20;

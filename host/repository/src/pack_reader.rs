@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::index::{IndexedFrame, IndexedPack};
-use crate::limits::{PACK_BYTES_MAX, PACKS_OPENED, WINDOW_BYTES};
+use crate::limits::{PACK_BYTES_MAX, PACKS_OPENED};
 use crate::parts::Opened;
 use crate::store::Store;
 
@@ -21,14 +21,16 @@ pub(crate) type Window = (u32, u64);
 pub(crate) struct PackReader {
     store: Store,
     identities: Vec<x25519::Identity>,
+    window_bytes: u64,
     windows: Cache<Window, Bytes>,
     opened: Cache<u32, Opened>,
 }
 
 impl PackReader {
-    /// Keeps so many windows for whoever needs them next.
-    pub(crate) fn new(store: Store, identities: Vec<x25519::Identity>, windows: usize) -> Self {
-        PackReader { store, identities, windows: Cache::new(windows), opened: Cache::new(PACKS_OPENED) }
+    /// Reads so many windows of so many bytes each, and keeps them for whoever needs them next.
+    pub(crate) fn new(store: Store, identities: Vec<x25519::Identity>, (windows, window_bytes): (usize, u64)) -> Self {
+        let (windows, opened) = (Cache::new(windows), Cache::new(PACKS_OPENED));
+        PackReader { store, identities, window_bytes, windows, opened }
     }
 
     /// A frame, as it is in the pack's plaintext.
@@ -43,16 +45,16 @@ impl PackReader {
         };
         let opened = self.opened.get(number, open).await?;
         let range = opened.range(frame.start, u64::from(frame.bytes));
-        let windows = range.start / WINDOW_BYTES..range.end.div_ceil(WINDOW_BYTES);
+        let windows = range.start / self.window_bytes..range.end.div_ceil(self.window_bytes);
         let parts = windows.map(|window| async move {
-            Ok::<_, Error>((window * WINDOW_BYTES, self.window((number, window), pack).await?))
+            Ok::<_, Error>((window * self.window_bytes, self.window((number, window), pack).await?))
         });
         opened.read(try_join_all(parts).await?, frame.start, u64::from(frame.bytes))
     }
 
     /// The window in which a frame begins, if the pack's header is as long as nearly all are: what to fetch ahead.
-    pub(crate) fn window_of(number: u32, frame: IndexedFrame) -> Window {
-        (number, frame.start / WINDOW_BYTES)
+    pub(crate) fn window_of(&self, number: u32, frame: IndexedFrame) -> Window {
+        (number, frame.start / self.window_bytes)
     }
 
     /// Fetches a window that is soon to be read from. What is wrong with it is for whoever reads from it.
@@ -64,8 +66,8 @@ impl PackReader {
         if let Some(bytes) = self.windows.ready((number, window)) {
             return Ok(bytes.as_ref().clone());
         }
-        let start = window * WINDOW_BYTES;
-        let fetch = self.fetch(pack, start..pack.bytes.min(start + WINDOW_BYTES));
+        let start = window * self.window_bytes;
+        let fetch = Box::pin(self.fetch(pack, start..pack.bytes.min(start + self.window_bytes)));
         Ok(self.windows.get((number, window), fetch).await?.as_ref().clone())
     }
 

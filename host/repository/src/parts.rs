@@ -17,8 +17,8 @@ const AGE_CHUNK_BYTES: u64 = 64 << 10;
 /// The tag behind each.
 const TAG_BYTES: u64 = 16;
 
-/// Readers that are kept for whoever reads next: as many as read at the same time.
-const READERS_KEPT: usize = 16;
+/// Readers that are kept for whoever reads next: each has a chunk or two in memory, and another is soon made.
+const READERS_KEPT: usize = 4;
 
 /// Bytes of a file, and where they begin.
 pub(crate) type Part = (u64, Bytes);
@@ -220,6 +220,6 @@ mod tests {
                 });
             }
         });
-        assert!(lock(&opened.readers).len() <= 4);
+        assert!(lock(&opened.readers).len() <= READERS_KEPT);
     }
 }

@@ -1,6 +1,8 @@
 //! A repository in memory: what is written comes back, and nothing else does.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod ages;
+
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 
