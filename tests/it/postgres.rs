@@ -17,6 +17,7 @@ mod kept;
 mod layouts;
 mod lost;
 mod moments;
+mod over;
 mod proof;
 mod refusals;
 mod round_trip;

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::Options;
 use super::change::Change;
 use super::data::{self, Data};
-use super::measure::{Cost, measure, note_disturbed, undisturbed};
+use super::measure::{Cost, is_hurried, measure, note_disturbed, undisturbed};
 use super::peers::{Peer, Tool};
 use super::table::{median, print, spread};
 use super::tree::{self, Seen};
@@ -20,7 +20,6 @@ use crate::shell::say;
 
 const ROUNDS: usize = 3;
 /// Longer than `settle_seconds` of the filesystem plugin.
-const SETTLED: Duration = Duration::from_secs(5);
 const STEPS: [&str; 4] = [FIRST, UNCHANGED, CHANGED, RESTORE];
 const FIRST: &str = "first";
 const UNCHANGED: &str = "unchanged";
@@ -179,6 +178,9 @@ fn play(tool: &dyn Tool, change: &Change) -> Result<Turn> {
     let home = &tool.place().home;
     super::fresh(home)?;
     tool.prepare()?;
+    if !is_hurried() {
+        std::thread::sleep(tool.rest());
+    }
     let mut turn = Turn(vec![backup(tool, FIRST)?]);
     if tool.is_incremental() {
         turn.0.push(backup(tool, UNCHANGED)?);
@@ -188,8 +190,6 @@ fn play(tool: &dyn Tool, change: &Change) -> Result<Turn> {
     turn.0.push(restore(tool, turn.0.last().map_or(FIRST, |taken| taken.step))?);
     if tool.is_incremental() {
         change.undo()?;
-        // What changed in the last moments before a run is not trusted by the next one, but read again.
-        std::thread::sleep(SETTLED);
     }
     tree::put_away(home)?;
     Ok(turn)

@@ -32,6 +32,11 @@ pub(crate) fn hurry() {
     HURRIED.store(true, Relaxed);
 }
 
+/// Whether figures do not count.
+pub(crate) fn is_hurried() -> bool {
+    HURRIED.load(Relaxed)
+}
+
 /// What one command took.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {

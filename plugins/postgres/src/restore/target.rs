@@ -3,19 +3,24 @@
 use dozo_sdk::prelude::*;
 use dozo_sdk::tree::{self, Directory};
 
+use super::over::{look, look_at_tablespace};
 use crate::chain::Tablespace;
 
-/// The directories, all of them empty.
+/// The directories.
 pub(super) struct Target {
     pub(super) data: Directory,
+    /// Something is there that gives way.
+    pub(super) gives_way: bool,
     tablespaces: Vec<(u32, String, Directory)>,
 }
 
 impl Target {
+    /// Finds them. `control` is the control file that is restored.
+    ///
     /// # Errors
-    /// [`Error::Invalid`] if a tablespace has no place, or something is there already: files of two clusters in one directory
-    /// are none.
-    pub(super) fn new(restore: &Restore, tablespaces: &[Tablespace]) -> Result<Self> {
+    /// [`Error::Invalid`] if a tablespace has no place, or something is there that must not give way: files of two clusters in one
+    /// directory are none.
+    pub(super) fn new(restore: &Restore, tablespaces: &[Tablespace], control: &str) -> Result<Self> {
         let mut granted = tree::granted();
         if granted.is_empty() {
             return Err(Error::NotGranted(
@@ -23,17 +28,17 @@ impl Target {
             ));
         }
         let (path, data) = granted.remove(0);
-        empty(&path, &data)?;
+        let gives_way = look(restore, (&path, &data), control)?;
         let mut placed = Vec::new();
         for tablespace in tablespaces {
             let named = [format!("map:{}", tablespace.name), format!("map:{}", tablespace.oid)];
             let path = restore.options.iter().find(|(name, _)| named.contains(name)).map(|(_, path)| path.clone());
             let found = path.and_then(|path| granted.iter().position(|(granted, _)| *granted == path));
             let (path, directory) = granted.remove(found.ok_or_else(|| missing(tablespaces))?);
-            empty(&path, &directory)?;
+            look_at_tablespace((&path, &directory), gives_way)?;
             placed.push((tablespace.oid, path, directory));
         }
-        Ok(Target { data, tablespaces: placed })
+        Ok(Target { data, gives_way, tablespaces: placed })
     }
 
     /// The directory of a tablespace.
@@ -64,20 +69,4 @@ fn missing(tablespaces: &[Tablespace]) -> Error {
     Error::Invalid(format!(
         "the cluster has tablespaces ({were}), and each needs an empty directory; hint: add `{flags}`"
     ))
-}
-
-fn empty(path: &str, directory: &Directory) -> Result<()> {
-    if directory.children("", None, 1)?.is_empty() {
-        return Ok(());
-    }
-    let is_there = |name: &str| directory.get(name).map(|found| found.is_some());
-    let (what, hint) = match (is_there("PG_VERSION")?, is_there("global/pg_control")?) {
-        (_, true) => ("holds a cluster", "name another one, or stop that server and move its directory away"),
-        (true, false) => (
-            "holds what a restore left that was cut off",
-            "empty it (`find DIR -mindepth 1 -delete`) and restore again, or name another one",
-        ),
-        (false, false) => ("is not empty", "name another one"),
-    };
-    Err(Error::Invalid(format!("{path} {what}, and a cluster is restored into an empty directory; hint: {hint}")))
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -62,6 +63,11 @@ impl Tool for Dozo {
             "\n[job.bench]\nplugin = \"filesystem\"\nconfig = {{ paths = [{tree:?}] }}\ngrant = {{ read = [{tree:?}] }}\n"
         );
         prepare(&self.program, &self.place.home, &job)
+    }
+
+    /// A file that changed within a minute before a run is read again by the next (`settle_seconds`).
+    fn rest(&self) -> Duration {
+        Duration::from_secs(62)
     }
 
     fn backup(&self, _name: &str) -> Command {

@@ -8,6 +8,7 @@ mod rustic;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -53,6 +54,10 @@ pub(crate) trait Tool {
     fn place(&self) -> &Place;
     /// Keys and an empty repository; not measured.
     fn prepare(&self) -> Result<()>;
+    /// How long nothing may have changed before the first backup, for the second to take it as it is.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
     /// One backup; `name` is for those that want each to have one.
     fn backup(&self, name: &str) -> Command;
     /// Whether a second backup makes use of the first.
