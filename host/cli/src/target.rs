@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use dozo_job::Error;
 use dozo_job::port::Conflict;
@@ -73,7 +73,7 @@ impl fmt::Display for Target<'_> {
 
 /// Makes and opens the directories that were typed, in order.
 fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, conflict: Conflict) -> anyhow::Result<Vec<Directory>> {
-    let (mut directories, mut seen) = (Vec::new(), HashSet::new());
+    let (mut directories, mut seen) = (Vec::new(), Vec::<PathBuf>::new());
     for path in paths {
         make_directory(path, conflict)?;
         let shown = path.display();
@@ -83,12 +83,16 @@ fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, conflict: Conflic
         let absolute = std::path::absolute(path).map_err(failed)?;
         let climbs = absolute.components().any(|component| component == Component::ParentDir);
         let place = if climbs { whole.clone() } else { absolute };
-        directories.push(Directory::open_as(path, &place, Access::Write(conflict))?);
-        if !seen.insert(whole) {
-            return Err(Error::invalid(format!("{shown} is to take two things"))
+        let directory = Directory::open_as(path, &place, Access::Write(conflict))?;
+        directory.claim()?;
+        directories.push(directory);
+        let inside = |other: &PathBuf| whole.starts_with(other) || other.starts_with(&whole);
+        if seen.iter().any(inside) {
+            return Err(Error::invalid(format!("{shown} is to take two things, or lies in what takes another"))
                 .hinted("name another directory")
                 .into());
         }
+        seen.push(whole);
     }
     Ok(directories)
 }

@@ -93,6 +93,8 @@ pub const WINDOW_AHEAD_BYTES: u64 = 64 << 20;
 pub const WINDOW_BYTES: u64 = 4 << 20;
 /// Windows of data packs that a reader keeps: content of several ages lies beside each other.
 pub const WINDOWS_CACHED: usize = 16;
+/// Whole packs that a reader keeps where a store gives no parts of objects.
+pub const WHOLE_PACKS_CACHED: usize = 2;
 /// Packs of the catalog that a reader keeps. They are read whole: a manifest is read from its beginning to its end.
 pub const CATALOG_PACKS_CACHED: usize = 2;
 /// Windows that are fetched ahead at once: hides a store's latency.

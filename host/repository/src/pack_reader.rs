@@ -10,9 +10,12 @@ use futures::future::try_join_all;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::index::{IndexedFrame, IndexedPack};
-use crate::limits::{PACK_BYTES_MAX, PACKS_OPENED};
+use crate::limits::{PACK_BYTES_MAX, PACKS_OPENED, WHOLE_PACKS_CACHED};
 use crate::parts::Opened;
 use crate::store::Store;
+
+/// About how long the header of a pack is: two recipients, and what age adds so that nobody counts on their number.
+const HEADER_BYTES: u64 = 400;
 
 /// A window of a pack: the numbers of both.
 pub(crate) type Window = (u32, u64);
@@ -23,14 +26,16 @@ pub(crate) struct PackReader {
     identities: Vec<x25519::Identity>,
     window_bytes: u64,
     windows: Cache<Window, Bytes>,
+    /// Packs out of a store that answers with whole objects alone.
+    wholes: Cache<u32, Bytes>,
     opened: Cache<u32, Opened>,
 }
 
 impl PackReader {
     /// Reads so many windows of so many bytes each, and keeps them for whoever needs them next.
     pub(crate) fn new(store: Store, identities: Vec<x25519::Identity>, (windows, window_bytes): (usize, u64)) -> Self {
-        let (windows, opened) = (Cache::new(windows), Cache::new(PACKS_OPENED));
-        PackReader { store, identities, window_bytes, windows, opened }
+        let (windows, wholes, opened) = (Cache::new(windows), Cache::new(WHOLE_PACKS_CACHED), Cache::new(PACKS_OPENED));
+        PackReader { store, identities, window_bytes, windows, wholes, opened }
     }
 
     /// A frame, as it is in the pack's plaintext.
@@ -54,7 +59,8 @@ impl PackReader {
 
     /// The window in which a frame begins, if the pack's header is as long as nearly all are: what to fetch ahead.
     pub(crate) fn window_of(&self, number: u32, frame: IndexedFrame) -> Window {
-        (number, frame.start / self.window_bytes)
+        // Before it are the header, and a tag for each chunk of age.
+        (number, (HEADER_BYTES + frame.start + frame.start / 4_096) / self.window_bytes)
     }
 
     /// Fetches a window that is soon to be read from. What is wrong with it is for whoever reads from it.
@@ -67,20 +73,29 @@ impl PackReader {
             return Ok(bytes.as_ref().clone());
         }
         let start = window * self.window_bytes;
-        let fetch = Box::pin(self.fetch(pack, start..pack.bytes.min(start + self.window_bytes)));
+        let fetch = Box::pin(self.fetch(number, pack, start..pack.bytes.min(start + self.window_bytes)));
         Ok(self.windows.get((number, window), fetch).await?.as_ref().clone())
     }
 
-    async fn fetch(&self, pack: &IndexedPack, range: Range<u64>) -> Result<Bytes> {
-        let name = pack.kind.object(&pack.id);
+    async fn fetch(&self, number: u32, pack: &IndexedPack, range: Range<u64>) -> Result<Bytes> {
         if range.is_empty() {
             return Err(Error::corrupt("it is shorter than what is in it"));
         }
-        if range.end - range.start < pack.bytes {
+        if range == (0..pack.bytes) {
+            return self.fetch_whole(pack).await;
+        }
+        if !self.store.reads_whole() {
+            let name = pack.kind.object(&pack.id);
             let part = self.store.get_range(&name, range, PACK_BYTES_MAX).await?;
             return part.ok_or_else(|| Error::corrupt(format!("{name} is not in {}", self.store)));
         }
-        let whole = self.store.get(&name, PACK_BYTES_MAX).await?;
+        let whole = self.wholes.get(number, self.fetch_whole(pack)).await?;
+        // A copy, so that the rest need not stay.
+        Ok(Bytes::copy_from_slice(&whole[range.start as usize..range.end as usize]))
+    }
+
+    async fn fetch_whole(&self, pack: &IndexedPack) -> Result<Bytes> {
+        let whole = self.store.get(&pack.kind.object(&pack.id), PACK_BYTES_MAX).await?;
         if whole.len() as u64 != pack.bytes {
             let (got, bytes) = (whole.len(), pack.bytes);
             return Err(Error::corrupt(format!("it has {got} bytes, not the {bytes} that its index names")));

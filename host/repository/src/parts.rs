@@ -57,9 +57,13 @@ impl Opened {
     /// As [`seal::open`].
     pub(crate) fn new(start: &Bytes, length: u64, identities: &[x25519::Identity]) -> Result<Self> {
         let first = Reader::new(start.clone(), length, identities)?;
-        let header = lock(&first.sealed.0).at;
+        let header = {
+            let mut hand = lock(&first.sealed.0);
+            hand.parts.clear();
+            hand.at as usize
+        };
         // A copy: what is left of the beginning need not stay.
-        let header = Bytes::copy_from_slice(start.get(..header as usize).unwrap_or_default());
+        let header = Bytes::copy_from_slice(start.get(..header).unwrap_or_default());
         Ok(Opened { header, length, identities: identities.to_vec(), readers: Mutex::new(vec![first]) })
     }
 

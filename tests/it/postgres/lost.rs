@@ -156,3 +156,27 @@ fn commits_that_reach_the_disk_late_are_waited_for() {
     let copy = home.copy(&pg, "db", "back", &["--at", &after]);
     assert_eq!(copy.psql("select count(*) from t"), "2");
 }
+
+/// WAL of `wal_level = minimal` leaves out what was written in bulk: a copy that recovers through it would lack it, silently.
+#[test]
+fn a_spell_of_minimal_wal_is_a_gap() {
+    let Some(mut pg) = Pg::start(15) else { return };
+    pg.psql("create table t as select 1 as n");
+    let home = Home::of(&pg);
+    home.full();
+    pg.psql("insert into t values (2)");
+    // A server with slots does not start so.
+    pg.psql("select pg_drop_replication_slot('dozo')");
+    pg.configure("wal_level = minimal\nmax_wal_senders = 0");
+    pg.stop_and(|_| ());
+    pg.psql("begin; create table bulk (n int); insert into bulk select generate_series(1, 100000); commit");
+    let within = moment(&pg, now(&pg));
+    pg.configure("wal_level = replica\nmax_wal_senders = 10");
+    pg.stop_and(|_| ());
+    pg.psql("insert into t values (3)");
+    let report = home.run();
+    says(&notes(&report), &["wal_level = minimal"]);
+    says(&home.restore_refused("db", &["--at", &within]), &["earliest"]);
+    let copy = home.copy(&pg, "db", "back", &[]);
+    assert_eq!(copy.psql("select (select count(*) from bulk), (select count(*) from t)"), "100000|3");
+}

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dozo_job::port::{Conflict, path};
 use dozo_job::{Error, Result};
-use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::quoted::quoted;
@@ -115,6 +115,20 @@ impl Directory {
             left: AtomicU64::new(0),
             differing: AtomicU64::new(0),
         })))
+    }
+
+    /// Says that a restore is at work here, until the directory is let go of: alone, where it was empty.
+    ///
+    /// # Errors
+    /// [`Busy`](dozo_job::Kind::Busy) if another one is. Where the file system has no locks, nobody is.
+    pub fn claim(&self) -> Result<()> {
+        let alone = self.0.access == Access::Write(Conflict::Refuse);
+        let lock = if alone { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::NonBlockingLockShared };
+        match fs::flock(&self.0.root, lock) {
+            Err(Errno::WOULDBLOCK) => Err(Error::busy(format!("another restore is at work in {}", self.shown()))
+                .hinted("wait until it is done, or end it")),
+            _ => Ok(()),
+        }
     }
 
     /// The path that the operator wrote.

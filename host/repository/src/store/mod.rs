@@ -25,7 +25,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -33,7 +33,7 @@ use jiff::Timestamp;
 use object_store::path::Path as Name;
 use object_store::{Attribute, Attributes, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::format::name::PackKind;
 use crate::id::ObjectId;
 use crate::limits::READS_IN_FLIGHT;
@@ -168,27 +168,37 @@ impl Store {
 
     /// A part of an object that has at most `max` bytes in all, or none if it is not there.
     pub(crate) async fn get_range(&self, name: &str, range: Range<u64>, max: u64) -> Result<Option<Bytes>> {
+        if self.reads_whole() {
+            return self.get_part(name, range, max).await;
+        }
         let body = match self.inner.get_range(&Name::from(name), range.clone()).await {
             Ok(body) => body,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => match translate(format!("read {name} from {self}"), e) {
-                // There are stores that answer with the whole.
-                error if error.kind() == Kind::Unavailable && !lies_cold(&error) => {
-                    let Some(whole) = self.get_if_there(name, max).await? else { return Ok(None) };
-                    let end = whole.len().min(range.end as usize);
-                    whole.slice(end.min(range.start as usize)..end)
-                }
-                error => return Err(error),
-            },
+            Err(e) if is_whole(&e) => {
+                self.whole_only.store(true, Ordering::Relaxed);
+                return self.get_part(name, range, max).await;
+            }
+            Err(e) => return Err(translate(format!("read {name} from {self}"), e)),
         };
         let (got, wanted) = (body.len() as u64, range.end - range.start);
         if got != wanted {
-            return Err(Error::corrupt(format!(
-                "{name} in {self} ended after {got} of {wanted} bytes at {}",
-                range.start
-            )));
+            let from = range.start;
+            return Err(Error::corrupt(format!("{name} in {self} ended after {got} of {wanted} bytes from {from} on")));
         }
         Ok(Some(body))
+    }
+
+    /// Whether the store was found to answer with whole objects, whatever part is asked for.
+    pub(crate) fn reads_whole(&self) -> bool {
+        self.whole_only.load(Ordering::Relaxed)
+    }
+
+    async fn get_part(&self, name: &str, range: Range<u64>, max: u64) -> Result<Option<Bytes>> {
+        let Some(whole) = self.get_if_there(name, max).await? else { return Ok(None) };
+        let part = whole.get(range.start as usize..range.end as usize);
+        let short = || Error::corrupt(format!("{name} in {self} has {} bytes, too few", whole.len()));
+        // A copy, so that the rest need not stay.
+        Ok(Some(Bytes::copy_from_slice(part.ok_or_else(short)?)))
     }
 
     /// The length of an object, or none if it is not there.
@@ -256,6 +266,12 @@ fn listed(meta: &ObjectMeta) -> Result<Object> {
     let modified = Timestamp::new(seconds, rest.cast_signed())
         .map_err(|e| Error::corrupt(format!("the store's time of {} is out of range", meta.location)).caused_by(e))?;
     Ok(Object { name: meta.location.to_string(), bytes: meta.size, modified })
+}
+
+/// Whether a store answered with the whole object that was asked for a part. The library has a type of its own for that, which
+/// it shows to nobody.
+fn is_whole(error: &object_store::Error) -> bool {
+    causes::causes(error).any(|cause| cause.to_string().contains("non-partial response"))
 }
 
 /// Whether an error of a put leaves open if the object was stored. A server's no does not; a local file system's error does

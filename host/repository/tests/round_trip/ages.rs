@@ -50,6 +50,34 @@ async fn a_restore_fetches_little_more_than_it_needs() {
     assert!(got < 2 * whole + (8 << 20), "{got} bytes of packs for {whole} bytes of content");
 }
 
+/// Of each pack of the first snapshot the second one needs a MiB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packs_of_which_little_is_needed_are_not_fetched_whole() {
+    let fetched = Arc::new(AtomicU64::new(0));
+    let counted = Counted { inner: InMemory::new(), fetched: fetched.clone() };
+    let house = house_in(&Store::over(Arc::new(counted), "counted")).await;
+    let (old, new) = (noise(64 << 20, 1), noise(64 << 20, 2));
+    let mixed: Vec<u8> = old
+        .chunks(1 << 20)
+        .zip(new.chunks(1 << 20))
+        .enumerate()
+        .flat_map(|(number, (old, new))| if number % 16 == 12 { old } else { new })
+        .copied()
+        .collect();
+    for content in [&old, &mixed] {
+        let writer = house.writer().await;
+        let mut entry = writer.entry(Entry::file("f"), Cutting::Every(CHUNK as u32));
+        entry.write(content).await.unwrap();
+        entry.finish().await.unwrap();
+        house.commit(writer).await;
+    }
+    fetched.store(0, Ordering::Relaxed);
+    assert!(house.read("f", 0).await == mixed);
+    // Of four packs a window with what is needed, or two, and the one with the header.
+    let (got, most) = (fetched.load(Ordering::Relaxed), (60 + 4 * 12) << 20);
+    assert!(got < most, "{got} bytes, of packs with {}", 124 << 20);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_beside_what_is_read_is_not_met() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,9 @@
 //! A restore: the files of a base backup, the WAL behind it in place, and the settings with which the server recovers to the
 //! moment that was asked for. That all of it is there is known before the first byte is written, and what makes the server
-//! start, its control file, is written last: a restore that was cut off is not taken for a cluster. The server's manifest comes
-//! first: by it such a restore is known, and goes on.
+//! start, its control file, is written last: a restore that was cut off is not taken for a cluster.
 
-mod over;
 mod plan;
+mod resume;
 mod settings;
 mod target;
 
@@ -17,8 +16,8 @@ use crate::chain::{Base, Chain};
 use crate::config::{Config, Endpoint};
 use crate::lsn::history_name;
 use crate::wal;
-use over::Kept;
 use plan::Plan;
+use resume::Kept;
 use settings::Recovery;
 use target::Target;
 
@@ -51,8 +50,7 @@ pub(crate) fn restore(restore: &Restore) -> Result<()> {
     let least = chain.least.iter().filter(|least| least.at > base.start && least.at <= plan.end);
     let recovery = Recovery::new(restore, &plan, &least.cloned().collect::<Vec<_>>())?;
     tablespaces_made(restore, &chain, base, &plan)?;
-    let control = format!("{}/{}/data/{CONTROL}", base::DIRECTORY, base.id);
-    let target = Target::new(restore, &base.tablespaces, &control)?;
+    let target = Target::new(restore, &base.tablespaces)?;
     restore.narrow(&plan.prefixes())?;
     Restoring { restore, chain: &chain, base, target, posix: None, directories: Vec::new() }.all(&plan, &recovery)
 }
@@ -88,7 +86,7 @@ impl Restoring<'_> {
     fn all(&mut self, plan: &Plan, recovery: &Recovery) -> Result<()> {
         let root = format!("{}/{}", base::DIRECTORY, self.base.id);
         self.begin(&root)?;
-        if self.target.gives_way {
+        if self.target.goes_on {
             self.clear(&root, plan)?;
         }
         let mut control = None;
@@ -100,31 +98,27 @@ impl Restoring<'_> {
         let control = control.ok_or_else(|| Error::Corrupt(format!("the base backup has no {CONTROL}")))?;
         self.wal(plan)?;
         self.write(AUTO_CONF, &recovery.auto_conf(&auto_conf)?)?;
-        self.write(SIGNAL, b"")?;
+        let manifest = self.restore.read(&format!("{root}/{MANIFEST}"), 0)?;
+        self.create(vec![NewEntry { entry: self.file(MANIFEST, None), content: Some(manifest) }])?;
         self.create(vec![control])?;
         let directories = std::mem::take(&mut self.directories);
         directories.iter().rev().try_for_each(|entry| self.target.data.set_metadata(entry))
     }
 
-    /// From here on this is a restore, whole or cut off.
+    /// From here on this is a restore, whole or cut off: `recovery.signal` says so.
     fn begin(&mut self, root: &str) -> Result<()> {
         let first = self.restore.entries(&format!("{root}/data/PG_VERSION")).next().transpose()?;
         self.posix = first.and_then(|entry| entry.posix);
-        let manifest = self.restore.read(&format!("{root}/{MANIFEST}"), 0)?;
-        self.create(vec![NewEntry { entry: self.file(MANIFEST, None), content: Some(manifest) }])
+        self.write(SIGNAL, self.target.words().as_bytes())
     }
 
-    /// Removes what the restored cluster does not have, its control file before all else.
+    /// Removes what the restored cluster does not have: a restore of another snapshot may have left it.
     fn clear(&self, root: &str, plan: &Plan) -> Result<()> {
-        let data = &self.target.data;
-        if data.get(CONTROL)?.is_some() {
-            data.remove(CONTROL)?;
-        }
         let mut kept = Kept::of(self.restore, &format!("{root}/data"))?;
         let made = [MANIFEST, AUTO_CONF, SIGNAL].map(str::to_string);
         let wal = plan.files.iter().map(|name| format!("{PG_WAL}/{name}"));
         made.into_iter().chain(wal).for_each(|path| kept.add(path));
-        kept.clear(data)?;
+        kept.clear(&self.target.data)?;
         for tablespace in &self.base.tablespaces {
             let kept = Kept::of(self.restore, &format!("{root}/tablespaces/{}", tablespace.oid))?;
             kept.clear(self.target.tablespace(tablespace.oid)?)?;

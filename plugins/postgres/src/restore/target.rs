@@ -3,24 +3,22 @@
 use dozo_sdk::prelude::*;
 use dozo_sdk::tree::{self, Directory};
 
-use super::over::{look, look_at_tablespace};
+use super::resume::{Begun, look, look_at_tablespace};
 use crate::chain::Tablespace;
 
 /// The directories.
 pub(super) struct Target {
     pub(super) data: Directory,
-    /// Something is there that gives way.
-    pub(super) gives_way: bool,
+    /// A restore that was cut off goes on.
+    pub(super) goes_on: bool,
     tablespaces: Vec<(u32, String, Directory)>,
 }
 
 impl Target {
-    /// Finds them. `control` is the control file that is restored.
-    ///
     /// # Errors
-    /// [`Error::Invalid`] if a tablespace has no place, or something is there that must not give way: files of two clusters in one
-    /// directory are none.
-    pub(super) fn new(restore: &Restore, tablespaces: &[Tablespace], control: &str) -> Result<Self> {
+    /// [`Error::Invalid`] if a tablespace has no place, or something is there already that no restore left: files of two clusters in
+    /// one directory are none.
+    pub(super) fn new(restore: &Restore, tablespaces: &[Tablespace]) -> Result<Self> {
         let mut granted = tree::granted();
         if granted.is_empty() {
             return Err(Error::NotGranted(
@@ -28,17 +26,22 @@ impl Target {
             ));
         }
         let (path, data) = granted.remove(0);
-        let gives_way = look(restore, (&path, &data), control)?;
+        let begun = look(restore, &path, &data)?;
         let mut placed = Vec::new();
         for tablespace in tablespaces {
             let named = [format!("map:{}", tablespace.name), format!("map:{}", tablespace.oid)];
             let path = restore.options.iter().find(|(name, _)| named.contains(name)).map(|(_, path)| path.clone());
             let found = path.and_then(|path| granted.iter().position(|(granted, _)| *granted == path));
             let (path, directory) = granted.remove(found.ok_or_else(|| missing(tablespaces))?);
-            look_at_tablespace((&path, &directory), gives_way)?;
+            look_at_tablespace((tablespace.oid, &path), &directory, begun.as_ref())?;
             placed.push((tablespace.oid, path, directory));
         }
-        Ok(Target { data, gives_way, tablespaces: placed })
+        Ok(Target { data, goes_on: begun.is_some(), tablespaces: placed })
+    }
+
+    /// What the restore begins, in words that are found if it is cut off.
+    pub(super) fn words(&self) -> String {
+        Begun::new(self.tablespaces.iter().map(|(oid, path, _)| (*oid, path.as_str()))).words()
     }
 
     /// The directory of a tablespace.
