@@ -83,9 +83,6 @@ fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, conflict: Conflic
         let absolute = std::path::absolute(path).map_err(failed)?;
         let climbs = absolute.components().any(|component| component == Component::ParentDir);
         let place = if climbs { whole.clone() } else { absolute };
-        let directory = Directory::open_as(path, &place, Access::Write(conflict))?;
-        directory.claim()?;
-        directories.push(directory);
         let inside = |other: &PathBuf| whole.starts_with(other) || other.starts_with(&whole);
         if seen.iter().any(inside) {
             return Err(Error::invalid(format!("{shown} is to take two things, or lies in what takes another"))
@@ -93,6 +90,9 @@ fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, conflict: Conflic
                 .into());
         }
         seen.push(whole);
+        let directory = Directory::open_as(path, &place, Access::Write(conflict))?;
+        directory.claim()?;
+        directories.push(directory);
     }
     Ok(directories)
 }

@@ -15,7 +15,7 @@ use crate::parts::Opened;
 use crate::store::Store;
 
 /// About how long the header of a pack is: two recipients, and what age adds so that nobody counts on their number.
-const HEADER_BYTES: u64 = 400;
+const HEADER_BYTES_USUAL: u64 = 400;
 
 /// A window of a pack: the numbers of both.
 pub(crate) type Window = (u32, u64);
@@ -60,7 +60,7 @@ impl PackReader {
     /// The window in which a frame begins, if the pack's header is as long as nearly all are: what to fetch ahead.
     pub(crate) fn window_of(&self, number: u32, frame: IndexedFrame) -> Window {
         // Before it are the header, and a tag for each chunk of age.
-        (number, (HEADER_BYTES + frame.start + frame.start / 4_096) / self.window_bytes)
+        (number, (HEADER_BYTES_USUAL + frame.start + frame.start / 4_096) / self.window_bytes)
     }
 
     /// Fetches a window that is soon to be read from. What is wrong with it is for whoever reads from it.

@@ -93,7 +93,16 @@ fn the_right_server_is_believed_and_no_other() {
     says(&home.refused(&[]), &["certificate", "name"]);
     show(&pg, &papers, "wrong-authority");
     says(&home.refused(&[]), &["certificate", "UnknownIssuer"]);
+    // As the guide has it made: nobody vouches for it but itself.
+    let new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=server";
+    let extensions = "-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+    papers.openssl(&format!("{new} {extensions} -keyout own.key -out own.pem"));
+    show(&pg, &papers, "own");
+    says(&home.refused(&[]), &["certificate", "UnknownIssuer"]);
+    home.set(&job(pg.port(), &papers.file("own.pem")));
+    home.run();
     show(&pg, &papers, "right");
+    says(&home.refused(&[]), &["certificate", "UnknownIssuer"]);
     // The system's authorities do not know it.
     home.set(&Job::at(pg.port()).query("sslmode=verify-full"));
     says(&home.refused(&[]), &["certificate", "ca"]);
