@@ -88,13 +88,19 @@ impl Decoder {
         Ok(Decoder { context: decompressor()?, plaintext: Vec::new() })
     }
 
-    /// The plaintext of a frame, which must be as long as its chunks.
-    pub(crate) fn open(&mut self, compressed: &[u8], entry: &FrameEntry) -> Result<&[u8]> {
+    /// The plaintext of a frame.
+    pub(crate) fn decode(&mut self, compressed: &[u8]) -> Result<&[u8]> {
         decompress_into(&mut self.context, compressed, FRAME_BYTES_MAX, &mut self.plaintext)?;
-        if self.plaintext.len() != entry.plain_bytes() {
+        Ok(&self.plaintext)
+    }
+
+    /// The same, which must be as long as its chunks.
+    pub(crate) fn open(&mut self, compressed: &[u8], entry: &FrameEntry) -> Result<&[u8]> {
+        let plaintext = self.decode(compressed)?;
+        if plaintext.len() != entry.plain_bytes() {
             return Err(Error::corrupt("a frame is not as long as its chunks"));
         }
-        Ok(&self.plaintext)
+        Ok(plaintext)
     }
 }
 

@@ -94,6 +94,28 @@ async fn a_body_that_was_cut_off_is_read_on() {
 }
 
 #[tokio::test]
+async fn a_store_that_gives_no_parts_is_read_whole() {
+    let whole = || answer("200 OK", OBJECT, "0123456789");
+    let (store, got) = server(move |_, _| whole());
+    for (range, wanted) in [(2..5, "234"), (0..10, "0123456789")] {
+        assert_eq!(&store.get_range("packs/x", range, 100).await.unwrap().unwrap()[..], wanted.as_bytes());
+    }
+    assert!(store.reads_whole());
+    let ranges: Vec<bool> = got.try_iter().map(|got| got.head.contains("range: bytes=")).collect();
+    assert_eq!(ranges, [true, false, false], "it is found out once");
+    assert_eq!(store.get_range("packs/x", 8..11, 100).await.unwrap_err().kind(), Kind::Corrupt, "too short");
+
+    // A refusal, or a part that is not all that was asked for, does not mean that.
+    let (store, _got) = server(|_, _| refusal("403 Forbidden", "AccessDenied", ""));
+    assert_eq!(store.get_range("packs/x", 2..5, 100).await.unwrap_err().kind(), Kind::Denied);
+    assert!(!store.reads_whole());
+    let part = |_, _: &Got| answer("206 Partial Content", &format!("{OBJECT}content-range: bytes 2-3/4\r\n"), "23");
+    let (store, _got) = server(part);
+    assert!(store.get_range("packs/x", 2..5, 100).await.is_err());
+    assert!(!store.reads_whole());
+}
+
+#[tokio::test]
 async fn puts_are_create_only_with_a_checksum_and_only_data_packs_lie_cold() {
     let (store, got) = server(|_, _| answer("200 OK", "etag: \"e\"\r\n", ""));
     for name in ["packs/12/x", "catalog/12/x", "snapshots/x"] {

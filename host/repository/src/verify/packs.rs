@@ -9,11 +9,11 @@ use futures::stream::{self, StreamExt};
 use super::{BadPack, Depth, Findings, Needs, VerifyCounters};
 use crate::error::{Error, Kind, Result};
 use crate::format::name::PackKind;
-use crate::format::pack::{decompress_into, decompressor};
+use crate::frame::Decoder;
 use crate::id::{ChunkId, ObjectId};
 use crate::index::{IndexedPack, Location, PackState};
 use crate::keys::{Keyring, ReadKeys};
-use crate::limits::{FRAME_BYTES_MAX, PACK_BYTES_MAX};
+use crate::limits::PACK_BYTES_MAX;
 use crate::pipeline::blocking;
 use crate::seal;
 use crate::view::View;
@@ -165,13 +165,12 @@ fn check_content(
 ) -> Result<()> {
     let identities: Vec<&dyn age::Identity> = identities.iter().map(|i| i as _).collect();
     let plaintext = seal::open(sealed, &identities, PACK_BYTES_MAX as usize)?;
-    let (mut context, mut plain) = (decompressor()?, Vec::new());
+    let mut decoder = Decoder::new()?;
     for of_frame in chunks.chunk_by(|(a, _), (b, _)| a.frame == b.frame) {
         let frame = of_frame[0].0.frame;
         let start = frame.start as usize;
         let compressed = plaintext.get(start..start + frame.bytes as usize);
-        let compressed = compressed.ok_or_else(|| Error::corrupt("it is too short"))?;
-        decompress_into(&mut context, compressed, FRAME_BYTES_MAX, &mut plain)?;
+        let plain = decoder.decode(compressed.ok_or_else(|| Error::corrupt("it is too short"))?)?;
         for (location, id) in of_frame {
             let (start, end) = (location.offset as usize, (location.offset + location.length) as usize);
             if plain.get(start..end).is_none_or(|chunk| keyring.chunk_id(kind, chunk) != *id) {
