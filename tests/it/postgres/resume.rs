@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -44,26 +44,53 @@ fn a_restore_that_was_cut_off_goes_on() {
     let whole = begun.elapsed().as_millis() as u64;
     let (mut chance, mut cut, mut rounds) = (Chance::new(), 0, 0);
     let directory = home.path("back");
-    while cut < 3 {
+    let is_cut = || directory.join("recovery.signal").exists() && !directory.join("global/pg_control").exists();
+    while cut < 3 || !is_cut() {
         rounds += 1;
-        assert!(rounds < 40, "{cut} restores of {rounds} were cut in their midst");
+        assert!(rounds < 60, "{cut} restores of {rounds} were cut in their midst");
         let to = directory.display().to_string();
         let arguments = [&["restore", "db", "--to", &to, "--identity", "owner.key"], &REPLACE[..]].concat();
         let mut restore = home.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(chance.below(whole * 3 / 4)));
         restore.kill().unwrap();
         restore.wait().unwrap();
+        cut += u32::from(is_cut());
         if directory.join("global/pg_control").exists() {
             // Too late: once more from the beginning.
             fs::remove_dir_all(&directory).unwrap();
-            cut = 0;
         }
-        cut += u32::from(directory.join("recovery.signal").exists());
     }
     says(&home.restore("db", "back", &["--conflict", "skip"]).expect(2).err, &["cut off", "--conflict replace"]);
-    fs::write(directory.join("base/left"), "by nobody").unwrap();
+    fs::write(directory.join("left"), "by nobody").unwrap();
     let directory = home.restored(&pg, "db", "back", &REPLACE);
     pg.equals(&Pg::on_directory(18, &directory, &[]));
+}
+
+/// A restore of a snapshot into `back`, with `more` for its tablespace, that stands still while it writes there.
+fn stopped_midway(home: &Home, snapshot: &str, map: &str) -> Child {
+    let (back, more) = (home.path("back"), home.path("more"));
+    let to = back.display().to_string();
+    for _ in 0..20 {
+        let mut restore = home.command(&["restore", snapshot, "--to", &to, "--identity", "owner.key", "--map", map]);
+        let mut restore = restore.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while !fs::read_dir(&more).is_ok_and(|mut inside| inside.next().is_some())
+            && restore.try_wait().unwrap().is_none()
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if restore.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_child(&restore), Signal::STOP).unwrap();
+            if !back.join("global/pg_control").exists() {
+                return restore;
+            }
+        }
+        // Too late: once more from the beginning.
+        let _ = restore.kill();
+        restore.wait().unwrap();
+        fs::remove_dir_all(&back).unwrap();
+        fs::remove_dir_all(&more).unwrap();
+    }
+    panic!("each restore was done too soon");
 }
 
 /// What another snapshot left there goes, in tablespaces too; and two restores do not meet in one directory.
@@ -81,23 +108,12 @@ fn a_restore_of_another_snapshot_takes_its_place() {
     pg.psql("create table later_apart tablespace more as select 1");
     home.full();
     let snapshots = home.snapshots();
-    let (back, map) = (home.path("back"), format!("more={}", home.path("more").display()));
-    let (to, files) = (back.display().to_string(), home.path("more"));
-    let more = ["--map", &map, "--conflict", "replace"];
-    let arguments =
-        [&["restore", &snapshots[0], "--to", &to, "--identity", "owner.key", "--map", &map], &[][..]].concat();
-    let mut first = home.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let begun = Instant::now();
-    while !fs::read_dir(&files).is_ok_and(|mut inside| inside.next().is_some()) {
-        assert!(first.try_wait().unwrap().is_none(), "it was done too soon");
-        assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    kill_process(Pid::from_child(&first), Signal::STOP).unwrap();
+    let map = format!("more={}", home.path("more").display());
+    let (files, more) = (home.path("more"), ["--map", &map, "--conflict", "replace"]);
+    let mut first = stopped_midway(&home, &snapshots[0], &map);
     says(&home.restore(&snapshots[1], "back", &more).expect(6).err, &["another restore is at work"]);
     first.kill().unwrap();
     first.wait().unwrap();
-    assert!(!back.join("global/pg_control").exists(), "it was done too soon");
 
     says(&home.restore(&snapshots[1], "elsewhere", &more).expect(2).err, &["not empty", "tablespace"]);
     let directory = home.restored(&pg, &snapshots[1], "back", &more);
