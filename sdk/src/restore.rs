@@ -64,7 +64,7 @@ impl Restore {
     /// the plugin. All that a source of files, dumps or objects needs for restoring.
     ///
     /// # Errors
-    /// The first thing that could not be restored; what could be is there.
+    /// The first thing that could not be restored; what could be is there, and the host names the rest.
     pub fn to_directory(&self) -> Result<()> {
         let (_, target) = tree::granted().into_iter().next().ok_or_else(|| {
             Error::NotGranted("there is no directory to restore into: `dozo restore … --to DIR` grants one".into())

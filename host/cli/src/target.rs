@@ -6,11 +6,39 @@ use std::path::{Component, Path, PathBuf};
 
 use dozo_job::Error;
 use dozo_job::port::Conflict;
-use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Plugin};
+use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Planner, Plugin};
 
 use crate::config::{Loaded, Secrecy, TargetTable};
 use crate::context::Context;
 use crate::prepare::Prepared;
+
+/// How a restore goes into directories.
+#[derive(Clone)]
+pub(crate) struct Manner {
+    /// What is to become of what is there.
+    pub(crate) conflict: Conflict,
+    /// Whether owners are taken by their numbers, whatever the names are here.
+    pub(crate) by_number: bool,
+    /// Whether what is not in the snapshot is deleted from restored directories.
+    pub(crate) delete: bool,
+    /// Who is shown what would be done; then nothing is written.
+    pub(crate) planner: Option<Planner>,
+}
+
+impl Manner {
+    fn of(&self, mut directory: Directory) -> Directory {
+        if self.by_number {
+            directory = directory.by_number();
+        }
+        if self.delete {
+            directory = directory.deleting();
+        }
+        match &self.planner {
+            Some(planner) => directory.planning(planner.clone()),
+            None => directory,
+        }
+    }
+}
 
 /// Where a restore goes.
 pub(crate) enum Target<'a> {
@@ -46,12 +74,12 @@ impl<'a> Target<'a> {
         &self,
         context: &Context,
         plugin: &Plugin,
-        conflict: Conflict,
+        manner: &Manner,
     ) -> anyhow::Result<Prepared> {
         match self {
             Target::Directory { job, path, maps } => {
                 let maps = maps.iter().map(|(_, directory)| Path::new(directory));
-                let directories = open_directories([*path].into_iter().chain(maps), conflict)?;
+                let directories = open_directories([*path].into_iter().chain(maps), manner)?;
                 into_directories(context, job, directories, plugin)
             }
             Target::Named { job, name, table } => {
@@ -72,9 +100,14 @@ impl fmt::Display for Target<'_> {
 }
 
 /// Makes and opens the directories that were typed, in order.
-fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, conflict: Conflict) -> anyhow::Result<Vec<Directory>> {
+fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, manner: &Manner) -> anyhow::Result<Vec<Directory>> {
+    let conflict = manner.conflict;
     let (mut directories, mut seen) = (Vec::new(), Vec::<PathBuf>::new());
     for path in paths {
+        if manner.planner.is_some() && !path.exists() {
+            directories.push(manner.of(nowhere(path, conflict)?));
+            continue;
+        }
         make_directory(path, conflict)?;
         let shown = path.display();
         let failed = |e| Error::io(format!("look at {shown}"), e);
@@ -90,11 +123,18 @@ fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, conflict: Conflic
                 .into());
         }
         seen.push(whole);
-        let directory = Directory::open_as(path, &place, Access::Write(conflict))?;
+        let directory = manner.of(Directory::open_as(path, &place, Access::Write(conflict))?);
         directory.claim()?;
         directories.push(directory);
     }
     Ok(directories)
+}
+
+/// An empty directory that is nowhere, in the place of one that a restore would make.
+fn nowhere(path: &Path, conflict: Conflict) -> anyhow::Result<Directory> {
+    let empty = tempfile::tempdir().map_err(|e| Error::io("make a temporary directory", e))?;
+    let shown = std::path::absolute(path).map_err(|e| Error::io(format!("look at {}", path.display()), e))?;
+    Ok(Directory::open_as(empty.path(), &shown, Access::Write(conflict))?)
 }
 
 /// On another machine there is no configuration of the job, and none is needed. Secrets are not fetched: who reaches nothing but

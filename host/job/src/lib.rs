@@ -23,7 +23,7 @@ pub mod words;
 pub use port::{Content, EntryWriter, Intake, Notifier, Source, Stored};
 pub use progress::Progress;
 pub use report::{Failure, Report, RestoreReport};
-pub use restore::{RestoreJob, restore};
+pub use restore::{RestoreJob, Restored, restore};
 pub use rollback::{LookBack, Lost, Memory, Seen, look_back, newest};
 pub use room::Room;
 pub use run::{Clock, House, Job, run};

@@ -157,6 +157,12 @@ pub struct Finished {
     pub entries_left: u64,
     /// Of these, entries that are not what the snapshot has.
     pub entries_differing: u64,
+    /// Entries that a restore deleted, because the snapshot does not have them.
+    pub entries_deleted: u64,
+    /// Entries of a restore that could not be created, by path in the target, and why: the first thousand of each directory.
+    pub uncreated: Vec<(String, Error)>,
+    /// How many in all.
+    pub uncreated_count: u64,
 }
 
 /// A source of data, with its grants and limits fixed. Each call is a life of its own: a source that hangs, traps or is
@@ -171,8 +177,8 @@ pub trait Source: Send + Sync {
     async fn committed(&self, config: &str, attributes: Vec<(String, String)>) -> Result<()>;
     /// The run failed: the source removes what it left behind.
     async fn abandoned(&self, config: &str) -> Result<()>;
-    /// Reads `stored` into the target.
-    async fn restore(&self, request: RestoreRequest, stored: Arc<dyn Stored>) -> Result<Finished>;
+    /// Reads `stored` into the target. What was done is known however it ends.
+    async fn restore(&self, request: RestoreRequest, stored: Arc<dyn Stored>) -> (Finished, Result<()>);
     /// Reachable, privileged enough, configured rightly? Changes nothing.
     async fn check(&self, config: &str) -> Result<Vec<(String, String)>>;
     /// Whether a snapshot with these attributes can be recovered to a moment: none if it can, else what it can be recovered
@@ -301,7 +307,7 @@ pub trait EntryWriter: Send {
 pub trait Stored: Send + Sync {
     /// The snapshot's attributes.
     fn attributes(&self) -> Vec<(String, String)>;
-    /// A page of the chosen entries.
+    /// A page of the chosen entries, and of the directories above them.
     async fn entries(&self, prefix: String, after: Option<String>, max: usize) -> Result<Vec<Entry>>;
     /// What of the chosen entries is needed: those at and under these paths. Once, before anything is written: from then on
     /// these alone are shown and counted.
@@ -314,6 +320,9 @@ pub trait Stored: Send + Sync {
     /// # Errors
     /// [`Invalid`](crate::Kind::Invalid) if the target has no room for it; then nothing must be written.
     fn settle(&self) -> Result<()>;
+    /// Whether a path is that of a directory above what was chosen, which was not chosen itself: it is made as it was where it is
+    /// missing, and left alone where it is there.
+    fn is_above(&self, path: &str) -> bool;
     /// The content of a chosen entry, from `offset` on.
     async fn read(&self, path: String, offset: u64) -> Result<Content>;
 }

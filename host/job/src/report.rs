@@ -94,6 +94,8 @@ impl From<&Error> for Failure {
 pub struct RestoreReport {
     /// `dozo/restore/1`.
     pub schema: &'static str,
+    /// Complete: all that was chosen is there. Partial: but for what is named here. Failed: it ended before its end.
+    pub outcome: Outcome,
     /// Which snapshot.
     pub snapshot: ObjectId,
     /// The job that made it.
@@ -112,7 +114,9 @@ pub struct RestoreReport {
     pub entries_left: u64,
     /// Of these, entries that are not what the snapshot has: of another kind, length or time.
     pub entries_differing: u64,
-    /// Files among them.
+    /// Entries that were deleted, because the snapshot does not have them.
+    pub entries_deleted: u64,
+    /// Files among the entries.
     pub files: u64,
     /// Files whose content was read to its end, every chunk compared with its id.
     pub files_read: u64,
@@ -120,8 +124,14 @@ pub struct RestoreReport {
     pub bytes: u64,
     /// Bytes of content that were read.
     pub bytes_read: u64,
+    /// Entries that could not be restored: the first 100, path in the target and why.
+    pub not_restored: Vec<(String, String)>,
+    /// How many in all.
+    pub not_restored_count: u64,
     /// What the operator should know though nothing failed.
     pub notes: Vec<String>,
+    /// Why it ended before its end, or what the plugin says of entries that could not be restored.
+    pub error: Option<Failure>,
     /// What the plugin used.
     pub usage: Usage,
 }

@@ -103,16 +103,31 @@ impl Chosen {
         self.state().refused.clone()
     }
 
+    /// Whether something was written, or may have been.
+    pub(crate) fn is_settled(&self) -> bool {
+        let state = self.state();
+        state.is_settled && state.refused.is_none()
+    }
+
     /// Counts what is chosen and needed, and shows the path of each.
     async fn look(&self, needed: Option<&Needed>, mut show: impl FnMut(&str)) -> Result<Counted> {
-        let (mut counted, mut after) = (Counted::default(), None::<String>);
+        let (mut counted, mut after, mut leaf) = (Counted::default(), None::<String>, None::<String>);
         let (root, takes) = (self.selection.root(), |path: &str| self.takes(path, needed));
         loop {
             let page = page(&self.reader, (&root, &takes), (&root, after.as_deref(), PAGE_ENTRIES)).await?;
             let Some(last) = page.last() else { return Ok(counted) };
             after = Some(last.entry.path.clone());
             for stored in &page {
-                show(&stored.entry.path);
+                let path = &stored.entry.path;
+                // A writer makes no such manifest; behind a symlink a restore could be led anywhere.
+                if let Some(above) = leaf.filter(|leaf| path::is_under(path, leaf)) {
+                    let (path, above) = (path::shown(path), path::shown(&above));
+                    return Err(Error::corrupt(format!(
+                        "the snapshot has `{path}` below `{above}`, which is no directory"
+                    )));
+                }
+                leaf = (stored.entry.kind != EntryKind::Directory).then(|| path.clone());
+                show(path);
                 counted.add(&stored.entry, self.room.as_deref());
             }
         }
@@ -163,6 +178,51 @@ async fn page(
     }
 }
 
+/// The same, and before each entry those directories above it that are not taken themselves, in order: a directory that has to be
+/// made on the way to what was chosen is made as it was. Those above `root` that cannot be read are left out.
+async fn page_with_above(
+    reader: &SnapshotReader,
+    (root, takes): (&str, &(dyn Fn(&str) -> bool + Sync)),
+    (prefix, after, max): (&str, Option<&str>, usize),
+) -> Result<Vec<StoredEntry>> {
+    let is_behind = |path: &str| after.is_none_or(|after| path::compare(path, after).is_gt());
+    let mut above = Vec::new();
+    for (end, _) in root.match_indices('/') {
+        let directory = &root[..end];
+        if path::is_under(directory, prefix) && is_behind(directory) {
+            above.extend(reader.get(directory).await.ok().flatten().filter(is_directory));
+        }
+    }
+    let (mut shown, mut after) = (Vec::new(), after.map(str::to_string));
+    let prefix = if path::is_under(root, prefix) { root } else { prefix };
+    loop {
+        let page = reader.page(prefix, after.as_deref(), max).await?;
+        let Some(last) = page.last() else { return Ok(shown) };
+        after = Some(last.entry.path.clone());
+        for stored in page {
+            above.retain(|directory| path::is_under(&stored.entry.path, &directory.entry.path));
+            if takes(&stored.entry.path) {
+                shown.append(&mut above);
+                shown.push(stored);
+            } else if is_directory(&stored) {
+                above.push(stored);
+            }
+            if shown.len() >= max {
+                // What comes behind is met again.
+                shown.truncate(max);
+                return Ok(shown);
+            }
+        }
+        if !shown.is_empty() {
+            return Ok(shown);
+        }
+    }
+}
+
+fn is_directory(stored: &StoredEntry) -> bool {
+    stored.entry.kind == EntryKind::Directory
+}
+
 /// The packs of content that a restore of this selection reads.
 ///
 /// # Errors
@@ -190,7 +250,11 @@ impl port::Stored for Chosen {
         let needed = self.needed();
         let (root, takes) = (self.selection.root(), |path: &str| self.takes(path, needed.as_deref()));
         let asked = (prefix.as_str(), after.as_deref(), max.clamp(1, PAGE_ENTRIES));
-        let page = page(&self.reader, (&root, &takes), asked).await?;
+        let page = if needed.is_none() && !self.selection.is_all() {
+            page_with_above(&self.reader, (&root, &takes), asked).await?
+        } else {
+            page(&self.reader, (&root, &takes), asked).await?
+        };
         Ok(page.into_iter().map(|stored| stored.entry).collect())
     }
 
@@ -208,6 +272,10 @@ impl port::Stored for Chosen {
         // What is being read still counts where it began to.
         *state = State { needed: Some(Arc::new(needed)), counted, ..State::default() };
         Ok(())
+    }
+
+    fn is_above(&self, path: &str) -> bool {
+        !self.selection.takes(path)
     }
 
     fn settle(&self) -> Result<()> {

@@ -136,8 +136,14 @@ impl Stage {
             keys: &self.keys,
             request,
             room: None,
+            is_plan: false,
         };
-        dozo_job::restore(job, &view, source, &*self.world.clock, Arc::new(Progress::default())).await
+        let restored = dozo_job::restore(job, &view, source, &*self.world.clock, Arc::new(Progress::default())).await?;
+        match (restored.error, restored.report.not_restored.first()) {
+            (Some(error), _) => Err(error),
+            (None, Some((path, why))) => Err(Error::invalid(format!("`{path}` was not restored: {why}"))),
+            (None, None) => Ok(restored.report),
+        }
     }
 
     /// An empty directory of this name.

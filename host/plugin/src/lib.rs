@@ -36,4 +36,4 @@ pub use program::{ProgramGrant, Programs, launched};
 pub use redact::Secrets;
 pub use source::WasmSource;
 pub use state::Grants;
-pub use tree::{Access, Directory, Rooms};
+pub use tree::{Access, Action, Directory, Planned, Planner, Rooms};

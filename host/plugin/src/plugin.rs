@@ -16,7 +16,8 @@ use crate::notifier::WasmNotifier;
 use crate::program::EndWithCall;
 use crate::redact::Secrets;
 use crate::source::WasmSource;
-use crate::state::{Call, Grants, Names, State};
+use crate::state::{Call, Grants, Life, Names, State};
+use crate::tree::Directory;
 use crate::watchdog;
 
 /// The two kinds of plugin.
@@ -97,7 +98,7 @@ impl Plugin {
         let mut inner = Inner { pre, track, stamp, description: unknown, other };
         let describe: Function<_> = Box::new(|exports, accessor| exports.describe(accessor));
         let nobody = Permit { job: "-".into(), ..Permit::default() };
-        let (described, ..) = inner.call(Call::Question, &nobody, QUESTION_WALL, describe).await?;
+        let described = inner.call(Call::Question, &nobody, QUESTION_WALL, describe).await.answer?;
         inner.description = convert::description_from_wit(described);
         check_description(&inner.description)?;
         inner.stamp.name.clone_from(&inner.description.name);
@@ -176,28 +177,41 @@ impl Plugin {
         wall: Duration,
         function: Function<Result<R, crate::bindings::dozo::plugin::types::Error>>,
     ) -> Result<(R, Finished)> {
-        let (answer, finished, left) = self.0.call(call, permit, wall, function).await?;
-        let error = match (answer, left) {
-            (Ok(answer), None) => return Ok((answer, finished)),
-            (Ok(_), Some(Left::Uncreated(why))) => why.context("it ended well although an entry was not created"),
-            (Ok(_), Some(Left::Unfinished(what))) => {
-                Error::internal(format!("it ended well without having seen {what} to its end")).hinted(
+        let (answer, finished) = self.call_to_end(call, permit, wall, function).await;
+        answer.map(|answer| (answer, finished))
+    }
+
+    /// The same; what a call did is known also where it failed.
+    pub(crate) async fn call_to_end<R: Send + 'static>(
+        &self,
+        call: Call,
+        permit: &Permit,
+        wall: Duration,
+        function: Function<Result<R, crate::bindings::dozo::plugin::types::Error>>,
+    ) -> (Result<R>, Finished) {
+        let Called { answer, finished, unfinished } = self.0.call(call, permit, wall, function).await;
+        let error = match (answer, unfinished) {
+            (Ok(Ok(answer)), None) => return (Ok(answer), finished),
+            // It did not come back, so these are not its words.
+            (Err(died), _) => return (Err(died), finished),
+            (Ok(Ok(_)), Some(what)) => Error::internal(format!("it ended well without having seen {what} to its end"))
+                .hinted(
                     "it may have taken a part for all that there was, so nothing of it is kept; tell its author, who \
                      finds in docs/PLUGINS.md what must be read to its end",
-                )
-            }
-            (Err(error), _) => convert::error_from_wit(error, &permit.secrets),
+                ),
+            (Ok(Err(error)), _) => convert::error_from_wit(error, &permit.secrets),
         };
-        Err(error.context(format!("the plugin {} failed", self.0.name())))
+        (Err(error.context(format!("the plugin {} failed", self.0.name()))), finished)
     }
 }
 
-/// What a call that ended well left behind, so that it did not.
-enum Left {
-    /// Something was let go of before its end.
-    Unfinished(String),
-    /// An entry of a restore could not be created, whatever the plugin made of that.
-    Uncreated(Error),
+/// What became of a call.
+struct Called<R> {
+    /// What the plugin returned, if it came back.
+    answer: Result<R>,
+    finished: Finished,
+    /// What it let go of before its end: then a good answer is none.
+    unfinished: Option<String>,
 }
 
 impl Inner {
@@ -213,7 +227,7 @@ impl Inner {
         permit: &Permit,
         wall: Duration,
         function: Function<R>,
-    ) -> Result<(R, Finished, Option<Left>)> {
+    ) -> Called<R> {
         let Permit { job, grants, limits, secrets } = permit.clone();
         let names = Arc::new(Names { job, plugin: self.stamp.name.clone() });
         let directories = grants.directories.clone();
@@ -237,28 +251,43 @@ impl Inner {
         let answer = watchdog::guard(task, &life, wall, &limits).await;
         let (programs, at_rest) = (children.clone(), directories.clone());
         let ended = tokio::task::spawn_blocking(move || {
-            at_rest.iter().for_each(crate::tree::Directory::rest);
+            at_rest.iter().for_each(|directory| {
+                directory.rest();
+                directory.give_back_modes();
+            });
             programs.end()
         });
         let ended = ended.await;
         if let Some(name) = children.ended_early() {
             unfinished.note(format!("`{name}`"));
         }
-        let uncreated = directories.iter().find_map(crate::tree::Directory::uncreated).map(Left::Uncreated);
-        let left = unfinished.first().map(|what| Left::Unfinished(what.to_string())).or(uncreated);
-        let mut notes: Vec<String> = directories.iter().flat_map(crate::tree::Directory::take_notes).collect();
-        notes.extend(ended.unwrap_or_default());
-        notes.extend(life.log_note(&limits));
-        let entries_left = directories.iter().map(crate::tree::Directory::entries_left).sum();
-        let entries_differing = directories.iter().map(crate::tree::Directory::entries_differing).sum();
-        let finished = Finished { usage: life.usage(), notes, entries_left, entries_differing };
-        match answer {
-            Ok(Ok(answer)) => Ok((answer, finished, left)),
+        let unfinished = unfinished.first().map(str::to_string);
+        let finished = self.finished(&directories, &life, ended.unwrap_or_default(), &limits);
+        let answer = match answer {
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(trap)) => {
                 let why = convert::printable(secrets.redact(trap.root_cause().to_string()));
                 Err(self.died(DEATHS[0], why, &stderr.text(), &secrets))
             }
             Err(stopped) => Err(self.died(DEATHS[1], stopped, &stderr.text(), &secrets)),
+        };
+        Called { answer, finished, unfinished }
+    }
+
+    /// What a call leaves behind beside its answer.
+    fn finished(&self, directories: &[Directory], life: &Life, programs: Vec<String>, limits: &Limits) -> Finished {
+        let mut notes: Vec<String> = directories.iter().flat_map(Directory::take_notes).collect();
+        notes.extend(programs);
+        notes.extend(life.log_note(limits));
+        let (uncreated, uncreated_count) = Directory::uncreated_of_all(directories);
+        Finished {
+            usage: life.usage(),
+            notes,
+            entries_left: directories.iter().map(Directory::entries_left).sum(),
+            entries_differing: directories.iter().map(Directory::entries_differing).sum(),
+            entries_deleted: 0,
+            uncreated,
+            uncreated_count,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::convert;
 use crate::limits::{FACTS, QUESTION_IDLE};
 use crate::plugin::{Function, Permit, Plugin};
 use crate::state::Call;
+use crate::tree::Directory;
 
 /// A source that is a component.
 pub struct WasmSource {
@@ -59,16 +60,27 @@ impl Source for WasmSource {
         self.ask(Box::new(move |exports, store| exports.abandoned(store, config))).await
     }
 
-    async fn restore(&self, request: RestoreRequest, stored: Arc<dyn Stored>) -> Result<Finished> {
+    async fn restore(&self, request: RestoreRequest, stored: Arc<dyn Stored>) -> (Finished, Result<()>) {
         let request = convert::restore_to_wit(request);
         let function: Function<_> = Box::new(move |exports, store| exports.restore(store, request));
         let wall = self.permit.limits.wall;
-        let finished = self.plugin.call_fallible(Call::Restore(stored), &self.permit, wall, function).await?.1;
+        let (answer, mut finished) = self.plugin.call_to_end(Call::Restore(stored), &self.permit, wall, function).await;
         let directories = self.permit.grants.directories.clone();
-        let sync = move || directories.iter().try_for_each(crate::tree::Directory::sync);
-        let synced = tokio::task::spawn_blocking(sync).await;
-        synced.unwrap_or_else(|e| Err(dozo_job::Error::internal(format!("a thread of the host ended early: {e}"))))?;
-        Ok(finished)
+        let is_whole = answer.is_ok() && finished.uncreated_count == 0;
+        let end = move || {
+            let deleted = if is_whole { directories.iter().map(Directory::delete_extra).sum() } else { 0 };
+            let (named, count) = Directory::uncreated_of_all(&directories);
+            // Also of a restore that failed: what is there is to stay.
+            directories.iter().try_for_each(Directory::sync).map(|()| (deleted, named, count))
+        };
+        let ended = tokio::task::spawn_blocking(end).await;
+        match ended.unwrap_or_else(|e| Err(Error::internal(format!("a thread of the host ended early: {e}")))) {
+            Ok((deleted, named, count)) => {
+                (finished.entries_deleted, finished.uncreated, finished.uncreated_count) = (deleted, named, count);
+                (finished, answer)
+            }
+            Err(error) => (finished, answer.and(Err(error))),
+        }
     }
 
     async fn check(&self, config: &str) -> Result<Vec<(String, String)>> {

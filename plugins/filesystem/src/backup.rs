@@ -197,10 +197,10 @@ impl Walk<'_> {
         if self.seen.is_multiple_of(PROGRESS_ENTRIES) {
             self.backup.progress(self.seen, None);
         }
-        if found.entry.kind == Kind::File {
-            self.gather.file(path, found);
-        } else {
-            self.gather.put(found.entry);
+        match found.entry.kind {
+            Kind::File => self.gather.file(path, found),
+            Kind::Directory => self.gather.put(found.entry),
+            _ => self.gather.node(found),
         }
         if self.gather.is_full() {
             self.gather.flush(directory)?;

@@ -6,7 +6,7 @@ use dozo_sdk::prelude::*;
 use dozo_sdk::tree::{Directory, Found};
 use dozo_sdk::{ContentEntry, SmallEntry};
 
-use crate::links::Links;
+use crate::links::{Links, NAME_OF};
 use crate::selection::Selection;
 
 /// Entries, and bytes of files, that go to the host in one call.
@@ -48,6 +48,14 @@ impl<'a> Gather<'a> {
         let (small, settled_files, files, names) = (vec![], vec![], vec![], vec![]);
         let (links, unsure) = (Links::default(), HashSet::new());
         Gather { backup, selection, settled, small, settled_files, files, names, links, unsure, bytes: 0 }
+    }
+
+    /// A symlink, pipe, socket or device.
+    pub(crate) fn node(&mut self, found: Found) {
+        let holder = self.links.holder(&found);
+        let mut entry = found.entry;
+        entry.attributes.extend(holder.map(|holder| (NAME_OF.to_string(), holder)));
+        self.put(entry);
     }
 
     /// An entry without content.

@@ -3,6 +3,8 @@
 use dozo_sdk::prelude::*;
 use dozo_sdk::tree::{self, Directory, NewEntry};
 
+use crate::links::NAME_OF;
+
 pub(crate) fn restore(restore: &Restore) -> Result<()> {
     let (_, target) = tree::granted().into_iter().next().ok_or_else(|| {
         Error::NotGranted("there is no directory to restore into: `dozo restore … --to DIR` grants one".into())
@@ -13,6 +15,19 @@ pub(crate) fn restore(restore: &Restore) -> Result<()> {
     }
     walk.leave("");
     walk.failures.verdict()
+}
+
+/// What an entry is another name of, where that has no content to share.
+fn name_of(entry: &Entry) -> Option<&String> {
+    entry.attributes.iter().find(|(name, _)| name == NAME_OF).map(|(_, path)| path)
+}
+
+/// The entry as it is created first.
+fn as_name(entry: &Entry) -> Entry {
+    match name_of(entry) {
+        Some(path) => Entry { kind: Kind::Hardlink(path.clone()), ..entry.clone() },
+        None => entry.clone(),
+    }
 }
 
 /// Failures that are named; a full disk fails every entry that comes behind.
@@ -35,13 +50,19 @@ impl Walk {
             };
             match content {
                 Ok(content) => {
-                    batch.push(NewEntry { entry: entry.clone(), content });
+                    batch.push(NewEntry { entry: as_name(&entry), content });
                     entries.push(entry);
                 }
-                Err(error) => self.failures.add(error),
+                Err(error) => self.failures.unread(error),
             }
         }
-        let results = self.target.create_all(batch);
+        let mut results = self.target.create_all(batch);
+        for (entry, result) in entries.iter().zip(&mut results) {
+            // What it is a name of is not there: then it is one of its own.
+            if result.is_err() && name_of(entry).is_some() {
+                *result = self.target.create(entry, None);
+            }
+        }
         for (entry, result) in entries.into_iter().zip(results) {
             self.leave(&entry.path);
             match result {
@@ -76,12 +97,18 @@ struct Failures {
 }
 
 impl Failures {
+    /// An entry that the host could not create, and names in its report.
     fn add(&mut self, error: Error) {
         self.count += 1;
-        if self.count <= NAMED {
+        self.first.get_or_insert(error);
+    }
+
+    /// An entry whose content is not to be had.
+    fn unread(&mut self, error: Error) {
+        if self.count < NAMED {
             dozo_sdk::log::error(error.message());
         }
-        self.first.get_or_insert(error);
+        self.add(error);
     }
 
     fn verdict(self) -> Result<()> {

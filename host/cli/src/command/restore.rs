@@ -1,13 +1,17 @@
 //! `dozo restore`: a snapshot, or some of it, into a directory or a target of the configuration.
 
+mod plan;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use dozo_job::port::{Conflict, Moment, RestoreRequest};
-use dozo_job::{Error, Progress, RestoreJob, RestoreReport, Room, Selection, packs_to_restore};
-use dozo_plugin::{Directory, Plugin, Rooms};
+use dozo_job::{Error, Kind, Progress, RestoreJob, RestoreReport, Restored, Room, Selection, packs_to_restore};
+use dozo_plugin::{Directory, Planner, Plugin, Rooms};
 use dozo_repository::View;
+use dozo_repository::format::record::Outcome;
+use dozo_repository::format::snapshot::Status;
 
 use crate::args::{FromArgs, Global, IdentityArgs, SNAPSHOT_HELP};
 use crate::command::verify::released;
@@ -16,9 +20,10 @@ use crate::covering::{Choice, choose};
 use crate::exit::Exit;
 use crate::prepare::Prepared;
 use crate::rollback::Back;
-use crate::target::Target;
+use crate::target::{Manner, Target};
 use crate::thaw::ThawArgs;
 use crate::ui::{self, progress, words};
+use plan::Tally;
 
 /// Before the name of a directory in the options that a plugin gets.
 const MAP: &str = "map:";
@@ -50,6 +55,19 @@ pub(crate) struct RestoreArgs {
     /// What to do with what is there already
     #[arg(long, value_enum, default_value_t = ConflictArg::Refuse)]
     pub(crate) conflict: ConflictArg,
+    /// Show what would be created, replaced, changed, left and deleted, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Also delete what lies in restored directories and is not in the snapshot, once all else is restored. Shows what that
+    /// is and does nothing as long as `--yes` is not there, too
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Do what `--delete` shows
+    #[arg(long, requires = "delete")]
+    pub(crate) yes: bool,
+    /// Restore owners by number. By default by name, where this machine has the name
+    #[arg(long)]
+    pub(crate) numeric_ids: bool,
     /// Do not look first whether the target has room for all of it: for file systems that compress
     #[arg(long)]
     pub(crate) no_space_check: bool,
@@ -59,6 +77,24 @@ pub(crate) struct RestoreArgs {
     pub(crate) thaw: ThawArgs,
     #[command(flatten)]
     pub(crate) from: FromArgs,
+}
+
+impl RestoreArgs {
+    /// Whether nothing is to be written.
+    fn is_plan(&self) -> bool {
+        self.dry_run || (self.delete && !self.yes)
+    }
+
+    /// Whether the options go together, as far as they alone tell.
+    fn check(&self) -> Result<(), Error> {
+        if self.delete && self.conflict != ConflictArg::Replace {
+            return Err(Error::invalid(
+                "`--delete` makes directories what they were, which takes `--conflict replace`",
+            )
+            .hinted("`--conflict replace --delete` shows what would be done; `--yes` does it"));
+        }
+        Ok(())
+    }
 }
 
 /// `NAME=VALUE`.
@@ -81,6 +117,7 @@ pub(crate) enum ConflictArg {
 }
 
 pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Result<Exit> {
+    args.check()?;
     let context = Context::load(global)?;
     let selection = Selection::new(&args.paths)?;
     let repository = context.repository_at(&args.from).await?;
@@ -90,7 +127,9 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let view = lease.view().await?;
     back.tell(&view).await?;
     // What could be wrong with the target is known before anybody waits for hours.
-    let ready = match prepare(&context, args, &view).await {
+    let tally = Arc::new(Tally::default());
+    let planner = args.is_plan().then(|| tally.planner(global.json, &args.to));
+    let ready = match prepare(&context, args, &view, planner).await {
         Ok(ready) => readable(&context, args, &view, &selection, &ready.found).await.map(|()| ready),
         Err(error) => Err(error),
     };
@@ -109,19 +148,62 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let source = plugin.source(prepared.permit)?;
     let (config, paths, conflict) = (prepared.config, args.paths.clone(), conflict(args.conflict));
     let request = RestoreRequest { config, paths, at, conflict, options };
-    let job = RestoreJob { snapshot: id, selection, keys: &keys, request, room };
+    let is_plan = args.is_plan();
+    let job = RestoreJob { snapshot: id, selection, keys: &keys, request, room, is_plan };
     let progress = Arc::new(Progress::default());
     let shown = progress::Shown::begin(format!("restore {}", snapshot.job.name), progress::of_restore(&progress));
     let report = dozo_job::restore(job, &view, &source, &SystemClock, progress).await;
     drop(shown);
     released(lease).await;
-    let report = report.map_err(|e| e.context(format!("the restore into {target} is not complete")))?;
+    let restored = report.map_err(|e| e.context(format!("nothing was restored into {target}")))?;
+    show(global, restored, &target, is_plan.then_some(&*tally))
+}
+
+/// Shows what a restore did; returns what it means to the caller.
+fn show(global: &Global, restored: Restored, target: &Target<'_>, plan: Option<&Tally>) -> anyhow::Result<Exit> {
+    let Restored { report, error, hint, has_written } = restored;
+    let exit = exit_of(&report, error.as_ref());
     if global.json {
-        ui::json(&report)?
-    } else {
-        print(&report, &target)
+        ui::json(&report)?;
     }
-    Ok(if report.entries_differing > 0 { Exit::Partial } else { Exit::Done })
+    if report.outcome != Outcome::Failed {
+        match plan {
+            _ if global.json => {}
+            Some(plan) => plan.print(&report, target),
+            None => print(&report, target),
+        }
+        print_missing(&report);
+    }
+    report.notes.iter().for_each(|note| ui::note(format!("  note: {note}")));
+    if plan.is_some() {
+        ui::note("nothing was written");
+    }
+    if report.entries_differing > 0 {
+        ui::note("hint: `--conflict replace` puts what the snapshot has in their place");
+    } else if let Some(hint) = hint.filter(|_| report.outcome == Outcome::Partial) {
+        ui::note(format!("hint: {hint}"));
+    }
+    match error.filter(|_| report.outcome == Outcome::Failed) {
+        Some(error) => {
+            let what = match has_written {
+                true => format!("the restore into {target} is not complete"),
+                false => format!("nothing was restored into {target}"),
+            };
+            ui::errors::print(&error.context(what).into());
+            Ok(exit)
+        }
+        None => Ok(exit),
+    }
+}
+
+/// One meaning for each code: all is there; not all, and what is missing is named; the repository is damaged; else why it ended.
+fn exit_of(report: &RestoreReport, error: Option<&Error>) -> Exit {
+    match (report.outcome, error.map(Error::kind)) {
+        (Outcome::Complete, _) => Exit::Done,
+        (Outcome::Partial, Some(Kind::Corrupt)) => Exit::Damaged,
+        (Outcome::Partial, _) => Exit::Partial,
+        (Outcome::Failed, kind) => kind.map_or(Exit::Failed, Exit::of_kind),
+    }
 }
 
 /// A restore before its first byte.
@@ -135,7 +217,12 @@ struct Ready<'a> {
     prepared: Prepared,
 }
 
-async fn prepare<'a>(context: &'a Context, args: &'a RestoreArgs, view: &View) -> anyhow::Result<Ready<'a>> {
+async fn prepare<'a>(
+    context: &'a Context,
+    args: &'a RestoreArgs,
+    view: &View,
+    planner: Option<Planner>,
+) -> anyhow::Result<Ready<'a>> {
     let reserved = args.option.iter().find(|(name, _)| name.starts_with(MAP));
     if let Some((name, directory)) = reserved {
         let why = format!("the option `{name}` is what `--map` tells the plugin");
@@ -144,8 +231,26 @@ async fn prepare<'a>(context: &'a Context, args: &'a RestoreArgs, view: &View) -
     }
     let Choice { found, plugin, at } = choose(context, view, (&args.snapshot, args.at.as_deref())).await?;
     let target = Target::of(&context.loaded, &found.1.job.name, &args.to, &args.map)?;
-    let prepared = target.prepare(context, &plugin, conflict(args.conflict)).await?;
+    may_be_planned(args, &target, &found)?;
+    let manner =
+        Manner { conflict: conflict(args.conflict), by_number: args.numeric_ids, delete: args.delete, planner };
+    let prepared = target.prepare(context, &plugin, &manner).await?;
     Ok(Ready { found, at, plugin, target, prepared })
+}
+
+/// Whether `--dry-run` and `--delete` can be had of this target and this snapshot.
+fn may_be_planned(args: &RestoreArgs, target: &Target<'_>, (_, snapshot): &Found) -> Result<(), Error> {
+    if (args.is_plan() || args.delete) && matches!(target, Target::Named { .. }) {
+        return Err(Error::unsupported(format!(
+            "`--dry-run` and `--delete` are for directories, and {target} is a server"
+        ))
+        .hinted("leave them out, or restore to a directory"));
+    }
+    if args.delete && snapshot.status == Status::Partial {
+        return Err(Error::invalid("`--delete` would delete what could not be read when this snapshot was made")
+            .hinted("restore a complete snapshot, or leave out `--delete`"));
+    }
+    Ok(())
 }
 
 /// What the plugin is told: the operator's options, and the directories of names, as it sees them.
@@ -183,16 +288,35 @@ fn print(report: &RestoreReport, to: &Target<'_>) {
     let (entries, bytes) = (words::counted(report.entries, "entry", "entries"), words::bytes(report.bytes));
     let (job, id) = (&report.job, report.snapshot.short());
     let at = if report.at == Moment::Latest { String::new() } else { format!(", recovered to {}", report.at) };
-    ui::line(format!("{job}: snapshot {id} of {} restored into {to} in {took}{at}", words::time(report.taken)));
+    let but = if report.outcome == Outcome::Partial { ", but not all of it" } else { "" };
+    ui::line(format!("{job}: snapshot {id} of {} restored into {to} in {took}{at}{but}", words::time(report.taken)));
     ui::line(format!("  {entries}, {bytes}; every chunk was checked"));
+    if report.entries_deleted > 0 {
+        let deleted = words::counted(report.entries_deleted, "entry", "entries");
+        ui::line(format!("  {deleted} deleted that the snapshot does not have, with all that lay in them"));
+    }
     if report.entries_left > 0 {
         let left = words::counted(report.entries_left, "entry", "entries");
         ui::line(format!("  {left} left as found, because something was there already; content was not compared"));
     }
-    for note in &report.notes {
-        ui::note(format!("  note: {note}"));
+}
+
+/// What is missing is named where the operator looks first.
+fn print_missing(report: &RestoreReport) {
+    const SHOWN: usize = 10;
+    if report.not_restored_count == 0 {
+        return;
     }
-    if report.entries_differing > 0 {
-        ui::note("hint: `--conflict replace` puts what the snapshot has in their place");
+    let count = words::counted(report.not_restored_count, "entry", "entries");
+    ui::note(format!("  not restored: {count}"));
+    for (path, why) in report.not_restored.iter().take(SHOWN) {
+        ui::note(format!("    {path}: {}", why.replace('\n', "\n      ")));
+    }
+    if report.not_restored_count > SHOWN as u64 {
+        ui::note("    … and more: `--json` lists the first hundred");
+    }
+    if report.files_read + report.not_restored_count < report.files {
+        let (read, files) = (words::count(report.files_read), words::counted(report.files, "file", "files"));
+        ui::note(format!("  {read} of {files} were read: the plugin did not go on"));
     }
 }

@@ -105,8 +105,7 @@ impl Faulty {
         intake.as_ref().is_some_and(|intake| intake.strong_count() > 0)
     }
 
-    fn note(&self, result: &Result<Finished>) {
-        let said = result.as_ref().map(|_| ()).map_err(Clone::clone);
+    fn note(&self, said: Result<()>) {
         *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
     }
 }
@@ -121,7 +120,7 @@ impl Source for Faulty {
         let intake = Arc::new(FaultyIntake { inner: intake, control: self.control.clone() });
         *self.intake.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&intake));
         let result = self.plugin.backup(request, intake).await;
-        self.note(&result);
+        self.note(result.as_ref().map(|_| ()).map_err(Clone::clone));
         result
     }
 
@@ -133,11 +132,11 @@ impl Source for Faulty {
         self.plugin.abandoned(config).await
     }
 
-    async fn restore(&self, request: RestoreRequest, stored: Arc<dyn Stored>) -> Result<Finished> {
+    async fn restore(&self, request: RestoreRequest, stored: Arc<dyn Stored>) -> (Finished, Result<()>) {
         let stored = Arc::new(FaultyStored { inner: stored, control: self.control.clone() });
-        let result = self.plugin.restore(request, stored).await;
-        self.note(&result);
-        result
+        let (finished, result) = self.plugin.restore(request, stored).await;
+        self.note(result.clone());
+        (finished, result)
     }
 
     async fn check(&self, config: &str) -> Result<Vec<(String, String)>> {

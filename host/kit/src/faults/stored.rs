@@ -35,6 +35,10 @@ impl Stored for FaultyStored {
         self.inner.settle()
     }
 
+    fn is_above(&self, path: &str) -> bool {
+        self.inner.is_above(path)
+    }
+
     async fn read(&self, path: String, offset: u64) -> Result<Content> {
         self.control.step("read").await?;
         let inner = self.inner.read(path, offset).await?;

@@ -8,12 +8,13 @@ use dozo_job::port::{Content, Entry, EntryKind};
 use wasmtime::Result;
 
 use crate::interface::blocking;
-use crate::tree::Directory;
+use crate::tree::{Directory, Role};
 
 /// Threads that create files of one batch.
 const CREATORS: usize = 4;
 
-pub(super) type Item = (Entry, Option<Content>);
+/// An entry, what it is to the restore, and its content.
+pub(super) type Item = (Entry, Role, Option<Content>);
 
 /// An item, and its place in the batch.
 type Numbered = (usize, Item);
@@ -24,16 +25,18 @@ type Done = Vec<(usize, dozo_job::Result<u64>)>;
 pub(super) async fn create_all(directory: Directory, items: Vec<Item>) -> Result<Vec<dozo_job::Result<u64>>> {
     let count = items.len();
     let (mut directories, mut others, mut links) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, (entry, content)) in items.into_iter().enumerate() {
+    for (number, (entry, role, content)) in items.into_iter().enumerate() {
         let group = match entry.kind {
             EntryKind::Directory => &mut directories,
             EntryKind::Hardlink(_) => &mut links,
             _ => &mut others,
         };
-        group.push((number, (entry, content)));
+        group.push((number, (entry, role, content)));
     }
     let mut done = create(&directory, directories, 1).await?;
-    done.extend(create(&directory, others, CREATORS).await?);
+    // What is only shown is shown in order.
+    let creators = if directory.is_planning() { 1 } else { CREATORS };
+    done.extend(create(&directory, others, creators).await?);
     done.extend(create(&directory, links, 1).await?);
     done.sort_unstable_by_key(|(number, _)| *number);
     if done.len() != count {
@@ -52,8 +55,8 @@ async fn create(directory: &Directory, items: Vec<Numbered>, threads: usize) -> 
             let (mut buffer, mut done) = (vec![0; READ_BYTES], Vec::new());
             while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let item = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let Some((number, (entry, content))) = item else { break };
-                done.push((number, directory.create(&entry, content, &mut buffer)));
+                let Some((number, (entry, role, content))) = item else { break };
+                done.push((number, directory.create(&entry, role, content, &mut buffer)));
             }
             done
         })

@@ -84,17 +84,19 @@ impl streaming::HostWithStore<State> for Host {
         entry: Entry,
         from: Option<Resource<ContentHandle>>,
     ) -> Result<Result<u64, Told>> {
-        let (directory, content, _busy) = accessor.with(|mut store| -> Result<_> {
+        let entry = entry_from_wit(entry);
+        let (directory, item, _busy) = accessor.with(|mut store| -> Result<_> {
             let state = store.get();
             state.settle()?;
             let content = match from {
                 Some(from) => Some(state.table.delete(from)?.hand_on()),
                 None => None,
             };
-            Ok((state.table.get(&directory)?.clone(), content, state.life.enter()))
+            let role = state.role_of(&entry);
+            Ok((state.table.get(&directory)?.clone(), (entry, role, content), state.life.enter()))
         })?;
         let mut end = given_up(accessor, "an entry that it began to create");
-        let mut created = create_all(directory, vec![(entry_from_wit(entry), content)]).await?;
+        let mut created = create_all(directory, vec![item]).await?;
         end.told();
         let created = created.pop().ok_or_else(|| wasmtime::format_err!("an entry was created without a word"))?;
         Ok(created.map_err(|error| State::told(&error)))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dozo_job::limits::READ_BYTES;
-use dozo_job::port::Content;
+use dozo_job::port::{Content, Entry, EntryKind};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -14,8 +14,8 @@ use crate::handles::{ContentHandle, FileHandle};
 use crate::interface::batch::create_all;
 use crate::interface::{blocking, told};
 use crate::limits::PAGE_ENTRIES;
-use crate::state::State;
-use crate::tree::{Directory, FileContent, Found, Unrest};
+use crate::state::{Call, State};
+use crate::tree::{Directory, FileContent, Found, Role, Unrest};
 
 impl tree::Host for State {
     fn granted(&mut self) -> Result<Vec<(String, Resource<Directory>)>> {
@@ -89,7 +89,8 @@ impl tree::HostDirectory for State {
     ) -> Result<Result<u64, Told>> {
         self.settle()?;
         let (entry, content) = (entry_from_wit(entry), self.take_content(from)?);
-        let create = move |directory: &Directory| directory.create(&entry, content, &mut vec![0; READ_BYTES]);
+        let role = self.role_of(&entry);
+        let create = move |directory: &Directory| directory.create(&entry, role, content, &mut vec![0; READ_BYTES]);
         self.in_directory(&handle, create).await
     }
 
@@ -103,7 +104,9 @@ impl tree::HostDirectory for State {
         let directory = self.table.get(&handle)?.clone();
         let mut items = Vec::with_capacity(batch.len());
         for tree::NewEntry { entry, content } in batch {
-            items.push((entry_from_wit(entry), self.take_content(content)?));
+            let entry = entry_from_wit(entry);
+            let role = self.role_of(&entry);
+            items.push((entry, role, self.take_content(content)?));
         }
         let results = create_all(directory, items).await?;
         Ok(results.into_iter().map(|result| result.map_err(|error| Self::told(&error))).collect())
@@ -190,6 +193,14 @@ impl State {
             Ok(content) => Ok(self.hold_content(Box::new(content))?),
             Err(error) => Err(Self::told(&error)),
         })
+    }
+
+    /// What an entry is to the restore that goes on.
+    pub(super) fn role_of(&self, entry: &Entry) -> Role {
+        match &self.call {
+            Call::Restore(stored) if entry.kind == EntryKind::Directory && stored.is_above(&entry.path) => Role::Above,
+            _ => Role::Chosen,
+        }
     }
 
     fn take_content(&mut self, handle: Option<Resource<ContentHandle>>) -> Result<Option<Content>> {

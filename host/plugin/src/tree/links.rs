@@ -1,4 +1,4 @@
-//! Files with several names: what was created for the first is linked to for the others.
+//! Files, symlinks and nodes with several names: what was created for the first is linked to for the others.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +32,7 @@ impl Holders {
     pub(super) fn remember(&self, entry: &Entry, stat: &Stat) {
         let links = entry.posix.as_ref().map_or(1, |posix| posix.links);
         let mut holders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entry.kind == EntryKind::File && links > 1 && holders.len() < HOLDERS_MAX {
+        if entry.kind != EntryKind::Directory && links > 1 && holders.len() < HOLDERS_MAX {
             holders.insert(entry.path.clone(), Holder { identity: identity(stat), names: links - 1 });
         }
     }

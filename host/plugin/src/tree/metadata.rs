@@ -1,16 +1,18 @@
-//! What the kernel says of a file, as an entry; and an entry's metadata, set on a file.
+//! What the kernel says of a file, as an entry.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use dozo_job::port::{Entry, EntryKind, Posix, Time, path};
 use dozo_job::{Error, Result};
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{self, AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
+use super::Directory;
 use super::links::identity;
-use super::xattrs::{Subject, xattrs};
-use super::{Directory, is_privilege};
+use super::place::Place;
+use super::subject::Subject;
+use super::xattrs::xattrs;
 
 /// Longest target of a symlink that Linux allows.
 const TARGET_BYTES_MAX: usize = 4_096;
@@ -34,10 +36,7 @@ impl Directory {
         if let Some(posix) = &mut entry.posix {
             posix.user = self.0.owners.user(posix.uid);
             posix.group = self.0.owners.group(posix.gid);
-            posix.xattrs = xattrs(&Subject::name(&parent, name)?, &mut notes);
-            if posix.links > 1 && entry.kind != EntryKind::File {
-                notes.push("several names of one symlink, pipe, socket or device are kept as several");
-            }
+            posix.xattrs = xattrs(Subject::Name(parent.as_fd(), name), &mut notes);
         }
         let (device, inode) = identity(&stat);
         Ok(Found { entry, device, inode, notes })
@@ -120,78 +119,26 @@ pub(super) fn target_bytes(target: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Directory {
-    /// Sets owner, attributes, mode and time of a file that is open. Mode comes after owner, because a change of owner clears
-    /// the set-user-id bit.
-    pub(super) fn apply_to_file(&self, file: impl AsFd, entry: &Entry) -> Result<()> {
-        if let Some(posix) = &entry.posix {
-            let owner = (Uid::from_raw(posix.uid), Gid::from_raw(posix.gid));
-            let chown = || fs::fchown(&file, Some(owner.0), Some(owner.1));
-            let kept = self.chown_or_note(entry, chown)?;
-            let subject = Subject::file(&file).map_err(|e| self.failed("look at", &entry.path, e))?;
-            self.apply_xattrs(&subject, entry)?;
-            fs::fchmod(&file, self.mode(entry, posix, kept))
-                .map_err(|e| self.failed("set the mode of", &entry.path, e))?;
+/// Whether a symlink, device, pipe or socket is the one that an entry says.
+pub(super) fn is_the_same(place: &Place, stat: &Stat, entry: &Entry) -> Result<bool> {
+    let there = FileType::from_raw_mode(stat.st_mode);
+    Ok(match &entry.kind {
+        EntryKind::Symlink(target) => {
+            let target = target_bytes(target)?;
+            there == FileType::Symlink
+                && fs::readlinkat(&*place.parent, &place.name, Vec::with_capacity(256))
+                    .is_ok_and(|there| there.as_bytes() == target)
         }
-        if let Some(modified) = entry.modified {
-            fs::futimens(&file, &timestamps(modified)).map_err(|e| self.failed("set the time of", &entry.path, e))?;
+        EntryKind::CharDevice(major, minor) => {
+            there == FileType::CharacterDevice && stat.st_rdev == fs::makedev(*major, *minor)
         }
-        Ok(())
-    }
-
-    /// The same for what cannot be opened: symlinks, devices, sockets.
-    pub(super) fn apply_to_name(&self, parent: impl AsFd, name: &OsStr, entry: &Entry) -> Result<()> {
-        if let Some(posix) = &entry.posix {
-            let owner = (Uid::from_raw(posix.uid), Gid::from_raw(posix.gid));
-            let chown = || fs::chownat(&parent, name, Some(owner.0), Some(owner.1), AtFlags::SYMLINK_NOFOLLOW);
-            let kept = self.chown_or_note(entry, chown)?;
-            let subject = Subject::name(&parent, name).map_err(|e| self.failed("look at", &entry.path, e))?;
-            self.apply_xattrs(&subject, entry)?;
-            // Linux has no mode for symlinks.
-            if !matches!(entry.kind, EntryKind::Symlink(_)) {
-                chmod_itself(&parent, name, self.mode(entry, posix, kept))
-                    .map_err(|e| self.failed("set the mode of", &entry.path, e))?;
-            }
+        EntryKind::BlockDevice(major, minor) => {
+            there == FileType::BlockDevice && stat.st_rdev == fs::makedev(*major, *minor)
         }
-        if let Some(modified) = entry.modified {
-            fs::utimensat(&parent, name, &timestamps(modified), AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|e| self.failed("set the time of", &entry.path, e))?;
-        }
-        Ok(())
-    }
-
-    /// Changes the owner. Who is not root cannot: that is noted, and tells `false`.
-    fn chown_or_note(&self, entry: &Entry, chown: impl Fn() -> Result<(), Errno>) -> Result<bool> {
-        match chown() {
-            Ok(()) => Ok(true),
-            Err(errno) if is_privilege(errno) => {
-                self.note("owners were not set, because that takes root", &entry.path);
-                Ok(false)
-            }
-            Err(errno) => Err(self.failed("set the owner of", &entry.path, errno)),
-        }
-    }
-
-    /// The permission bits; set-user-id and set-group-id only where the owner is the one they were meant for.
-    fn mode(&self, entry: &Entry, posix: &Posix, owner_set: bool) -> Mode {
-        if owner_set {
-            return Mode::from_raw_mode(posix.mode & 0o7777);
-        }
-        if posix.mode & 0o6000 != 0 {
-            self.note("set-user-id and set-group-id were left out, because the owner is another", &entry.path);
-        }
-        Mode::from_raw_mode(posix.mode & 0o1777)
-    }
-}
-
-/// Sets the mode of a name's own file and no other: a symlink that somebody put in its place meanwhile is not followed,
-/// which `fchmodat` would do.
-pub(super) fn chmod_itself(parent: impl AsFd, name: &OsStr, mode: Mode) -> Result<(), Errno> {
-    let itself = fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    if FileType::from_raw_mode(fs::fstat(&itself)?.st_mode) == FileType::Symlink {
-        return Err(Errno::LOOP);
-    }
-    fs::chmod(format!("/proc/self/fd/{}", itself.as_raw_fd()), mode)
+        EntryKind::Fifo => there == FileType::Fifo,
+        EntryKind::Socket => there == FileType::Socket,
+        EntryKind::File | EntryKind::Directory | EntryKind::Hardlink(_) => false,
+    })
 }
 
 /// Whether what is there is of an entry's kind, and of its length and time if it is a file. Its content is not read.
@@ -211,10 +158,4 @@ pub(super) fn looks_like(stat: &Stat, there: FileType, entry: &Entry) -> bool {
         (time.seconds, i64::from(time.nanoseconds)) == (stat.st_mtime as i64, stat.st_mtime_nsec as i64)
     });
     there == kind && (kind != FileType::RegularFile || (length && time))
-}
-
-/// Sets the modification time; the access time becomes the same, as of a file that nobody has read since.
-fn timestamps(modified: Time) -> Timestamps {
-    let time = Timespec { tv_sec: modified.seconds, tv_nsec: i64::from(modified.nanoseconds) };
-    Timestamps { last_access: time, last_modification: time }
 }

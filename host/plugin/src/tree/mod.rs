@@ -3,22 +3,31 @@
 //! is swapped for one while it is walked, leads out of it. Blocks; called on threads for that.
 
 mod ahead;
+mod apply;
+mod directories;
+mod extra;
 mod file;
+mod follow;
+mod leftovers;
 mod links;
 mod metadata;
 mod new_file;
 mod owners;
+mod place;
+mod plan;
 mod read;
 mod room;
+mod subject;
+mod uncreated;
 mod write;
 mod xattrs;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dozo_job::port::{Conflict, path};
@@ -28,13 +37,12 @@ use rustix::io::Errno;
 
 use crate::quoted::quoted;
 
+pub(crate) use directories::Role;
 pub(crate) use file::{FileContent, Unrest};
 pub(crate) use metadata::Found;
 pub(crate) use new_file::NewFile;
+pub use plan::{Action, Planned, Planner};
 pub use room::Rooms;
-
-/// Entries that could not be created which are kept in mind.
-const UNCREATED_MAX: usize = 1_000;
 
 /// Bytes of a path that are opened in one call: Linux takes 4,096.
 const PATH_BYTES_AT_ONCE: usize = 4_000;
@@ -53,7 +61,7 @@ pub enum Access {
 pub struct Directory(Arc<Inner>);
 
 struct Inner {
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     shown: PathBuf,
     access: Access,
     /// The directory that was used last: most calls in a row are about entries of one.
@@ -62,10 +70,14 @@ struct Inner {
     notes: Mutex<BTreeMap<&'static str, Note>>,
     owners: owners::Owners,
     holders: links::Holders,
-    /// Entries that could not be created, and were not created later.
-    uncreated: Mutex<BTreeMap<String, Error>>,
-    /// Directories that were there before, where what is there is left as it was.
-    kept: Mutex<HashSet<String>>,
+    uncreated: uncreated::Uncreated,
+    met: directories::Met,
+    /// Who is shown what a restore would do. Then nothing is written.
+    planner: Option<Planner>,
+    /// What a restore that is to delete knows of what it put back.
+    extra: Option<extra::Extra>,
+    /// A time with a fraction of a second was set, and looked at for what the file system made of it.
+    time_was_looked_at: AtomicBool,
     /// Entries that were left as they were, and those of them that are not what the snapshot has.
     left: AtomicU64,
     differing: AtomicU64,
@@ -102,7 +114,7 @@ impl Directory {
             .map_err(|e| Error::io(format!("open the granted directory {}", directory.display()), e.into()))?;
         let shown = shown.to_path_buf();
         Ok(Directory(Arc::new(Inner {
-            root,
+            root: Arc::new(root),
             shown,
             access,
             last: Mutex::default(),
@@ -110,11 +122,41 @@ impl Directory {
             notes: Mutex::default(),
             owners: owners::Owners::default(),
             holders: links::Holders::default(),
-            uncreated: Mutex::default(),
-            kept: Mutex::default(),
+            uncreated: uncreated::Uncreated::default(),
+            met: directories::Met::default(),
+            planner: None,
+            extra: None,
+            time_was_looked_at: AtomicBool::new(false),
             left: AtomicU64::new(0),
             differing: AtomicU64::new(0),
         })))
+    }
+
+    /// Takes owners of entries by their numbers, whatever the names are on this machine.
+    #[must_use]
+    pub fn by_number(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.owners.are_numbers = true;
+        }
+        self
+    }
+
+    /// Writes nothing, and shows what a restore would do.
+    #[must_use]
+    pub fn planning(mut self, planner: Planner) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.planner = Some(planner);
+        }
+        self
+    }
+
+    /// Deletes, at the end of a restore that is complete, what lies in restored directories and is not in the snapshot.
+    #[must_use]
+    pub fn deleting(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.extra = Some(extra::Extra::default());
+        }
+        self
     }
 
     /// Says that a restore is at work here, until the directory is let go of: alone, where it was empty.
@@ -138,7 +180,7 @@ impl Directory {
 
     /// Makes all that was written durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        if self.0.access == Access::Read {
+        if self.0.access == Access::Read || self.0.planner.is_some() {
             return Ok(());
         }
         fs::syncfs(&self.0.root).map_err(|e| self.failed("sync", "", e))
@@ -165,26 +207,6 @@ impl Directory {
         self.0.differing.load(Ordering::Relaxed)
     }
 
-    /// Why the first of the entries that could not be created was not.
-    pub(crate) fn uncreated(&self) -> Option<Error> {
-        self.0.uncreated.lock().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
-    }
-
-    /// Keeps in mind whether an entry was created: a restore that ends well has created all that it began. Of many that were
-    /// not, one that is kept in mind is enough.
-    fn created<T>(&self, path: &str, result: Result<T>) -> Result<T> {
-        let mut uncreated = self.0.uncreated.lock().unwrap_or_else(PoisonError::into_inner);
-        match &result {
-            Ok(_) if uncreated.is_empty() => {}
-            Ok(_) => drop(uncreated.remove(path)),
-            // To look whether something may be written is no restore.
-            Err(_) if self.0.access == Access::Read => {}
-            Err(error) if uncreated.len() < UNCREATED_MAX => drop(uncreated.insert(path.into(), error.clone())),
-            Err(_) => {}
-        }
-        result
-    }
-
     fn note(&self, what: &'static str, entry: &str) {
         let mut notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.entry(what).or_insert_with(|| Note { count: 0, first: path::shown(entry) }).count += 1;
@@ -206,19 +228,21 @@ impl Directory {
 
     /// Opens a path below this directory, following no symlink on the way or at its end.
     fn open_beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
-        let relative = relative(path)?;
+        self.open_relative(&relative(path)?, flags).map_err(|e| self.failed("open", path, e))
+    }
+
+    fn open_relative(&self, relative: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         let (mut rest, mut from) = (relative.as_bytes(), None::<OwnedFd>);
-        let failed = |e| self.failed("open", path, e);
         // A path may be longer than the kernel takes at once.
         while rest.len() > PATH_BYTES_AT_ONCE
             && let Some(end) = rest[..PATH_BYTES_AT_ONCE].iter().rposition(|byte| *byte == b'/')
         {
             let (step, behind) = (OsStr::from_bytes(&rest[..end]), &rest[end + 1..]);
             let flags = OFlags::DIRECTORY | OFlags::PATH;
-            from = Some(beneath(from.as_ref().unwrap_or(&self.0.root), step, flags).map_err(failed)?);
+            from = Some(beneath(from.as_ref().unwrap_or(&self.0.root), step, flags)?);
             rest = behind;
         }
-        beneath(from.as_ref().unwrap_or(&self.0.root), OsStr::from_bytes(rest), flags).map_err(failed)
+        beneath(from.as_ref().unwrap_or(&self.0.root), OsStr::from_bytes(rest), flags)
     }
 
     /// The directory that holds a path, and the path's last name.
@@ -234,13 +258,16 @@ impl Directory {
     fn failed(&self, what: &str, path: &str, errno: Errno) -> Error {
         let full = self.full(path);
         match errno {
-            Errno::LOOP | Errno::XDEV => {
+            Errno::LOOP => Error::not_granted(format!("{what} {full}: a symlink is there, or in the way to it")),
+            Errno::XDEV => {
                 Error::not_granted(format!("{what} {full}: a symlink or `..` leads out of the granted directory"))
             }
-            Errno::NOENT | Errno::NOTDIR | Errno::STALE => {
-                Error::unavailable(format!("{what} {full}: it is not there (any more)"))
-                    .caused_by(std::io::Error::from(errno))
-            }
+            Errno::NOENT | Errno::STALE => Error::unavailable(format!("{what} {full}: it is not there (any more)"))
+                .caused_by(std::io::Error::from(errno)),
+            Errno::NOTDIR => Error::unavailable(format!("{what} {full}: it, or what it lies in, is no directory"))
+                .caused_by(std::io::Error::from(errno)),
+            Errno::BUSY => Error::invalid(format!("{what} {full}: a file system is mounted there"))
+                .hinted("unmount it, or restore to another directory"),
             Errno::EXIST => Error::invalid(format!("{what} {full}: something is there already"))
                 .hinted("`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place"),
             Errno::NAMETOOLONG => {
@@ -260,7 +287,7 @@ impl Directory {
     }
 
     fn root(&self) -> impl AsFd + '_ {
-        &self.0.root
+        &*self.0.root
     }
 
     /// The rule for what is there already, or why nothing may be created here.
@@ -366,9 +393,13 @@ fn is_vanished(errno: Errno) -> bool {
 
 /// Whether it was this that kept a path from being opened: it, or a directory above it, is not there.
 fn is_missing(error: &Error) -> bool {
+    matches!(errno_of(error), Some(Errno::NOENT | Errno::NOTDIR))
+}
+
+/// What the kernel said.
+fn errno_of(error: &Error) -> Option<Errno> {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    let code = cause.and_then(std::io::Error::raw_os_error).map(Errno::from_raw_os_error);
-    matches!(code, Some(Errno::NOENT | Errno::NOTDIR))
+    cause.and_then(std::io::Error::raw_os_error).map(Errno::from_raw_os_error)
 }
 
 /// Whether it is the lack of privilege that forbids something.

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use dozo_job::port::{Conflict, Content, Entry};
 use dozo_job::{Error, Result};
@@ -11,7 +11,9 @@ use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Directory;
-use super::write::{Place, unlink, with_temporary_name};
+use super::place::Place;
+use super::subject::{Subject, proc_is_there, proc_path};
+use super::write::{unlink, with_temporary_name};
 
 /// A file's mode before its own is set: nobody else may look into half a file.
 const MODE_OF_HALF_A_FILE: u32 = 0o600;
@@ -32,9 +34,19 @@ pub(crate) struct NewFile {
     file: File,
     written: u64,
     closed: bool,
+    /// It is only planned: what is written goes nowhere.
+    is_planned: bool,
 }
 
 impl NewFile {
+    /// A file that a restore would make.
+    pub(super) fn of_a_plan(directory: Directory, entry: Entry, conflict: Conflict) -> Result<Self> {
+        let place = Place { parent: directory.0.root.clone(), name: OsString::new() };
+        let nowhere = File::options().write(true).open("/dev/null").map_err(|e| Error::io("open /dev/null", e))?;
+        let (temporary, written, closed) = (None, 0, false);
+        Ok(NewFile { directory, place, entry, conflict, temporary, file: nowhere, written, closed, is_planned: true })
+    }
+
     pub(super) fn begin(directory: Directory, place: Place, entry: Entry, conflict: Conflict) -> Result<Self> {
         let large = entry.size.is_none_or(|bytes| bytes >= UNNAMED_BYTES_MIN);
         let unnamed = if large { open_unnamed(&place.parent) } else { None };
@@ -47,7 +59,8 @@ impl NewFile {
             }
         };
         let file = File::from(opened);
-        Ok(NewFile { directory, place, entry, conflict, temporary, file, written: 0, closed: false })
+        let (written, closed) = (0, false);
+        Ok(NewFile { directory, place, entry, conflict, temporary, file, written, closed, is_planned: false })
     }
 
     /// Writes a content to its end.
@@ -87,7 +100,9 @@ impl NewFile {
 
     /// Leaves a hole.
     fn skip(&mut self, bytes: u64) -> Result<()> {
-        if bytes > 0 {
+        if bytes > 0 && self.is_planned {
+            self.written += bytes;
+        } else if bytes > 0 {
             self.written += bytes;
             self.file.seek(SeekFrom::Start(self.written)).map_err(|e| self.failed(e))?;
         }
@@ -109,6 +124,9 @@ impl NewFile {
     }
 
     fn name(mut self) -> Result<u64> {
+        if self.is_planned {
+            return Ok(self.written);
+        }
         if self.is_sparse() {
             // A hole at the end was passed over.
             self.file.set_len(self.written).map_err(|e| self.failed(e))?;
@@ -116,7 +134,7 @@ impl NewFile {
         if self.conflict == Conflict::Skip && self.directory.is_left(&self.place, &self.entry)? {
             return Ok(0);
         }
-        self.directory.apply_to_file(self.file.as_fd(), &self.entry)?;
+        self.directory.apply(Subject::Open(self.file.as_fd()), &self.entry)?;
         let temporary = match self.temporary.take() {
             Some(temporary) => temporary,
             None => self.link()?,
@@ -133,7 +151,7 @@ impl NewFile {
 
     /// Gives a file without a name a temporary one.
     fn link(&self) -> Result<OsString> {
-        let fd = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let fd = proc_path(self.file.as_fd());
         let link = |name: &OsStr| fs::linkat(fs::CWD, &fd, &*self.place.parent, name, AtFlags::SYMLINK_FOLLOW);
         let named = with_temporary_name(link).map_err(|e| self.directory.failed("name", &self.entry.path, e))?;
         Ok(named.1)
@@ -156,9 +174,12 @@ fn open_temporary(parent: &OwnedFd) -> Result<(OwnedFd, OsString), Errno> {
 
 /// A new file without a name, where the file system can have one and `/proc` is there to name it later.
 fn open_unnamed(parent: &OwnedFd) -> Option<OwnedFd> {
+    if !proc_is_there() {
+        return None;
+    }
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
     let opened = fs::openat(parent, ".", flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE)).ok()?;
-    std::path::Path::new("/proc/self/fd").exists().then_some(opened)
+    Some(opened)
 }
 
 /// How many of these bytes, the first of which has this place in its file, are all zeros, or all to be written: in blocks.

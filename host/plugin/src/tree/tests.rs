@@ -33,7 +33,7 @@ fn read(tree: &Directory, path: &str) -> Result<String> {
 }
 
 fn create(tree: &Directory, entry: &Entry, content: &'static str) -> Result<u64> {
-    tree.create(entry, Some(Box::new(Plain(content.as_bytes()))), &mut [0; 16])
+    tree.create(entry, Role::Chosen, Some(Box::new(Plain(content.as_bytes()))), &mut [0; 16])
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn half_a_file_never_has_its_name() {
     }
     let Case { dir, tree } = case(Access::Write(Conflict::Refuse));
     let content = b"half".as_slice().chain(Cut);
-    let error = tree.create(&Entry::file("a"), Some(Box::new(Plain(content))), &mut [0; 16]).unwrap_err();
+    let error = tree.create(&Entry::file("a"), Role::Chosen, Some(Box::new(Plain(content))), &mut [0; 16]).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
     let mut file = tree.create_file(Entry::file("b")).unwrap();
     file.write(b"half").unwrap();

@@ -1,23 +1,24 @@
 //! Creating: below the directory, each file whole or not at all, and never over what the rule for conflicts protects.
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use dozo_job::port::{Conflict, Content, Entry, EntryKind};
 use dozo_job::{Error, Result};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Directory, NewFile, is_missing, is_privilege, links, metadata};
+use super::directories::Role;
+use super::place::Place;
+use super::plan::Action;
+use super::subject::Subject;
+use super::{Directory, NewFile, errno_of, is_privilege, links, metadata};
 
-/// What a directory has before its own mode is set, and what those keep that no entry describes.
-const MODE_UNTIL_SET: u32 = 0o700;
-const MODE_OF_MISSING_PARENTS: u32 = 0o755;
+/// How temporary names begin; the numbers of the process and of the file come behind.
+pub(super) const TEMPORARY: &str = ".dozo-";
 
 /// Numbers the temporary names of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -25,44 +26,71 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 impl Directory {
     /// Creates an entry, with content if it is a file, and the directories above it that are missing. Returns the bytes
     /// of content that were written.
-    pub(crate) fn create(&self, entry: &Entry, content: Option<Content>, buffer: &mut [u8]) -> Result<u64> {
-        self.created(&entry.path, self.create_entry(entry, content, buffer))
+    pub(crate) fn create(&self, entry: &Entry, role: Role, content: Option<Content>, buffer: &mut [u8]) -> Result<u64> {
+        self.created(&entry.path, self.create_entry(entry, role, content, buffer))
     }
 
-    fn create_entry(&self, entry: &Entry, content: Option<Content>, buffer: &mut [u8]) -> Result<u64> {
+    fn create_entry(&self, entry: &Entry, role: Role, content: Option<Content>, buffer: &mut [u8]) -> Result<u64> {
         let conflict = self.conflict()?;
         if entry.path.is_empty() {
             return self.create_root(entry);
         }
-        let place = self.place(&entry.path)?;
+        self.put_back(&entry.path)?;
+        if self.0.planner.is_some() {
+            return self.plan(entry, role, content);
+        }
+        let place = match self.place(&entry.path) {
+            Err(error) if conflict == Conflict::Skip && is_in_the_way(&error) => {
+                return Ok(self.left_with_what_is_above(entry));
+            }
+            placed => placed?,
+        };
+        if entry.kind == EntryKind::Directory && role == Role::Above {
+            return self.create_directory_at(&place, entry, (conflict, role));
+        }
         if conflict == Conflict::Skip && self.is_left(&place, entry)? {
             return Ok(0);
         }
         match &entry.kind {
             EntryKind::File => self.create_file_at(place, entry, content, buffer),
-            EntryKind::Directory => self.create_directory_at(&place, entry, conflict),
+            EntryKind::Directory => self.create_directory_at(&place, entry, (conflict, role)),
             EntryKind::Symlink(target) => {
                 let target = metadata::target_bytes(target)?;
                 let make = |name: &OsStr| fs::symlinkat(OsStr::from_bytes(&target), &*place.parent, name);
                 self.create_named(&place, entry, conflict, make)
             }
-            EntryKind::Fifo => self.make_node(&place, entry, conflict, FileType::Fifo, 0),
-            EntryKind::Socket => self.make_node(&place, entry, conflict, FileType::Socket, 0),
+            EntryKind::Fifo => self.make_node(&place, entry, conflict, (FileType::Fifo, 0)),
+            EntryKind::Socket => self.make_node(&place, entry, conflict, (FileType::Socket, 0)),
             EntryKind::CharDevice(major, minor) => {
-                self.make_node(&place, entry, conflict, FileType::CharacterDevice, fs::makedev(*major, *minor))
+                let device = fs::makedev(*major, *minor);
+                self.make_node(&place, entry, conflict, (FileType::CharacterDevice, device))
             }
             EntryKind::BlockDevice(major, minor) => {
-                self.make_node(&place, entry, conflict, FileType::BlockDevice, fs::makedev(*major, *minor))
+                let device = fs::makedev(*major, *minor);
+                self.make_node(&place, entry, conflict, (FileType::BlockDevice, device))
             }
             EntryKind::Hardlink(target) => {
                 if self.create_link(&place, entry, target, conflict)? {
                     return Ok(0);
+                }
+                if content.is_none() {
+                    let (full, target) = (self.full(&entry.path), dozo_job::port::path::shown(target));
+                    return Err(Error::unsupported(format!("create {full}: it cannot be made a name of `{target}`")));
                 }
                 self.note("other names of files that could not be linked are files of their own", &entry.path);
                 let alone = Entry { kind: EntryKind::File, size: None, ..entry.clone() };
                 self.create_file_at(place, &alone, content, buffer)
             }
         }
+    }
+
+    /// Something else stands where the snapshot has a directory above an entry, and is to be left: so there is no place for
+    /// the entry.
+    fn left_with_what_is_above(&self, entry: &Entry) -> u64 {
+        self.0.left.fetch_add(1, Ordering::Relaxed);
+        self.0.differing.fetch_add(1, Ordering::Relaxed);
+        self.note("not restored, because something else is in the place of a directory above", &entry.path);
+        0
     }
 
     /// Begins a file whose bytes the plugin makes.
@@ -77,24 +105,11 @@ impl Directory {
         if !matches!(entry.kind, EntryKind::File) {
             return Err(Error::invalid(format!("create {}: it is not a file", self.full(&entry.path))));
         }
+        self.put_back(&entry.path)?;
+        if self.0.planner.is_some() {
+            return self.plan_file(entry, conflict);
+        }
         NewFile::begin(self.clone(), self.place(&entry.path)?, entry, conflict)
-    }
-
-    /// Sets owner, mode and time of a directory, once all that is in it is there.
-    pub(crate) fn set_metadata(&self, entry: &Entry) -> Result<()> {
-        self.created(&entry.path, self.set_metadata_of(entry))
-    }
-
-    fn set_metadata_of(&self, entry: &Entry) -> Result<()> {
-        self.conflict()?;
-        if entry.path.is_empty() {
-            return self.apply_to_file(self.root(), entry);
-        }
-        if self.kept().remove(&entry.path) {
-            return Ok(());
-        }
-        let opened = self.open_beneath(&entry.path, OFlags::DIRECTORY | OFlags::RDONLY)?;
-        self.apply_to_file(&opened, entry)
     }
 
     /// Removes a file or an empty directory.
@@ -103,12 +118,12 @@ impl Directory {
             let full = self.full(path);
             return Err(Error::not_granted(format!("remove {full}: only a restore with `--conflict replace` removes")));
         }
-        let (parent, name) = self.parent(path)?;
+        let Place { parent, name } = self.parent_to_write(path)?;
+        if self.0.planner.is_some() {
+            self.show(Action::Delete, path);
+            return Ok(());
+        }
         unlink(&parent, &name).map_err(|e| self.failed("remove", path, e))
-    }
-
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn create_root(&self, entry: &Entry) -> Result<u64> {
@@ -116,37 +131,6 @@ impl Directory {
             EntryKind::Directory => Ok(0),
             _ => Err(Error::invalid(format!("create {}: it is a directory", self.full("")))),
         }
-    }
-
-    /// The directory for an entry, made with all above it that is missing, and the entry's name.
-    fn place(&self, path: &str) -> Result<Place> {
-        match self.parent(path) {
-            Ok((parent, name)) => Ok(Place { parent, name }),
-            Err(error) if is_missing(&error) => {
-                self.make_parents(path)?;
-                let (parent, name) = self.parent(path)?;
-                Ok(Place { parent, name })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn make_parents(&self, path: &str) -> Result<()> {
-        for (at, _) in path.match_indices('/') {
-            let directory = &path[..at];
-            let (parent, name) = self.parent(directory)?;
-            match fs::mkdirat(&*parent, &name, Mode::from_raw_mode(MODE_OF_MISSING_PARENTS)) {
-                // Once more, because the process's mask took from it: these may be `/srv` and `/srv/app`.
-                Ok(()) => {
-                    let mode = Mode::from_raw_mode(MODE_OF_MISSING_PARENTS);
-                    metadata::chmod_itself(&*parent, &name, mode)
-                        .map_err(|e| self.failed("set the mode of", directory, e))?;
-                }
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(self.failed("create the directory", directory, errno)),
-            }
-        }
-        Ok(())
     }
 
     /// Whether something is there that `Skip` leaves alone; then it is counted. A directory in a directory's place is not: its
@@ -169,38 +153,18 @@ impl Directory {
         }
     }
 
-    fn create_directory_at(&self, place: &Place, entry: &Entry, conflict: Conflict) -> Result<u64> {
-        let make = || fs::mkdirat(&*place.parent, &place.name, Mode::from_raw_mode(MODE_UNTIL_SET));
-        let failed = |e| self.failed("create the directory", &entry.path, e);
-        match make() {
-            Ok(()) => return Ok(0),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        let stat = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory if conflict == Conflict::Skip => {
-                self.0.left.fetch_add(1, Ordering::Relaxed);
-                self.kept().insert(entry.path.clone());
-                Ok(0)
-            }
-            FileType::Directory => Ok(0),
-            _ if conflict == Conflict::Replace => {
-                unlink(&place.parent, &place.name).and_then(|()| make()).map_err(failed)?;
-                Ok(0)
-            }
-            _ => Err(failed(Errno::EXIST)),
-        }
-    }
-
-    fn make_node(&self, place: &Place, entry: &Entry, conflict: Conflict, kind: FileType, device: u64) -> Result<u64> {
+    fn make_node(
+        &self,
+        place: &Place,
+        entry: &Entry,
+        conflict: Conflict,
+        (kind, device): (FileType, u64),
+    ) -> Result<u64> {
         let make = |name: &OsStr| fs::mknodat(&*place.parent, name, kind, Mode::from_raw_mode(0o600), device);
+        let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
         match self.create_named(place, entry, conflict, make) {
-            Err(_)
-                if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice)
-                    && !self.may_make_devices(place) =>
-            {
-                self.note("devices were not created, because that takes root", &entry.path);
+            Err(_) if is_device && !self.may_make_devices(place) => {
+                self.note("devices were not created, because this user may not", &entry.path);
                 Ok(0)
             }
             made => made,
@@ -221,7 +185,8 @@ impl Directory {
         }
     }
 
-    /// Makes something under a temporary name, with its metadata, and gives it its own.
+    /// Makes something under a temporary name, with its metadata, and gives it its own. Where it is there already it gets the
+    /// metadata alone: what is made anew belongs to whoever makes it.
     fn create_named(
         &self,
         place: &Place,
@@ -229,24 +194,37 @@ impl Directory {
         conflict: Conflict,
         make: impl Fn(&OsStr) -> Result<(), Errno>,
     ) -> Result<u64> {
+        if conflict == Conflict::Replace
+            && let Ok(stat) = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW)
+            && metadata::is_the_same(place, &stat, entry)?
+        {
+            self.apply(Subject::Name(place.parent.as_fd(), &place.name), entry)?;
+            self.0.holders.remember(entry, &stat);
+            return Ok(0);
+        }
         let ((), temporary) = with_temporary_name(make).map_err(|e| self.failed("create", &entry.path, e))?;
         let named = self
-            .apply_to_name(&*place.parent, &temporary, entry)
+            .apply(Subject::Name(place.parent.as_fd(), &temporary), entry)
             .and_then(|()| self.rename(place, &temporary, entry, conflict));
         if named.is_err() {
             let _ = unlink(&place.parent, &temporary);
         }
-        named.map(|()| 0)
+        named?;
+        if entry.posix.as_ref().is_some_and(|posix| posix.links > 1) {
+            let stat = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW);
+            self.0.holders.remember(entry, &stat.map_err(|e| self.failed("look at", &entry.path, e))?);
+        }
+        Ok(0)
     }
 
     /// Makes another name of what was created for `target`; tells whether it could. Not where something else lies there.
     fn create_link(&self, place: &Place, entry: &Entry, target: &str, conflict: Conflict) -> Result<bool> {
         let Some(holder) = self.0.holders.take_name(target) else { return Ok(false) };
         // What is not there any more, or not to be reached, gets no other name.
-        let Ok((parent, name)) = self.parent(target) else { return Ok(false) };
+        let Ok(Place { parent, name }) = self.parent_to_write(target) else { return Ok(false) };
         let is_holder = |directory: &OwnedFd, name: &OsStr| {
             let stat = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
-            stat.is_ok_and(|stat| links::identity(&stat) == holder && is_regular(&stat))
+            stat.is_ok_and(|stat| links::identity(&stat) == holder)
         };
         // Both, because numbers of files that are gone come again.
         if conflict == Conflict::Replace && is_holder(&parent, &name) && is_holder(&place.parent, &place.name) {
@@ -278,7 +256,7 @@ impl Directory {
             let names = entry.posix.as_ref().map_or(1, |posix| u64::from(posix.links.max(1)));
             if stat.st_nlink <= names && content.is_in(&there).map_err(|e| Error::io("read the content", e))? {
                 self.note("files that had their content already, which was compared, were not written", &entry.path);
-                self.apply_to_file(&there, entry)?;
+                self.apply(Subject::Open(there.as_fd()), entry)?;
                 self.0.holders.remember(entry, &stat);
                 return Ok(stat.st_size as u64);
             }
@@ -306,14 +284,8 @@ impl Directory {
     }
 }
 
-/// Where an entry will be.
-pub(super) struct Place {
-    pub(super) parent: Arc<OwnedFd>,
-    pub(super) name: OsString,
-}
-
 /// The regular file that is there, if one is and can be read.
-fn regular(place: &Place) -> Option<(File, Stat)> {
+pub(super) fn regular(place: &Place) -> Option<(File, Stat)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = fs::openat(&*place.parent, &place.name, flags, Mode::empty()).ok()?;
     let stat = fs::fstat(&opened).ok()?;
@@ -324,10 +296,15 @@ fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
+/// Whether an error says that something on the way to a path is no directory.
+pub(super) fn is_in_the_way(error: &Error) -> bool {
+    error.kind() == dozo_job::Kind::NotGranted || errno_of(error) == Some(Errno::NOTDIR)
+}
+
 /// A name that no other process and no other file of this one has.
 fn temporary_name() -> OsString {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!(".dozo-{}-{number}", std::process::id()).into()
+    format!("{TEMPORARY}{}-{number}", std::process::id()).into()
 }
 
 /// Makes something under a temporary name. One that a killed process of the same number left is passed over: in containers

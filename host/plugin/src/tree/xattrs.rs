@@ -1,109 +1,43 @@
 //! Extended attributes: ACLs and file capabilities are some of them (xattr(7)). Names are escaped as those in paths, because they
 //! may be any bytes.
 
-use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStrExt;
-
 use dozo_job::Result;
-use dozo_job::port::{Entry, path};
-use rustix::fs::{self, XattrFlags};
+use dozo_job::port::{Entry, Posix, path};
 use rustix::io::Errno;
 
+use super::subject::{Attributes, Subject};
 use super::{Directory, is_privilege};
 
-/// What Linux allows for the value of one attribute, and for the names of all that a file has.
-const KERNEL_BYTES_MAX: usize = 64 << 10;
 /// Values of one file that are kept: with them the entry must fit into a line of the manifest.
 const VALUES_BYTES_MAX: usize = 256 << 10;
-/// What almost all names, and values, fit into.
-const BYTES_MOSTLY: usize = 256;
 
 const UNREADABLE: &str = "extended attributes could not be read";
+const UNREACHABLE: &str = "extended attributes could not be read, because `/proc` is not mounted";
 
 /// Escaped names and values, in order of name.
 pub(super) type Xattrs = Vec<(String, Vec<u8>)>;
 
-/// A file by the path with which the kernel's calls reach it through `/proc`: there are none for a name in a directory, nor
-/// for what cannot be opened.
-pub(super) struct Subject {
-    path: CString,
-    /// Whether the path's last name is the file, and no link to it.
-    is_name: bool,
-}
-
-impl Subject {
-    /// A name in a directory; a symlink itself.
-    pub(super) fn name(parent: impl AsFd, name: &OsStr) -> Result<Self, Errno> {
-        let mut path = format!("/proc/self/fd/{}/", parent.as_fd().as_raw_fd()).into_bytes();
-        path.extend_from_slice(name.as_bytes());
-        Ok(Subject { path: CString::new(path).map_err(|_| Errno::INVAL)?, is_name: true })
-    }
-
-    /// An open file.
-    pub(super) fn file(file: impl AsFd) -> Result<Self, Errno> {
-        let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-        Ok(Subject { path: CString::new(path).map_err(|_| Errno::INVAL)?, is_name: false })
-    }
-
-    fn list(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        if self.is_name { fs::llistxattr(&self.path, buffer) } else { fs::listxattr(&self.path, buffer) }
-    }
-
-    fn get(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize, Errno> {
-        if self.is_name { fs::lgetxattr(&self.path, name, buffer) } else { fs::getxattr(&self.path, name, buffer) }
-    }
-
-    fn set(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
-        let flags = XattrFlags::empty();
-        if self.is_name {
-            fs::lsetxattr(&self.path, name, value, flags)
-        } else {
-            fs::setxattr(&self.path, name, value, flags)
-        }
-    }
-
-    fn remove(&self, name: &[u8]) -> Result<(), Errno> {
-        if self.is_name { fs::lremovexattr(&self.path, name) } else { fs::removexattr(&self.path, name) }
-    }
-
-    /// The names of all attributes, as they are.
-    fn names(&self) -> Result<Vec<Vec<u8>>, Errno> {
-        let list = match whole(|buffer| self.list(buffer)) {
-            Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-            list => list?,
-        };
-        Ok(list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
-    }
-}
-
-/// What a call writes into a buffer that is large enough for it.
-fn whole(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
-    let mut small = [0; BYTES_MOSTLY];
-    match call(&mut small) {
-        Ok(length) => return Ok(small[..length].to_vec()),
-        Err(Errno::RANGE) => {}
-        Err(errno) => return Err(errno),
-    }
-    let mut large = vec![0; KERNEL_BYTES_MAX];
-    let length = call(&mut large)?;
-    large.truncate(length);
-    Ok(large)
-}
-
 /// All attributes of a file. What cannot be read, or is too much, is noted: the file's content is worth having without.
-pub(super) fn xattrs(subject: &Subject, notes: &mut Vec<&'static str>) -> Xattrs {
-    let names = match subject.names() {
-        Ok(names) => names,
-        Err(Errno::NOENT) => return Vec::new(),
+pub(super) fn xattrs(subject: Subject<'_>, notes: &mut Vec<&'static str>) -> Xattrs {
+    match subject.attributes().and_then(|attributes| Ok((attributes.names()?, attributes))) {
+        Ok((names, attributes)) => values(&attributes, names, notes),
+        // Gone meanwhile; whoever opens it will say so.
+        Err(Errno::NOENT) => Vec::new(),
+        Err(Errno::NOSYS) => {
+            notes.push(UNREACHABLE);
+            Vec::new()
+        }
         Err(_) => {
             notes.push(UNREADABLE);
-            return Vec::new();
+            Vec::new()
         }
-    };
+    }
+}
+
+fn values(attributes: &Attributes<'_>, names: Vec<Vec<u8>>, notes: &mut Vec<&'static str>) -> Xattrs {
     let (mut found, mut bytes) = (Vec::with_capacity(names.len()), 0);
     for name in names {
-        match whole(|buffer| subject.get(&name, buffer)) {
+        match attributes.get(&name) {
             // Somebody removed it, or the file, meanwhile.
             Err(Errno::NODATA | Errno::NOENT) => {}
             Err(_) => notes.push(UNREADABLE),
@@ -123,40 +57,59 @@ pub(super) fn xattrs(subject: &Subject, notes: &mut Vec<&'static str>) -> Xattrs
 
 impl Directory {
     /// Gives a file the attributes of its entry and takes those that it has beyond: a new file inherits ACLs from where it is
-    /// made. After the owner, which takes capabilities away, and before the mode, which an ACL also says.
-    pub(super) fn apply_xattrs(&self, subject: &Subject, entry: &Entry) -> Result<()> {
+    /// made. What is right already is not set again: who may not set a capability would lose it. After the owner, which takes
+    /// capabilities away, and before the mode, which an ACL also says. Tells whether anything was changed.
+    pub(super) fn apply_xattrs(&self, subject: Subject<'_>, entry: &Entry) -> Result<bool> {
         let wanted = entry.posix.as_ref().map_or(&[][..], |posix| &posix.xattrs[..]);
-        let there = match subject.names() {
-            Ok(there) => there,
-            Err(_) if wanted.is_empty() => return Ok(()),
+        let (attributes, there) = match subject.attributes().and_then(|it| Ok((it.names()?, it))) {
+            Ok((there, attributes)) => (attributes, there),
+            Err(_) if wanted.is_empty() => return Ok(false),
+            Err(Errno::NOSYS) => {
+                self.note("extended attributes were not set, because `/proc` is not mounted", &entry.path);
+                return Ok(false);
+            }
             Err(errno) => return Err(self.failed("look at the extended attributes of", &entry.path, errno)),
         };
         let raw = |name: &str| path::unescape(name);
         let wanted = wanted.iter().map(|(name, value)| Ok((raw(name)?, value))).collect::<Result<Vec<_>>>()?;
+        let mut changed = false;
         for name in there {
             if is_of_the_file(&name) && !wanted.iter().any(|(wanted, _)| *wanted == name) {
-                self.refused(entry, subject.remove(&name))?;
+                changed |= self.refused(entry, attributes.remove(&name))?;
             }
         }
         for (name, value) in wanted {
-            self.refused(entry, subject.set(&name, value))?;
+            if attributes.get(&name).is_ok_and(|there| there == *value) {
+                continue;
+            }
+            changed |= self.refused(entry, attributes.set(&name, value))?;
         }
-        Ok(())
+        Ok(changed)
     }
 
-    /// That this user, or this file system, cannot have an attribute is noted.
-    fn refused(&self, entry: &Entry, set: Result<(), Errno>) -> Result<()> {
+    /// Whether a file has other attributes than its entry, as far as they can be read.
+    pub(super) fn has_other_xattrs(&self, subject: Subject<'_>, posix: &Posix) -> bool {
+        let there = xattrs(subject, &mut Vec::new());
+        let there = there.iter().filter(|(name, _)| path::unescape(name).is_ok_and(|name| is_of_the_file(&name)));
+        let wanted =
+            posix.xattrs.iter().filter(|(name, _)| path::unescape(name).is_ok_and(|name| is_of_the_file(&name)));
+        !there.eq(wanted)
+    }
+
+    /// That this user, or this file system, cannot have an attribute is noted. Tells whether it was set.
+    fn refused(&self, entry: &Entry, set: Result<(), Errno>) -> Result<bool> {
         match set {
-            Ok(()) | Err(Errno::NODATA) => {}
+            Ok(()) => return Ok(true),
+            Err(Errno::NODATA) => {}
             Err(errno) if is_privilege(errno) => {
-                self.note("extended attributes were not set, because that takes root", &entry.path);
+                self.note("extended attributes were not set, because this user may not", &entry.path);
             }
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSPC | Errno::RANGE | Errno::TOOBIG) => {
                 self.note("extended attributes were not set, because this file system cannot have them", &entry.path);
             }
             Err(errno) => return Err(self.failed("set the extended attributes of", &entry.path, errno)),
         }
-        Ok(())
+        Ok(false)
     }
 }
 

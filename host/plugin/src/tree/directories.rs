@@ -1,0 +1,196 @@
+//! Directories of a restore: made so that they can be worked in, and given what their entries say once all below them is there.
+//! One that was there already and whose owner may not write to it is opened for as long as it takes.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dozo_job::Result;
+use dozo_job::port::{Conflict, Entry, path};
+use rustix::fs::{self, Access as May, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::Directory;
+use super::place::Place;
+use super::subject::Subject;
+use super::write::unlink;
+
+/// What a directory has before its own mode is set.
+const MODE_UNTIL_SET: u32 = 0o700;
+/// Directories that what was chosen lies below; beyond, symlinks are followed nowhere.
+const TOPS_MAX: usize = 10_000;
+
+/// What a restore knows of the directories that it met.
+#[derive(Default)]
+pub(super) struct Met(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// The first directories on each way that are entries of the restore.
+    tops: BTreeSet<String>,
+    /// Directories that were there before, and whose metadata is left as it was.
+    kept: HashSet<String>,
+    /// Directories that were there before, and whose metadata is set at the end.
+    taken: HashSet<String>,
+    /// Directories that were opened for writing, and the modes that they had.
+    widened: HashMap<String, Mode>,
+}
+
+/// What an entry is to a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It was chosen.
+    Chosen,
+    /// A directory above what was chosen: made as it was where it is missing, else left alone.
+    Above,
+}
+
+impl Met {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The top that a path is, or lies below.
+    pub(super) fn top_of(&self, path: &str) -> Option<String> {
+        let state = self.state();
+        // Any of the paths above it; there are few of either.
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        ends.map(|end| &path[..end]).find(|above| state.tops.contains(*above)).map(str::to_string)
+    }
+
+    /// Above what was chosen there may be links, as above the paths of a job.
+    fn meet(&self, path: &str, role: Role) {
+        if role == Role::Chosen && self.top_of(path).is_none() {
+            let mut state = self.state();
+            if state.tops.len() < TOPS_MAX {
+                state.tops.insert(path.to_string());
+            }
+        }
+    }
+}
+
+impl Directory {
+    pub(super) fn create_directory_at(
+        &self,
+        place: &Place,
+        entry: &Entry,
+        (conflict, role): (Conflict, Role),
+    ) -> Result<u64> {
+        let make = || fs::mkdirat(&*place.parent, &place.name, Mode::from_raw_mode(MODE_UNTIL_SET));
+        let failed = |e| self.failed("create the directory", &entry.path, e);
+        match make() {
+            Ok(()) => {
+                self.0.met.meet(&entry.path, role);
+                return Ok(0);
+            }
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let stat = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                self.0.met.meet(&entry.path, role);
+                self.keep_or_take(place, entry, &stat, (conflict, role));
+                Ok(0)
+            }
+            // What was chosen lies behind it; it is followed, or refused, when something is created there.
+            FileType::Symlink if role == Role::Above => {
+                self.0.met.state().kept.insert(entry.path.clone());
+                self.note("symlinks stand where the snapshot has directories, and were followed", &entry.path);
+                Ok(0)
+            }
+            there if conflict == Conflict::Replace && role == Role::Chosen => {
+                unlink(&place.parent, &place.name).and_then(|()| make()).map_err(failed)?;
+                self.0.met.meet(&entry.path, role);
+                self.note(replaced(there), &entry.path);
+                Ok(0)
+            }
+            _ => Err(failed(Errno::EXIST)),
+        }
+    }
+
+    /// A directory in a directory's place: its metadata is left or set later, and it is made possible to work in it.
+    fn keep_or_take(&self, place: &Place, entry: &Entry, stat: &Stat, (conflict, role): (Conflict, Role)) {
+        if conflict == Conflict::Skip || role == Role::Above {
+            self.0.left.fetch_add(u64::from(role == Role::Chosen), Ordering::Relaxed);
+            self.0.met.state().kept.insert(entry.path.clone());
+        } else {
+            self.0.met.state().taken.insert(entry.path.clone());
+        }
+        let may =
+            fs::accessat(&*place.parent, &place.name, May::READ_OK | May::WRITE_OK | May::EXEC_OK, AtFlags::EACCESS);
+        if may != Err(Errno::ACCESS) {
+            return;
+        }
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        let wide = mode | Mode::RWXU;
+        // Who may not will be told where something is to be created in it.
+        if Subject::Name(place.parent.as_fd(), &place.name).chmod(wide).is_ok() {
+            self.0.met.state().widened.insert(entry.path.clone(), mode);
+        }
+    }
+
+    /// Sets owner, mode and time of a directory, once all that is in it is there.
+    pub(crate) fn set_metadata(&self, entry: &Entry) -> Result<()> {
+        self.created(&entry.path, self.set_metadata_of(entry))
+    }
+
+    fn set_metadata_of(&self, entry: &Entry) -> Result<()> {
+        self.conflict()?;
+        if self.0.planner.is_some() {
+            return self.plan_metadata(entry);
+        }
+        if entry.path.is_empty() {
+            return self.apply(Subject::Open(self.root().as_fd()), entry);
+        }
+        path::check(&entry.path)?;
+        let widened = self.0.met.state().widened.remove(&entry.path);
+        if self.0.met.state().kept.remove(&entry.path) {
+            widened.into_iter().for_each(|mode| self.give_back(&entry.path, mode));
+            return Ok(());
+        }
+        let was_there = self.0.met.state().taken.remove(&entry.path);
+        let place = self.parent_to_write(&entry.path)?;
+        let opened = super::beneath(&place.parent, &place.name, OFlags::DIRECTORY | OFlags::RDONLY);
+        let opened = opened.map_err(|e| self.failed("open", &entry.path, e))?;
+        if was_there {
+            self.remove_leftovers(&entry.path, &opened);
+        }
+        self.look_for_extra(&entry.path, &opened)?;
+        self.apply(Subject::Open(opened.as_fd()), entry)
+    }
+
+    /// Gives directories the modes back that they had, if their own were not set meanwhile.
+    pub(crate) fn give_back_modes(&self) {
+        let widened = std::mem::take(&mut self.0.met.state().widened);
+        widened.into_iter().for_each(|(path, mode)| self.give_back(&path, mode));
+    }
+
+    fn give_back(&self, path: &str, mode: Mode) {
+        let given =
+            self.parent_to_write(path).map(|place| Subject::Name(place.parent.as_fd(), &place.name).chmod(mode));
+        if !matches!(given, Ok(Ok(()))) {
+            self.note(
+                "directories were made writable for their owner, and could not be made again what they were",
+                path,
+            );
+        }
+    }
+
+    /// Whether something could not be written to by this process if it were not opened for it.
+    #[cfg(test)]
+    pub(super) fn has_widened(&self) -> bool {
+        !self.0.met.state().widened.is_empty()
+    }
+}
+
+/// What is said of something that a directory took the place of.
+fn replaced(there: FileType) -> &'static str {
+    match there {
+        FileType::Symlink => {
+            "symlinks were replaced by the directories that the snapshot has; what they lead to was left alone"
+        }
+        _ => "files were replaced by the directories that the snapshot has",
+    }
+}

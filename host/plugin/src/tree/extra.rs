@@ -1,0 +1,146 @@
+//! What lies in restored directories and is not in the snapshot: found when a directory is done, and deleted once all else is
+//! restored. Nothing is deleted of a directory that was not restored whole, behind a symlink, or on another file system.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dozo_job::port::path;
+use dozo_job::{Error, Result};
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::plan::Action;
+use super::{Directory, name_bytes};
+
+/// Names that are remembered of directories which are not done: some 200 MB of them.
+const NAMES_MAX: usize = 2_000_000;
+/// Entries that one restore deletes, with all that lies in them.
+const EXTRA_MAX: usize = 1_000_000;
+/// Directories in each other, in what is deleted: each takes a descriptor meanwhile.
+const DEPTH_MAX: usize = 500;
+
+#[derive(Default)]
+pub(super) struct Extra(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Names that the restore put back, or meant to, by the path of their directory.
+    put_back: HashMap<String, HashSet<OsString>>,
+    names: usize,
+    /// What is to be deleted: a directory's path, and names in it.
+    extra: Vec<(String, Vec<OsString>)>,
+    count: usize,
+}
+
+impl Extra {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Directory {
+    /// Remembers that the snapshot has an entry, whatever becomes of it.
+    pub(super) fn put_back(&self, path: &str) -> Result<()> {
+        let Some(extra) = &self.0.extra else { return Ok(()) };
+        path::check(path)?;
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = name_bytes(name)?;
+        let mut state = extra.state();
+        state.names += 1;
+        if state.names > NAMES_MAX {
+            let why =
+                format!("`--delete` remembers {NAMES_MAX} names of directories that are not restored yet, and no more");
+            return Err(Error::unsupported(why).hinted("restore without `--delete`, or some paths at a time"));
+        }
+        match state.put_back.get_mut(parent) {
+            Some(names) => drop(names.insert(name)),
+            None => drop(state.put_back.insert(parent.to_string(), HashSet::from([name]))),
+        }
+        Ok(())
+    }
+
+    /// Looks for what a restored directory has beyond the snapshot.
+    pub(super) fn look_for_extra(&self, path: &str, directory: &OwnedFd) -> Result<()> {
+        let Some(extra) = &self.0.extra else { return Ok(()) };
+        let put_back = extra.state().put_back.remove(path).unwrap_or_default();
+        let mut names = Vec::new();
+        for item in Dir::read_from(directory).map_err(|e| self.failed("list", path, e))? {
+            let item = item.map_err(|e| self.failed("list", path, e))?;
+            let name = OsStr::from_bytes(item.file_name().to_bytes());
+            if !matches!(name.as_bytes(), b"." | b"..") && !put_back.contains(name) {
+                names.push(name.to_os_string());
+            }
+        }
+        names.sort_unstable();
+        for name in &names {
+            let name = path::escape(name.as_bytes());
+            self.show(Action::Delete, &if path.is_empty() { name } else { format!("{path}/{name}") });
+        }
+        let mut state = extra.state();
+        state.names -= put_back.len().min(state.names);
+        state.count += names.len();
+        if state.count > EXTRA_MAX {
+            let why = format!("more than {EXTRA_MAX} entries are not in the snapshot");
+            return Err(Error::unsupported(why).hinted("is this the right directory? look with `--dry-run`"));
+        }
+        if !names.is_empty() {
+            state.extra.push((path.to_string(), names));
+        }
+        Ok(())
+    }
+
+    /// Deletes what was found; only after all else is restored. Returns how many entries, not counting what lay in them. One that
+    /// cannot be deleted counts as one that could not be restored.
+    pub(crate) fn delete_extra(&self) -> u64 {
+        let Some(extra) = self.0.extra.as_ref().filter(|_| self.0.planner.is_none()) else { return 0 };
+        let found = std::mem::take(&mut extra.state().extra);
+        let mut deleted = 0;
+        for (path, names) in found {
+            let opened = self.directory_to_write(&path);
+            let Ok(directory) = self.created(&path, opened) else { continue };
+            let times = fs::fstat(&*directory).map(|stat| {
+                let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
+                Timestamps { last_access: time, last_modification: time }
+            });
+            for name in names {
+                let below = path::escape(name.as_bytes());
+                let whole = if path.is_empty() { below } else { format!("{path}/{below}") };
+                let removed = remove_all(&directory, &name, 0).map_err(|e| self.failed("delete", &whole, e));
+                deleted += u64::from(self.created(&whole, removed).is_ok());
+            }
+            if let Ok(times) = times {
+                let _ = fs::futimens(&*directory, &times);
+            }
+        }
+        deleted
+    }
+}
+
+/// Deletes an entry with all that lies in it, on this file system alone.
+fn remove_all(parent: &OwnedFd, name: &OsStr, depth: usize) -> Result<(), Errno> {
+    let stat = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return fs::unlinkat(parent, name, AtFlags::empty());
+    }
+    if depth == DEPTH_MAX {
+        return Err(Errno::NAMETOOLONG);
+    }
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let directory = fs::openat2(parent, name, flags, Mode::empty(), resolve).map_err(|errno| match errno {
+        Errno::XDEV => Errno::BUSY,
+        errno => errno,
+    })?;
+    let mut names = Vec::new();
+    for item in Dir::read_from(&directory)? {
+        let name = item?.file_name().to_bytes().to_vec();
+        if !matches!(name.as_slice(), b"." | b"..") {
+            names.push(OsString::from_vec(name));
+        }
+    }
+    names.iter().try_for_each(|name| remove_all(&directory, name, depth + 1))?;
+    fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
