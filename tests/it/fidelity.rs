@@ -65,6 +65,10 @@ fn plant(root: &Path) {
     set(&root.join("dir/acl"), "system.posix_acl_default", &acl(7));
     fs::write(root.join("dir/acl/inherits"), "").unwrap();
 
+    for name in ["pipe", "link"] {
+        let (one, other) = (plain.join(name), root.join("links").join(name));
+        rustix::fs::linkat(CWD, one, CWD, other, rustix::fs::AtFlags::empty()).unwrap();
+    }
     fs::write(root.join("links/one"), "one file, three names").unwrap();
     for name in ["links/far/away/two", "three"] {
         fs::hard_link(root.join("links/one"), root.join(name)).unwrap();

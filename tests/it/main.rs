@@ -25,6 +25,7 @@ mod plugins;
 mod postgres;
 mod programs;
 mod recover;
+mod restoring;
 mod rollback;
 mod rules;
 mod selection;

@@ -169,5 +169,5 @@ fn a_restore_looks_for_room_first() {
     assert!(Command::new("umount").arg(&point).status().unwrap().success());
     assert_eq!((said.code, left), (2, 0), "{}", said.err);
     assert!(said.err.contains("there is no room for the restore: it takes 6.0 MiB"), "{}", said.err);
-    assert!(forced.code == 1 && forced.err.contains("No space left"), "{}", forced.err);
+    assert!(forced.code == 3 && forced.err.contains("No space left"), "{}", forced.err);
 }
