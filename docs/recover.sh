@@ -115,9 +115,7 @@ def path: like("\\A([^%\\x00-\\x1f\\x7f]|%[0-9A-F]{2})+\\z");
 def row: [
     (.kind | like("\\A[a-z-]+\\z")), (.size // "0" | digits), (.mode // "-" | like("\\A([0-7]{4}|-)\\z")),
     (if .uid then "\(.uid | number):\(.gid | number)" else "-" end),
-    # Negative seconds and nanoseconds that count upwards: `date` understands them as a sum.
-    (if .modified then .modified | like("\\A-?[0-9]+[.][0-9]{9}\\z") | split(".") |
-        "1970-01-01T00:00:00.\(.[1])Z \(.[0]) seconds" else "-" end),
+    (if .modified then "@\(.modified | like("\\A-?[0-9]+[.][0-9]{9}\\z"))" else "-" end),
     (.target // "-" | path), (.path | path)] | join("\t");
 # A line for each piece of content: chunk, offset, length. A list of extents has how many bytes it covers behind it.
 def extent: "\(.[0] | id) \(.[1] | number) \(.[2] | number) -";

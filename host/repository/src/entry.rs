@@ -1,6 +1,12 @@
 //! An entry: one named thing in a snapshot, with what a restore needs to make it again.
 
+use std::fmt;
+
 use crate::id::ChunkId;
+
+const NANOSECONDS: i128 = 1_000_000_000;
+/// Of a second, in writing.
+const FRACTION_DIGITS: usize = 9;
 
 /// What a source says of one entry. `path` is escaped and canonical ([`crate::path`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,38 @@ pub struct Time {
     pub seconds: i64,
     /// Below 1,000,000,000.
     pub nanoseconds: u32,
+}
+
+impl Time {
+    /// From what [`Display`](fmt::Display) writes; one time has one spelling.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (digits, is_negative) = text.strip_prefix('-').map_or((text, false), |digits| (digits, true));
+        let (whole, fraction) = digits.split_once('.')?;
+        let is_canonical = whole == "0" || !whole.starts_with('0');
+        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !is_canonical || !is_digits(whole) || !is_digits(fraction) || fraction.len() != FRACTION_DIGITS {
+            return None;
+        }
+        let nanoseconds = i128::from(whole.parse::<u64>().ok()?) * NANOSECONDS + fraction.parse::<i128>().ok()?;
+        if is_negative && nanoseconds == 0 {
+            return None;
+        }
+        let nanoseconds = if is_negative { -nanoseconds } else { nanoseconds };
+        Some(Time {
+            seconds: i64::try_from(nanoseconds.div_euclid(NANOSECONDS)).ok()?,
+            nanoseconds: u32::try_from(nanoseconds.rem_euclid(NANOSECONDS)).ok()?,
+        })
+    }
+}
+
+/// The decimal number of seconds since 1970, with nine digits of a fraction: a second and a half before is `-1.500000000`.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanoseconds = i128::from(self.seconds) * NANOSECONDS + i128::from(self.nanoseconds);
+        let (sign, nanoseconds) = (if nanoseconds < 0 { "-" } else { "" }, nanoseconds.unsigned_abs());
+        let second = NANOSECONDS.unsigned_abs();
+        write!(f, "{sign}{}.{:09}", nanoseconds / second, nanoseconds % second)
+    }
 }
 
 /// What POSIX knows of a file beside its content and times.

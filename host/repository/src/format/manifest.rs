@@ -284,31 +284,21 @@ impl<'a> Line<'a> {
     }
 }
 
-/// `1700000000.000000000`.
+/// `1700000000.000000000`, `-1.500000000`.
 mod time {
-    use super::{Cow, Time, decimal};
+    use super::{Cow, Time};
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(time: &Option<Time>, serializer: S) -> Result<S::Ok, S::Error> {
         match time {
-            Some(time) => serializer.collect_str(&format_args!("{}.{:09}", time.seconds, time.nanoseconds)),
+            Some(time) => serializer.collect_str(time),
             None => serializer.serialize_none(),
         }
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
         let Some(text) = Option::<Cow<str>>::deserialize(deserializer)? else { return Ok(None) };
-        parse(&text).map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a time")))
-    }
-
-    fn parse(text: &str) -> Option<Time> {
-        let (seconds, nanoseconds) = text.split_once('.')?;
-        let digits = seconds.strip_prefix('-').unwrap_or(seconds);
-        decimal::parse(digits)?;
-        if nanoseconds.len() != 9 || !nanoseconds.bytes().all(|b| b.is_ascii_digit()) || seconds == "-0" {
-            return None;
-        }
-        Some(Time { seconds: seconds.parse().ok()?, nanoseconds: nanoseconds.parse().ok()? })
+        Time::parse(&text).map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a time")))
     }
 }
 

@@ -63,7 +63,7 @@ async fn first(repository: &Repository) -> ObjectId {
     let table = [blocks(0..270), block(ends_a_list()), blocks(0..29)].concat();
     put(&writer, described("srv/table"), CUT, &table).await;
     let mut rich = described("srv/rich");
-    rich.modified = Some(Time { seconds: -2, nanoseconds: 250_000_000 });
+    rich.modified = Some(Time { seconds: -3, nanoseconds: 750_000_000 });
     rich.version = Some("77:1700000000.000000001".into());
     rich.attributes = vec![("table".into(), "public.\"x\"".into())];
     let xattrs = vec![("user.a".into(), vec![0, 255, 10])];
