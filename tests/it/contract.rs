@@ -263,8 +263,8 @@ fn a_job_is_recovered_from_the_newest_snapshot_that_covers_the_moment() {
     let house = two_windows();
     for (number, (at, day, moment)) in [
         ("2026-11-20T12:00:00.1234567Z", "2026-11-20", "Moment::Time(\"2026-11-20T12:00:00.123456Z\")"),
-        ("2026-11-20 12:00", "2026-11-20", "Moment::Time(\"2026-11-20T03:00:00Z\")"),
-        ("2026-11-21T09:00", "2026-11-21", "Moment::Time(\"2026-11-21T00:00:00Z\")"),
+        ("2026-11-20 12:00 Asia/Tokyo", "2026-11-20", "Moment::Time(\"2026-11-20T03:00:00Z\")"),
+        ("2026-11-21T09:00+09:00", "2026-11-21", "Moment::Time(\"2026-11-21T00:00:00Z\")"),
         ("16/B374D848", "2026-11-21", "Moment::Position(\"16/B374D848\")"),
         ("before the change", "2026-11-21", "Moment::Name(\"before the change\")"),
         ("latest", "2026-11-21", "Moment::Latest"),
@@ -289,7 +289,12 @@ fn a_moment_that_nothing_covers_is_refused_before_anything_is_made() {
     let house = two_windows();
     let refused = |snapshot: &str, at: &str| house.restore(snapshot, "out", &["--at", at]).expect(2).err;
     let err = refused("job", "2026-11-22T12:00:00Z");
-    assert!(err.contains("no snapshot of the job `job` can be recovered to 2026-11-22T12:00:00Z"), "{err}");
+    assert!(
+        err.contains(
+            "no snapshot of the job `job` can be recovered to 2026-11-22 21:00:00 +09:00 (2026-11-22T12:00:00Z)"
+        ),
+        "{err}"
+    );
     assert!(err.contains("it recovers to 2026-11-21T00:00:00Z") && err.contains("it recovers to 2026-11-20"), "{err}");
     // The snapshot that was named is the one.
     let oldest = house.dozo(&["snapshots", "--json"]).out.lines().next().unwrap().to_string();

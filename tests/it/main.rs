@@ -8,6 +8,7 @@ mod keys;
 mod ports;
 mod server;
 
+mod clock;
 mod cold;
 mod contract;
 mod cost;

@@ -125,8 +125,10 @@ pub(crate) struct SnapshotsArgs {
 }
 
 /// Which snapshot a command is about.
-pub(crate) const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest then: 2026-11-23, 2026-11-23T02:00), HOST/JOB for \
-                             another host's, or the beginning of a snapshot's id";
+pub(crate) const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest up to then: \"files@2026-11-23\", \
+                             \"files@2026-11-23 02:00:00 +09:00\", \"files@yesterday 14:00\"), HOST/JOB for another host's, or the \
+                             beginning of a snapshot's id. A time without a zone is of the job's zone; what it leaves out is its \
+                             end, so that the times that lists show find their snapshots";
 
 /// `dozo ls`
 #[derive(Args)]

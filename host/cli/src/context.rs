@@ -6,20 +6,20 @@ use std::sync::Arc;
 use dozo_job::{Clock, Error, Kind};
 use dozo_repository::format::snapshot::{Named, Snapshot};
 use dozo_repository::{
-    HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Stamp, Store, View,
-    passphrase_label,
+    Found, HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Stamp, Store,
+    View, passphrase_label,
 };
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use crate::args::{FromArgs, Global, IdentityArgs};
 use crate::at_work::AtWork;
 use crate::config::Loaded;
 use crate::keyfile::read_key;
-use crate::moment::{self, LeftOut};
+use crate::newest::{newest, newest_at};
 use crate::plugins::PluginShelf;
+use crate::typed_time::TypedTime;
 use crate::ui::ask::Operator;
-use crate::ui::words;
+use crate::zones::Zones;
 
 /// Threads that read contents wait for disks more than for cores.
 const READERS_PER_CORE: usize = 1;
@@ -222,26 +222,24 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// A snapshot and its id.
-pub(crate) type Found = (dozo_repository::ObjectId, std::sync::Arc<dozo_repository::format::snapshot::Snapshot>);
-
 /// The snapshot that the operator means: a job's newest, its newest at a time, or the one whose id begins so. A job is this
 /// host's, or HOST/JOB, or the one of that name that there is.
-pub(crate) fn find_snapshot(view: &View, wanted: &str) -> anyhow::Result<Found> {
+pub(crate) fn find_snapshot(context: &Context, view: &View, wanted: &str) -> anyhow::Result<Found> {
     let none = |why: String| Err(Error::invalid(why).hinted("`dozo snapshots` lists them").into());
-    let (named, until) = match wanted.split_once('@') {
-        Some((job, time)) => (job, Some(moment::parse_time(time, &TimeZone::system(), LeftOut::End)?)),
+    let (named, time) = match wanted.split_once('@') {
+        Some((job, time)) => (job, Some(TypedTime::read(time)?)),
         None => (wanted, None),
     };
     let of_job = snapshots_of(view, named)?;
-    // By sequence, because a clock may have been ahead once.
-    let in_time = of_job.iter().filter(|(_, s)| until.is_none_or(|until| s.started <= until));
-    if let Some(found) = in_time.max_by_key(|(_, s)| (s.sequence, s.started)) {
+    let zones = Zones::of(context, view)?;
+    let found = match &time {
+        Some(time) => Some(newest_at(view, &zones, (named, &of_job), time)?),
+        None if of_job.is_empty() => None,
+        None => Some(newest(view, &zones, (named, &of_job))?),
+    };
+    if let Some(found) = found {
         tell_host(view, &found.1);
-        return Ok(found.clone());
-    }
-    if let Some(until) = until {
-        return none(format!("there is no snapshot of the job `{named}` up to {}", words::time(until)));
+        return Ok(found);
     }
     let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
     let by_id: Vec<_> = view.snapshots().iter().filter(|(id, _)| hex && id.to_string().starts_with(wanted)).collect();

@@ -1,15 +1,20 @@
 //! Which snapshot a restore is of: the one that was named, or the newest of a job that can be recovered to a moment. That its
 //! plugin alone can tell, from what it noted in each.
 
-use dozo_job::port::{Moment, Source as _};
-use dozo_job::{Error, Result};
-use dozo_plugin::{Permit, Plugin, PluginKind, WasmSource};
-use dozo_repository::View;
-use dozo_repository::format::snapshot::Snapshot;
+use std::cmp::Reverse;
 
-use crate::context::{Context, Found, find_snapshot, snapshots_of, tell_host};
-use crate::moment::parse_moment;
-use crate::ui::words;
+use dozo_job::port::{Moment, Source as _};
+use dozo_job::{Clock, Error, Result};
+use dozo_plugin::{Permit, Plugin, PluginKind, WasmSource};
+use dozo_repository::format::snapshot::Snapshot;
+use dozo_repository::{Found, View};
+use jiff::tz::TimeZone;
+
+use crate::context::{Context, SystemClock, find_snapshot, snapshots_of, tell_host};
+use crate::moment::{TypedMoment, at_time, read_moment, shown};
+use crate::typed_time::LeftOut;
+use crate::ui::{self, words};
+use crate::zones::{Zones, both};
 
 /// A snapshot to restore.
 pub(crate) struct Choice {
@@ -23,34 +28,49 @@ pub(crate) struct Choice {
 /// A snapshot, and in its plugin's words to what it can be recovered.
 type Uncovering<'a> = (&'a Found, String);
 
-/// Chooses the snapshot that the operator means by its name, and by the moment if one is given.
+/// Chooses the snapshot that the operator means by its name, and by the moment if one is given. What a time means is said
+/// here, before anything is written.
 pub(crate) async fn choose(
     context: &Context,
     view: &View,
     (named, at): (&str, Option<&str>),
 ) -> anyhow::Result<Choice> {
     let Some(at) = at else {
-        let found = find_snapshot(view, named)?;
+        let found = find_snapshot(context, view, named)?;
         let plugin = plugin_of(context, &found.1).await?;
         return Ok(Choice { found, plugin, at: Moment::Latest });
     };
+    let at = read_moment(at)?;
     let of_job = if named.contains('@') { Vec::new() } else { snapshots_of(view, named)? };
     let is_chosen = !of_job.is_empty();
-    let candidates = if is_chosen { newest_first(of_job) } else { vec![find_snapshot(view, named)?] };
+    let candidates = if is_chosen { newest_first(view, of_job) } else { vec![find_snapshot(context, view, named)?] };
     let (_, newest) = &candidates[0];
-    let at = parse_moment(at, &context.loaded.zone_of(&newest.job.name)?)?;
+    let zones = Zones::of(context, view)?;
+    let zone = zones.zone(newest);
+    let at = match at {
+        TypedMoment::Other(moment) => moment,
+        TypedMoment::Time(time) => {
+            let at = zones.settle(&time, (newest, LeftOut::Begin), |_, _| true)?;
+            ui::note(format!("recovering to {}", both(at, zone)));
+            at_time(at)
+        }
+    };
     let plugin = plugin_of(context, newest).await?;
     let nothing = Permit { job: newest.job.name.clone(), ..Permit::default() };
-    let found = covering(&plugin.source(nothing)?, &candidates, &at).await?.clone();
+    let found = covering(&plugin.source(nothing)?, &candidates, (&at, zone)).await?.clone();
     if is_chosen {
         tell_host(view, &found.1);
+        if view.is_ahead(&found, SystemClock.now()) {
+            ui::note(format!("note: {} of {} is {}", found.0.short(), zones.taken(&found.1), words::FUTURE));
+        }
     }
     Ok(Choice { found, plugin, at })
 }
 
-/// By sequence, because a clock may have been ahead once. Those of another plugin than the newest are none of its.
-fn newest_first(mut snapshots: Vec<Found>) -> Vec<Found> {
-    snapshots.sort_by_key(|(_, s)| std::cmp::Reverse((s.sequence, s.started)));
+/// The newest first; those of the future are asked last. Those of another plugin than the newest are none of its.
+fn newest_first(view: &View, mut snapshots: Vec<Found>) -> Vec<Found> {
+    let now = SystemClock.now();
+    snapshots.sort_by_key(|found| (view.is_ahead(found, now), Reverse(found.1.order())));
     let plugin = snapshots.first().map(|(_, s)| s.plugin.name.clone()).unwrap_or_default();
     snapshots.retain(|(_, s)| s.plugin.name == plugin);
     snapshots
@@ -70,7 +90,11 @@ async fn plugin_of(context: &Context, snapshot: &Snapshot) -> anyhow::Result<Plu
 }
 
 /// The first of these snapshots, the newest being the first, that covers a moment.
-async fn covering<'a>(source: &WasmSource, candidates: &'a [Found], at: &Moment) -> Result<&'a Found> {
+async fn covering<'a>(
+    source: &WasmSource,
+    candidates: &'a [Found],
+    (at, zone): (&Moment, &TimeZone),
+) -> Result<&'a Found> {
     let mut others: Vec<Uncovering<'_>> = Vec::new();
     for found in candidates {
         let (id, snapshot) = found;
@@ -81,18 +105,18 @@ async fn covering<'a>(source: &WasmSource, candidates: &'a [Found], at: &Moment)
             Some(words) => others.push((found, words)),
         }
     }
-    Err(uncovered(&others, at))
+    Err(uncovered(&others, &shown(at, zone), zone))
 }
 
 /// That none covers it, and what the newest and the oldest cover.
-fn uncovered(others: &[Uncovering<'_>], at: &Moment) -> Error {
+fn uncovered(others: &[Uncovering<'_>], at: &str, zone: &TimeZone) -> Error {
     let told = |((id, snapshot), words): &Uncovering<'_>| {
-        format!("{} of {}: {words}", id.short(), words::time(snapshot.started))
+        format!("{} of {}: {words}", id.short(), words::time_in(snapshot.started, zone))
     };
     match others {
         [] => Error::internal("there is no snapshot to ask for"),
         [((id, snapshot), words)] => {
-            let taken = words::time(snapshot.started);
+            let taken = words::time_in(snapshot.started, zone);
             Error::invalid(format!("the snapshot {} of {taken} cannot be recovered to {at}", id.short()))
                 .hinted(words.clone())
         }

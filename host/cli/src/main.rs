@@ -16,6 +16,7 @@ mod hooks;
 mod keyfile;
 mod memory;
 mod moment;
+mod newest;
 mod notifiers;
 mod outcomes;
 mod plugins;
@@ -23,7 +24,9 @@ mod prepare;
 mod rollback;
 mod target;
 mod thaw;
+mod typed_time;
 mod ui;
+mod zones;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

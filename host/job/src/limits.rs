@@ -32,8 +32,9 @@ pub const TELLING_PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::fro
 /// How long all attempts to tell one thing through one notifier may take: the run's process waits for them at its end.
 pub const TELLING_MAX: Duration = Duration::from_secs(300);
 
-/// A snapshot whose time is so much later than its arrival is from the future: clocks that are kept differ by less.
-pub const STARTED_AHEAD_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// A clock that differs from another by more is worth a note. S3 refuses requests of clocks that differ by a quarter of an
+/// hour; long before that, something is wrong.
+pub const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_mins(2);
 /// A snapshot that arrived so long after its time did not come from a run: none takes longer.
 pub const STARTED_BEHIND_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Days for which what arrived deletes nothing, if nobody says otherwise: long enough to be looked at after a weekend.

@@ -49,17 +49,17 @@ pub struct LookBack {
     pub note: Option<String>,
 }
 
-/// The newest snapshot of each job in a view, by sequence.
+/// The last run of each job in a view that left a snapshot, by number, whatever its clock showed.
 pub fn newest(view: &View) -> Vec<Seen> {
     let mut newest = BTreeMap::new();
     for (id, snapshot) in view.snapshots() {
         let seen = Seen { job: snapshot.job.clone(), sequence: snapshot.sequence, snapshot: *id };
-        let best = newest.entry(snapshot.job.uid).or_insert_with(|| seen.clone());
-        if seen.sequence > best.sequence {
-            *best = seen;
+        let best = newest.entry(snapshot.job.uid).or_insert_with(|| (snapshot.order(), seen.clone()));
+        if snapshot.order() > best.0 {
+            *best = (snapshot.order(), seen);
         }
     }
-    newest.into_values().collect()
+    newest.into_values().map(|(_, seen)| seen).collect()
 }
 
 /// Holds a view against what was recalled before it was taken.

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use dozo_repository::format::record::{Outcome, RunRecord};
 use dozo_repository::format::snapshot::{Named, Scope, Snapshot, Status};
+use dozo_repository::limits::STARTED_AHEAD_MAX;
 use dozo_repository::{Error, Kind, Lease, LeaseId, LeaseRequest, ObjectId, Purpose, Repository, Resources, Result};
 use jiff::Timestamp;
 
 use crate::intake::{History, RunIntake, SharedIntake};
-use crate::limits::OMITTED_IN_REPORT;
+use crate::limits::{CLOCK_SKEW_MAX, OMITTED_IN_REPORT};
 use crate::port::{BackupRequest, Finished, Source};
 use crate::progress::Progress;
 use crate::report::{Failure, Report};
 use crate::rollback::{Memory, Seen, look_back, newest};
+use crate::words;
 
 /// The time, handed in.
 pub trait Clock: Send + Sync {
@@ -33,6 +35,8 @@ pub struct Job {
     pub probes: Vec<(String, String)>,
     /// The operator's words.
     pub tags: Vec<String>,
+    /// In which zone people see and write its times: a name of the IANA, or an offset.
+    pub timezone: String,
 }
 
 /// Where a run takes place.
@@ -136,8 +140,10 @@ async fn backup(
     let _ = house.progress.counters.set(writer.counters());
     let job_uid = repository.job_uid(&job.name);
     let history = History { view, host: repository.host(), job: job_uid, plugin: source.stamp().name.clone() };
-    let sequence = history.last_sequence() + 1;
-    lease.keep(history.newest().into_iter().collect());
+    let last_run = history.last_run();
+    let sequence = last_run.map_or(0, |(_, last)| last.sequence) + 1;
+    notes.extend(clock_notes(started, house.clock.now(), lease, last_run.map(|(_, last)| last.started)));
+    lease.keep(last_run.map(|(id, _)| *id).into_iter().collect());
     let intake = Arc::new(RunIntake::new(writer.clone(), history, house.progress.clone(), house.readers));
 
     let request = BackupRequest { config: job.config.clone(), scope: job.scope, probes: job.probes.clone() };
@@ -164,6 +170,7 @@ async fn backup(
         scope: job.scope,
         started,
         ended,
+        timezone: Some(job.timezone.clone()),
         status: if told.omitted_count == 0 { Status::Complete } else { Status::Partial },
         omitted: told.omitted,
         omitted_count: told.omitted_count,
@@ -185,6 +192,27 @@ async fn backup(
         notes.push(format!("the snapshot is safe, but the source was not told so: {}", error.chain()));
     }
     Ok(Done { id, snapshot, finished, notes })
+}
+
+/// What the clocks say of each other: this machine's between the run's beginning and now, the store's when it took the lease,
+/// and the one of the run before.
+fn clock_notes(started: Timestamp, now: Timestamp, lease: &Lease, before: Option<Timestamp>) -> Vec<String> {
+    let theirs = lease.began();
+    let (ahead, behind) = (started.duration_since(theirs), theirs.duration_since(now));
+    let wrong = [(ahead, "ahead of"), (behind, "behind")].into_iter().find(|(by, _)| *by > CLOCK_SKEW_MAX);
+    let wrong = wrong.map(|(by, side)| {
+        let counts =
+            if by > STARTED_AHEAD_MAX && ahead == by { ". This snapshot is not taken for the newest" } else { "" };
+        format!("this machine's clock is {} {side} the store's: set it (NTP){counts}", words::duration(by))
+    });
+    let before = before.filter(|before| before.duration_since(now) > CLOCK_SKEW_MAX);
+    let before = before.map(|before| {
+        format!(
+            "the snapshot before this one is of {before:.0}, and this machine's clock shows {now:.0}: one of them is wrong; set \
+             this machine's clock (NTP)"
+        )
+    });
+    wrong.into_iter().chain(before).collect()
 }
 
 /// A note for each probe that the source left without an answer.

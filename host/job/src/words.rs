@@ -2,6 +2,11 @@
 
 use jiff::SignedDuration;
 
+use crate::limits::CLOCK_SKEW_MAX;
+
+/// What is said of a time that is still to come: of two clocks, one is wrong.
+pub const FUTURE: &str = "in the future (clock?)";
+
 /// `1.5 GiB`.
 pub fn bytes(n: u64) -> String {
     bytesize::ByteSize::b(n).display().iec().to_string()
@@ -25,14 +30,31 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
-/// `850 ms`, `12.3 s`, `1 h 5 min`.
+/// `850 ms`, `12.3 s`, `1 h 5 min`, `-1 h 5 min`.
 pub fn duration(time: SignedDuration) -> String {
+    if time.is_negative() {
+        return format!("-{}", duration(time.checked_neg().unwrap_or(SignedDuration::MAX)));
+    }
     let seconds = time.as_secs();
     match seconds {
         0 => format!("{} ms", time.as_millis()),
         1..60 => format!("{:.1} s", time.as_secs_f64()),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// How long ago something was: `under 1 min`, `5 min`, `47 h 12 min`, `12 d`. Two clocks that agree may differ a little.
+pub fn age(time: SignedDuration) -> String {
+    if time < -CLOCK_SKEW_MAX {
+        return FUTURE.into();
+    }
+    let minutes = time.as_mins();
+    match minutes {
+        ..1 => "under 1 min".into(),
+        1..60 => format!("{minutes} min"),
+        60..2880 => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => format!("{} d", minutes / 1440),
     }
 }
 
@@ -50,5 +72,29 @@ mod tests {
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(duration(SignedDuration::from_millis(850)), "850 ms");
         assert_eq!(duration(SignedDuration::from_secs(3900)), "1 h 5 min");
+    }
+
+    /// `-47 h -59 min`, and `688 ms` for an age.
+    #[test]
+    fn times_of_the_past_and_of_the_future_read_well() {
+        let seconds = SignedDuration::from_secs;
+        assert_eq!(duration(seconds(-172_799)), "-47 h 59 min");
+        assert_eq!(duration(seconds(-90)), "-1 min 30 s");
+        assert_eq!(duration(SignedDuration::from_millis(-688)), "-688 ms");
+        assert_eq!(duration(SignedDuration::MIN).get(..1), Some("-"));
+        for (time, expected) in [
+            (seconds(-172_799), FUTURE),
+            (SignedDuration::MIN, FUTURE),
+            (seconds(-121), FUTURE),
+            (seconds(-120), "under 1 min"),
+            (SignedDuration::from_millis(688), "under 1 min"),
+            (seconds(60), "1 min"),
+            (seconds(3599), "59 min"),
+            (seconds(172_799), "47 h 59 min"),
+            (seconds(172_800), "2 d"),
+            (seconds(60 * 86_400), "60 d"),
+        ] {
+            assert_eq!(age(time), expected);
+        }
     }
 }

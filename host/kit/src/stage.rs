@@ -89,7 +89,8 @@ impl Stage {
             progress: Arc::new(Progress::default()),
             memory: &NoMemory,
         };
-        let job = Job { name: job.into(), config: config.into(), scope, probes: Vec::new(), tags: Vec::new() };
+        let (probes, tags) = (Vec::new(), Vec::new());
+        let job = Job { name: job.into(), config: config.into(), scope, probes, tags, timezone: "UTC".into() };
         Ok(dozo_job::run(&job, source, &house).await)
     }
 

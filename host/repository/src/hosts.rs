@@ -31,7 +31,7 @@ pub struct HostRow {
     pub removed: Option<Timestamp>,
     /// How many snapshots it has.
     pub snapshots: usize,
-    /// When the newest of them was begun.
+    /// When the newest of them was begun that is not of the future.
     pub last: Option<Timestamp>,
 }
 
@@ -108,7 +108,7 @@ impl Repository {
     }
 
     /// All hosts, from records and snapshots; and records that cannot be read.
-    pub async fn hosts(&self, view: &View) -> Result<(Vec<HostRow>, Vec<Problem>)> {
+    pub async fn hosts(&self, view: &View, now: Timestamp) -> Result<(Vec<HostRow>, Vec<Problem>)> {
         let (records, problems) = self.host_records().await?;
         let mut rows: BTreeMap<HostUid, HostRow> = BTreeMap::new();
         for record in &records {
@@ -118,9 +118,12 @@ impl Repository {
                 HostAction::Removed => row.removed = Some(record.at),
             }
         }
-        for (_, snapshot) in view.snapshots() {
-            let row = row(&mut rows, &snapshot.host);
-            (row.snapshots, row.last) = (row.snapshots + 1, Some(snapshot.started));
+        for found in view.snapshots() {
+            let row = row(&mut rows, &found.1.host);
+            row.snapshots += 1;
+            if !view.is_ahead(found, now) {
+                row.last = Some(found.1.started);
+            }
         }
         let mut rows: Vec<HostRow> = rows.into_values().collect();
         rows.sort_by_key(|row| row.joined.or(row.last));
@@ -129,7 +132,7 @@ impl Repository {
 
     /// The host that the operator means: by name, or by uid.
     pub async fn find_host(&self, who: &str, view: &View) -> Result<Named<HostUid>> {
-        let (rows, _) = self.hosts(view).await?;
+        let (rows, _) = self.hosts(view, Timestamp::MAX).await?;
         let fits = |row: &&HostRow| row.name == who || row.uid.to_string() == who;
         let found: Vec<&HostRow> = rows.iter().filter(fits).collect();
         match found.as_slice() {

@@ -145,7 +145,7 @@ impl Lease {
     }
 
     /// The store's time when it began.
-    pub(crate) fn began(&self) -> Timestamp {
+    pub fn began(&self) -> Timestamp {
         self.shared.state().began.unwrap_or(Timestamp::MAX)
     }
 

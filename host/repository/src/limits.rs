@@ -1,5 +1,7 @@
 //! Every bound of the format and of the pipeline, with its reason. FORMAT.md section 12 lists those that bind readers.
 
+use jiff::SignedDuration;
+
 /// Smallest chunk that content-defined cutting makes, but for the last of a stream.
 pub const CHUNK_BYTES_MIN: usize = 256 << 10;
 /// The average that cutting aims for: large enough that ids cost little, small enough that an edit costs little.
@@ -53,6 +55,12 @@ pub const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
 pub const PASSPHRASE_CHARS_MIN: usize = 12;
 /// Packs whose headers are read to find one of each epoch.
 pub const PACKS_PROBED_MAX: usize = 2_000;
+
+/// Longest name of a time zone in a snapshot: those of the IANA have no more than half of it.
+pub const ZONE_NAME_BYTES_MAX: usize = 64;
+/// A snapshot whose time is so much later than its arrival, or than now, is from the future: clocks that are kept differ by
+/// less.
+pub const STARTED_AHEAD_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// Longest escaped path: 4,096 bytes of which each may need three, and room.
 pub const PATH_BYTES_MAX: usize = 16 << 10;

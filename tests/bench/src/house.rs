@@ -77,6 +77,7 @@ impl House {
             scope: Scope::Incremental,
             probes: Vec::new(),
             tags: Vec::new(),
+            timezone: "UTC".into(),
         };
         let report = dozo_job::run(&job, source, &house).await;
         if let Some(failure) = &report.error {

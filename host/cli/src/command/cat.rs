@@ -25,7 +25,7 @@ pub(crate) async fn cat(global: &Global, args: &CatArgs) -> anyhow::Result<Exit>
         None => repository.view().await?,
     };
     back.tell(&view).await?;
-    let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
+    let (id, snapshot) = find_snapshot(&context, &view, &args.snapshot)?;
     let reader = view.reader(id, snapshot);
     let path = args.path.trim_matches('/');
     let stored = reader.get(path).await?.ok_or_else(|| {

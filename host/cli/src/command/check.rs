@@ -1,6 +1,7 @@
 //! `dozo check`: what the store lets this host do, found out by doing it; then whether jobs would find what they need,
 //! and whether people would hear of it.
 
+use dozo_job::limits::CLOCK_SKEW_MAX;
 use dozo_job::newest;
 use dozo_repository::{Examination, Permitted};
 use jiff::{SignedDuration, Timestamp};
@@ -12,9 +13,6 @@ use crate::exit::Exit;
 use crate::notifiers;
 use crate::rollback::{Back, exit_of};
 use crate::ui::{self, words};
-
-/// S3 refuses requests of clocks that differ by a quarter of an hour; long before that, something is wrong.
-const SKEW_MAX: SignedDuration = SignedDuration::from_mins(2);
 
 pub(crate) async fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
@@ -92,7 +90,7 @@ fn print(url: &str, found: &Examination, skew: Option<SignedDuration>) {
     });
     ui::line(match skew {
         None => "  clock: the store shows none".to_string(),
-        Some(skew) if skew.abs() <= SKEW_MAX => "  clock: the store's and this machine's agree".to_string(),
+        Some(skew) if skew.abs() <= CLOCK_SKEW_MAX => "  clock: the store's and this machine's agree".to_string(),
         Some(skew) => format!(
             "  clock: the store's is {} {} this machine's: set it (NTP)",
             words::duration(skew.abs()),

@@ -8,7 +8,8 @@ use dozo_repository::format::snapshot::Named;
 use crate::args::{Global, HoldArgs};
 use crate::context::{Context, SystemClock, find_snapshot};
 use crate::exit::Exit;
-use crate::ui::{self, words};
+use crate::ui;
+use crate::zones::Zones;
 
 pub(crate) async fn hold(global: &Global, args: &HoldArgs) -> anyhow::Result<Exit> {
     if args.why.trim().is_empty() {
@@ -17,7 +18,7 @@ pub(crate) async fn hold(global: &Global, args: &HoldArgs) -> anyhow::Result<Exi
     let context = Context::load(global)?;
     let repository = context.repository().await?;
     let view = repository.view().await?;
-    let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
+    let (id, snapshot) = find_snapshot(&context, &view, &args.snapshot)?;
     let action = if args.release { HoldAction::Release } else { HoldAction::Hold };
     let record = HoldRecord {
         schema: HoldRecord::SCHEMA.into(),
@@ -31,7 +32,7 @@ pub(crate) async fn hold(global: &Global, args: &HoldArgs) -> anyhow::Result<Exi
     if global.json {
         ui::json(&record)?;
     } else {
-        let (job, time) = (&snapshot.job.name, words::time(snapshot.started));
+        let (job, time) = (&snapshot.job.name, Zones::of(&context, &view)?.taken(&snapshot));
         let word = if args.release { "released: the rules have it again" } else { "held: no rule touches it" };
         ui::line(format!("{} of `{job}`, {time}: {word}", id.short()));
     }

@@ -1,13 +1,15 @@
 //! `dozo ls`: the entries of a snapshot.
 
-use dozo_repository::{Entry, EntryKind, Error, StoredEntry};
+use dozo_repository::{Entry, EntryKind, Error, StoredEntry, Time};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::args::{Global, LsArgs};
 use crate::command::snapshots::problems;
 use crate::context::{Context, find_snapshot};
 use crate::exit::Exit;
 use crate::ui::{self, words};
+use crate::zones::Zones;
 
 /// Entries fetched at once.
 const PAGE: usize = 1_000;
@@ -15,7 +17,8 @@ const PAGE: usize = 1_000;
 pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let view = context.repository_at(&args.from).await?.view().await?;
-    let (id, snapshot) = find_snapshot(&view, &args.snapshot)?;
+    let (id, snapshot) = find_snapshot(&context, &view, &args.snapshot)?;
+    let zone = Zones::of(&context, &view)?.zone(&snapshot).clone();
     let reader = view.reader(id, snapshot);
     let prefix = args.path.trim_matches('/');
     let (mut after, mut shown, mut last) = (None::<String>, 0u64, None::<String>);
@@ -27,7 +30,7 @@ pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
             shown += 1;
             match listed(&stored.entry.path, prefix, args.recursive) {
                 Listed::Whole => {
-                    print(global, args, stored)?;
+                    print(global, args, stored, &zone)?;
                     if stored.entry.kind == EntryKind::Directory {
                         last = Some(stored.entry.path.clone());
                     }
@@ -68,7 +71,7 @@ fn listed(path: &str, prefix: &str, recursive: bool) -> Listed {
     }
 }
 
-fn print(global: &Global, args: &LsArgs, stored: &StoredEntry) -> anyhow::Result<()> {
+fn print(global: &Global, args: &LsArgs, stored: &StoredEntry, zone: &TimeZone) -> anyhow::Result<()> {
     let entry = &stored.entry;
     if global.json {
         return ui::json(&json(entry));
@@ -88,10 +91,15 @@ fn print(global: &Global, args: &LsArgs, stored: &StoredEntry) -> anyhow::Result
         None => (mode(entry, 0), "-".to_string()),
     };
     let size = entry.size.map_or(String::new(), words::count);
-    let time = entry.modified.and_then(|time| Timestamp::new(time.seconds, time.nanoseconds.cast_signed()).ok());
-    let time = time.map_or("-".to_string(), words::time);
-    ui::line(format!("{mode} {owner:>11} {size:>15} {time:>19} {}{suffix}", entry.path));
+    let time = entry.modified.map_or_else(|| "-".to_string(), |time| modified(time, zone));
+    ui::line(format!("{mode} {owner:>11} {size:>15} {time:>26} {}{suffix}", entry.path));
     Ok(())
+}
+
+/// A time for people; seconds since 1970 if no calendar goes as far.
+fn modified(time: Time, zone: &TimeZone) -> String {
+    let known = Timestamp::new(time.seconds, time.nanoseconds.cast_signed());
+    known.map_or_else(|_| format!("@{time}"), |known| words::time_in(known, zone))
 }
 
 fn mode(entry: &Entry, bits: u32) -> String {
@@ -138,9 +146,32 @@ fn json(entry: &Entry) -> serde_json::Value {
         "kind": kind,
         "target": target,
         "size": entry.size.map(|n| n.to_string()),
-        "modified": entry.modified.map(|time| format!("{}.{:09}", time.seconds, time.nanoseconds)),
+        "modified": entry.modified.map(|time| time.to_string()),
         "mode": posix.map(|p| format!("{:04o}", p.mode)),
         "uid": posix.map(|p| p.uid),
         "gid": posix.map(|p| p.gid),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_and_beyond_every_calendar_are_what_they_are() {
+        let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
+        for (seconds, nanoseconds, shown, number) in [
+            (-2, 500_000_000, "1970-01-01 08:59:58 +09:00", "-1.500000000"),
+            (-1, 999_999_999, "1970-01-01 08:59:59 +09:00", "-0.000000001"),
+            (0, 0, "1970-01-01 09:00:00 +09:00", "0.000000000"),
+            (-1, 0, "1970-01-01 08:59:59 +09:00", "-1.000000000"),
+            (i64::MIN, 0, "@-9223372036854775808.000000000", "-9223372036854775808.000000000"),
+            (i64::MIN, 1, "@-9223372036854775807.999999999", "-9223372036854775807.999999999"),
+            (i64::MAX, 999_999_999, "@9223372036854775807.999999999", "9223372036854775807.999999999"),
+        ] {
+            let time = Time { seconds, nanoseconds };
+            assert_eq!((modified(time, &tokyo).as_str(), time.to_string().as_str()), (shown, number));
+            assert_eq!(Time::parse(number), Some(time));
+        }
+    }
 }

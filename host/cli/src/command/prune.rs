@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::rollback::Back;
 use crate::ui::{self, words};
+use crate::zones::Zones;
 
 pub(crate) async fn prune(global: &Global, args: &PruneArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
@@ -58,7 +59,7 @@ async fn work(
         ui::note(format!("damaged: {record}: a hold or a host's removal may be missed, so no snapshot is deleted"));
     }
     if !global.json {
-        show(&tidy, &view, args);
+        show(&tidy, &view, args, &Zones::of(context, &view)?);
     }
     let exit = if tidy.unread.is_empty() { Exit::Done } else { Exit::Damaged };
     if !args.yes {
@@ -105,7 +106,7 @@ fn policy(context: &Context, repository: &Repository, args: &PruneArgs) -> anyho
     })
 }
 
-fn show(tidy: &Tidy, view: &View, args: &PruneArgs) {
+fn show(tidy: &Tidy, view: &View, args: &PruneArgs, zones: &Zones) {
     let plan = &tidy.plan;
     for (id, snapshot) in view.snapshots() {
         let Some(fate) = tidy.judgement.fates.get(id) else { continue };
@@ -116,7 +117,7 @@ fn show(tidy: &Tidy, view: &View, args: &PruneArgs) {
             (Fate::Delete(_), Some(stays)) => ("keep", stays.to_string()),
             (Fate::Delete(_), None) => ("delete", fate.to_string()),
         };
-        let (job, time) = (&snapshot.job.name, words::time(snapshot.started));
+        let (job, time) = (&snapshot.job.name, zones.taken(snapshot));
         ui::line(format!("{word:6}  {}  {time}  {job:20}  {why}", id.short()));
     }
     let kept = view.snapshots().len() - plan.snapshots.len();

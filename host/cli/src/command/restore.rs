@@ -9,20 +9,23 @@ use clap::{Args, ValueEnum};
 use dozo_job::port::{Conflict, Moment, RestoreRequest};
 use dozo_job::{Error, Kind, Progress, RestoreJob, RestoreReport, Restored, Room, Selection, packs_to_restore};
 use dozo_plugin::{Directory, Planner, Plugin, Rooms};
-use dozo_repository::View;
 use dozo_repository::format::record::Outcome;
 use dozo_repository::format::snapshot::Status;
+use dozo_repository::{Found, View};
+use jiff::tz::TimeZone;
 
 use crate::args::{FromArgs, Global, IdentityArgs, SNAPSHOT_HELP};
 use crate::command::verify::released;
-use crate::context::{Context, Found, SystemClock};
+use crate::context::{Context, SystemClock};
 use crate::covering::{Choice, choose};
 use crate::exit::Exit;
+use crate::moment::shown;
 use crate::prepare::Prepared;
 use crate::rollback::Back;
 use crate::target::{Manner, Target};
 use crate::thaw::ThawArgs;
 use crate::ui::{self, progress, words};
+use crate::zones::Zones;
 use plan::Tally;
 
 /// Before the name of a directory in the options that a plugin gets.
@@ -40,9 +43,11 @@ pub(crate) struct RestoreArgs {
     /// `[job.JOB.target.NAME]`; `./NAME` is a directory
     #[arg(long, value_name = "DIR | TARGET")]
     pub(crate) to: PathBuf,
-    /// Recover to a moment, where the source can: `latest`, a time (of the job's time zone unless it says another; what it
-    /// leaves out is taken as its beginning), a position in the source's log (`16/B374D848`), or else a name. `time:…`,
-    /// `position:…` and `name:…` say which is meant. Of a JOB, the newest snapshot that covers the moment is taken
+    /// Recover to a moment, where the source can: `latest`, a time, a position in the source's log (`16/B374D848`), or else a
+    /// name. `time:…`, `position:…` and `name:…` say which is meant. Times: "2026-11-23 02:00:00 +09:00", `…
+    /// America/New_York`, `… UTC`, "5 minutes ago", "yesterday 14:00", `now`; without a zone, that of the job, as in
+    /// `JOB@TIME`. Here what a time leaves out is its beginning: `02:00` is 02:00:00, and nothing that was done later comes
+    /// back. Of a JOB, the newest snapshot that covers the moment is taken
     #[arg(long, value_name = "MOMENT")]
     pub(crate) at: Option<String>,
     /// Another directory to restore into, which the plugin knows under this name: for PostgreSQL a tablespace. It is made if
@@ -141,6 +146,7 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
         }
     };
     let Ready { found: (id, snapshot), at, plugin, target, prepared } = ready;
+    let zone = Zones::of(&context, &view)?.zone(&snapshot).clone();
     let directories = &prepared.permit.grants.directories;
     let is_looked_for = !args.no_space_check && matches!(target, Target::Directory { .. });
     let room = is_looked_for.then(|| Arc::new(Rooms::of(directories)) as Arc<dyn Room>);
@@ -156,11 +162,16 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     drop(shown);
     released(lease).await;
     let restored = report.map_err(|e| e.context(format!("nothing was restored into {target}")))?;
-    show(global, restored, &target, is_plan.then_some(&*tally))
+    show(global, restored, (&target, &zone), is_plan.then_some(&*tally))
 }
 
 /// Shows what a restore did; returns what it means to the caller.
-fn show(global: &Global, restored: Restored, target: &Target<'_>, plan: Option<&Tally>) -> anyhow::Result<Exit> {
+fn show(
+    global: &Global,
+    restored: Restored,
+    (target, zone): (&Target<'_>, &TimeZone),
+    plan: Option<&Tally>,
+) -> anyhow::Result<Exit> {
     let Restored { report, error, hint, has_written } = restored;
     let exit = exit_of(&report, error.as_ref());
     if global.json {
@@ -169,8 +180,8 @@ fn show(global: &Global, restored: Restored, target: &Target<'_>, plan: Option<&
     if report.outcome != Outcome::Failed {
         match plan {
             _ if global.json => {}
-            Some(plan) => plan.print(&report, target),
-            None => print(&report, target),
+            Some(plan) => plan.print(&report, target, zone),
+            None => print(&report, target, zone),
         }
         print_missing(&report);
     }
@@ -283,13 +294,17 @@ fn conflict(arg: ConflictArg) -> Conflict {
     }
 }
 
-fn print(report: &RestoreReport, to: &Target<'_>) {
+fn print(report: &RestoreReport, to: &Target<'_>, zone: &TimeZone) {
     let took = words::duration(report.ended.duration_since(report.started));
     let (entries, bytes) = (words::counted(report.entries, "entry", "entries"), words::bytes(report.bytes));
     let (job, id) = (&report.job, report.snapshot.short());
-    let at = if report.at == Moment::Latest { String::new() } else { format!(", recovered to {}", report.at) };
+    let at = match &report.at {
+        Moment::Latest => String::new(),
+        at => format!(", recovered to {}", shown(at, zone)),
+    };
+    let taken = words::time_in(report.taken, zone);
     let but = if report.outcome == Outcome::Partial { ", but not all of it" } else { "" };
-    ui::line(format!("{job}: snapshot {id} of {} restored into {to} in {took}{at}{but}", words::time(report.taken)));
+    ui::line(format!("{job}: snapshot {id} of {taken} restored into {to} in {took}{at}{but}"));
     ui::line(format!("  {entries}, {bytes}; every chunk was checked"));
     if report.entries_deleted > 0 {
         let deleted = words::counted(report.entries_deleted, "entry", "entries");

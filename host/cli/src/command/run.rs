@@ -114,6 +114,7 @@ async fn run_source(
         scope: if args.full { Scope::Full } else { Scope::Incremental },
         probes: table.probe.clone().into_iter().collect(),
         tags: table.tags.iter().chain(&args.tag).cloned().collect(),
+        timezone: context.timezone(name)?,
     };
     let memory = context.memory(repository);
     let progress = Arc::new(Progress::default());

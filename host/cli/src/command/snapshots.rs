@@ -1,13 +1,16 @@
 //! `dozo snapshots`: what there is.
 
-use dozo_repository::format::snapshot::{Snapshot, Status};
-use dozo_repository::{Error, ObjectId, View};
+use dozo_job::Clock;
+use dozo_repository::format::snapshot::Status;
+use dozo_repository::{Error, Found, View};
+use jiff::Timestamp;
 
 use crate::args::{Global, SnapshotsArgs};
-use crate::context::Context;
+use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
 use crate::rollback::Back;
 use crate::ui::{self, words};
+use crate::zones::Zones;
 
 pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
@@ -16,7 +19,8 @@ pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::
     let view = repository.view().await?;
     back.tell(&view).await?;
     let chosen = view.snapshots().iter().filter(|(_, s)| args.job.as_ref().is_none_or(|job| s.job.name == *job));
-    let chosen: Vec<_> = chosen.map(|(id, snapshot)| (id, snapshot.as_ref())).collect();
+    let chosen: Vec<&Found> = chosen.collect();
+    let now = SystemClock.now();
     if let Some(job) =
         args.job.as_ref().filter(|job| chosen.is_empty() && !context.loaded.config.job.contains_key(*job))
     {
@@ -27,35 +31,41 @@ pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::
         .into());
     }
     if global.json {
-        for (id, snapshot) in &chosen {
-            ui::json(&serde_json::json!({ "schema": "dozo/snapshots/1", "id": id, "snapshot": snapshot }))?;
+        for found @ (id, snapshot) in &chosen {
+            let future = view.is_ahead(found, now);
+            ui::json(&serde_json::json!({
+                "schema": "dozo/snapshots/1", "id": id, "future": future, "snapshot": snapshot.as_ref(),
+            }))?;
         }
     } else {
-        print(&chosen);
+        print(&view, &Zones::of(&context, &view)?, &chosen, now);
     }
     Ok(problems(&view))
 }
 
-fn print(snapshots: &[(&ObjectId, &Snapshot)]) {
+fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
     if snapshots.is_empty() {
         ui::note("no snapshots");
         return;
     }
     ui::line(format!(
-        "{:8}  {:19}  {:20}  {:12}  {:>9}  {:>10}  {:>10}",
+        "{:8}  {:26}  {:20}  {:12}  {:>9}  {:>10}  {:>10}",
         "id", "time", "job", "host", "entries", "size", "new"
     ));
-    for (id, snapshot) in snapshots {
-        let partial = if snapshot.status == Status::Partial { "partial" } else { "" };
+    for found @ (id, snapshot) in snapshots {
+        let partial = (snapshot.status == Status::Partial).then_some("partial");
+        let future = view.is_ahead(found, now).then_some(words::FUTURE);
+        let marks: Vec<&str> = partial.into_iter().chain(future).collect();
         let line = format!(
-            "{:8}  {:19}  {:20}  {:12}  {:>9}  {:>10}  {:>10}  {partial}",
+            "{:8}  {:26}  {:20}  {:12}  {:>9}  {:>10}  {:>10}  {}",
             id.short(),
-            words::time(snapshot.started),
+            zones.taken(snapshot),
             snapshot.job.name,
             snapshot.host.name,
             words::count(snapshot.manifest.totals.entries),
             words::bytes(snapshot.manifest.totals.bytes),
             words::bytes(snapshot.stored.bytes_stored),
+            marks.join(", "),
         );
         ui::line(line.trim_end());
     }

@@ -39,7 +39,7 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
         _ if args.scrub => Depth::Scrub(Sample::All),
         _ => Depth::Structure,
     };
-    let chosen = chosen(&view, &args.snapshots)?;
+    let chosen = chosen(&context, &view, &args.snapshots)?;
     let scope = if args.snapshots.is_empty() { Scope::All } else { Scope::Snapshots(&chosen) };
     let readable = async {
         let packs = packs_to_read(&view, depth, scope).await?;
@@ -78,12 +78,12 @@ async fn leave(context: &Context, view: &View, findings: &Findings, started: Tim
 }
 
 /// All snapshots of a job, or the one whose id begins so.
-fn chosen(view: &View, wanted: &[String]) -> anyhow::Result<Vec<ObjectId>> {
+fn chosen(context: &Context, view: &View, wanted: &[String]) -> anyhow::Result<Vec<ObjectId>> {
     let mut chosen = Vec::new();
     for name in wanted {
         let of_job = if name.contains('@') { Vec::new() } else { snapshots_of(view, name)? };
         match of_job.is_empty() {
-            true => chosen.push(find_snapshot(view, name)?.0),
+            true => chosen.push(find_snapshot(context, view, name)?.0),
             false => chosen.extend(of_job.into_iter().map(|(id, _)| id)),
         }
     }

@@ -25,6 +25,7 @@ pub(crate) use mirrors::mirror_store;
 pub(crate) use place::{ConfigError, did_you_mean};
 pub(crate) use raw::{Config, JobTable, Role, TargetTable};
 pub(crate) use raw_notify::NotifyTable;
+pub(crate) use retention::is_place;
 pub(crate) use secrets::Secrecy;
 pub(crate) use table::PluginTable;
 pub(crate) use validate::ResolvedConfig;

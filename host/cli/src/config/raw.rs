@@ -104,7 +104,8 @@ pub(crate) struct MirrorTable {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DefaultsTable {
-    /// Where days begin, such as `"Asia/Tokyo"`. Default: UTC, never the machine's zone.
+    /// Where days begin for retention, and in which zone times are shown and typed, such as `"Asia/Tokyo"`. Default: UTC for
+    /// retention, never the machine's zone; the machine's for times.
     pub(crate) timezone: Option<String>,
     /// Which snapshots are kept. Default: all.
     pub(crate) retention: Option<RetentionTable>,
@@ -147,7 +148,7 @@ pub(crate) struct JobTable {
     pub(crate) tags: Vec<String>,
     /// Which snapshots of this job are kept. It takes the place of the one in `[defaults]` as a whole.
     pub(crate) retention: Option<RetentionTable>,
-    /// Where this job's days begin. Default: what `[defaults]` says.
+    /// This job's zone. Default: what `[defaults]` says.
     pub(crate) timezone: Option<String>,
     /// The plugin's own table: `dozo plugin info NAME` prints its schema.
     #[serde(default)]

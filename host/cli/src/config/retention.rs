@@ -108,13 +108,11 @@ impl Loaded {
         }
     }
 
-    /// Where the days of a job begin which this configuration may not have.
-    pub(crate) fn zone_of(&self, name: &str) -> Result<TimeZone, ConfigError> {
-        match (self.config.job.get(name), &self.config.defaults.timezone) {
-            (Some(job), _) => self.zone(name, job),
-            (None, Some(zone)) => self.find_zone(zone, &["defaults", "timezone"]),
-            (None, None) => Ok(TimeZone::UTC),
-        }
+    /// The zone of a job of this configuration, if it names one.
+    pub(crate) fn configured_zone(&self, name: &str) -> Result<Option<TimeZone>, ConfigError> {
+        let Some(job) = self.config.job.get(name) else { return Ok(None) };
+        let is_said = job.timezone.is_some() || self.config.defaults.timezone.is_some();
+        if is_said { self.zone(name, job).map(Some) } else { Ok(None) }
     }
 
     /// Everything about retention, whether a job uses it or not.
@@ -148,7 +146,6 @@ impl Loaded {
         let near = did_you_mean(name, known.iter().map(String::as_str).filter(|name| is_place(name)));
         let hint = match near.starts_with("did you mean") {
             true => near,
-            false if known.is_empty() => "this machine has no time zones: install its package `tzdata`".to_string(),
             false => "names are those of the IANA, such as `Europe/Berlin` or `UTC`".to_string(),
         };
         Err(self.fault(keys, format!("`{name}` is not a time zone")).hinted(hint))
@@ -175,7 +172,7 @@ impl Loaded {
 
 /// Whether this names the zone of a place. Zone directories hold names of other things: one is the machine's own zone,
 /// some count leap seconds.
-fn is_place(name: &str) -> bool {
+pub(crate) fn is_place(name: &str) -> bool {
     let machine = ["localtime", "posixrules", "factory"].iter().any(|other| name.eq_ignore_ascii_case(other));
     !machine && !["posix/", "right/"].iter().any(|prefix| name.to_ascii_lowercase().starts_with(prefix))
 }

@@ -2,7 +2,7 @@
 //! where there is none, an error that says what to do, never a wait.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -59,6 +59,18 @@ impl Ask for Operator {
             false => Err(Error::invalid("the two passphrases differ")),
         }
     }
+}
+
+/// Which of several things is meant; none where there is nobody to ask.
+pub(crate) fn choose(question: &str, choices: &[String]) -> Result<Option<usize>> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let lines: String = choices.iter().enumerate().map(|(at, choice)| format!("  {}  {choice}\n", at + 1)).collect();
+    let answer = ask_line("the number", &format!("{question}\n{lines}Which one? [1-{}] ", choices.len()))?;
+    let number = answer.trim().parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    let chosen = number.filter(|at| *at < choices.len());
+    chosen.map(Some).ok_or_else(|| Error::invalid("none of them was chosen, so nothing was done"))
 }
 
 /// A passphrase from a file or the environment, if either was given.

@@ -3,11 +3,21 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub(crate) use dozo_job::words::{bytes, count, counted, duration};
+pub(crate) use dozo_job::words::{FUTURE, age, bytes, count, counted, duration};
 
-/// `2026-11-23 02:00:00`, in the time zone of the machine.
+/// `2026-11-23 02:00:00 +09:00`, in the time zone of the machine: for times that are of no job.
 pub(crate) fn time(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    time_in(time, &TimeZone::system())
+}
+
+/// The same in the zone of a job. What is shown can be typed.
+pub(crate) fn time_in(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// The same with what it has below the second.
+pub(crate) fn exact_time_in(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.f %:z").to_string()
 }
 
 /// Text that somebody else wrote, without what a terminal would obey.
@@ -18,6 +28,16 @@ pub(crate) fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_has_its_zone() {
+        let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
+        let exactly = |text: &str, zone: &TimeZone| exact_time_in(text.parse().unwrap(), zone);
+        assert_eq!(time_in("2026-12-01T01:11:37.5Z".parse().unwrap(), &tokyo), "2026-12-01 10:11:37 +09:00");
+        assert_eq!(exactly("2026-12-01T01:11:37.5Z", &tokyo), "2026-12-01 10:11:37.5 +09:00");
+        assert_eq!(exactly("2026-12-01T01:11:37Z", &TimeZone::unknown()), "2026-12-01 01:11:37 +00:00");
+        assert_eq!(exactly("1969-12-31T23:59:58.5Z", &TimeZone::UTC), "1969-12-31 23:59:58.5 +00:00");
+    }
 
     #[test]
     fn a_terminal_obeys_nobody_else() {

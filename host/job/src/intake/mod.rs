@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use dozo_repository::limits::{CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, OMITTED_NAMED_MAX};
 use dozo_repository::{
-    Cutting, Entry, EntryKind, EntryWriter, Error, ObjectId, Result, SnapshotReader, StoredEntry, View, Writer, path,
+    Cutting, Entry, EntryKind, EntryWriter, Error, Found, Result, SnapshotReader, StoredEntry, View, Writer, path,
 };
 
 use crate::limits::{NOTES, PAGE_ENTRIES};
@@ -34,29 +34,21 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// The newest snapshot of this job, plugin and source; none if some of its manifest lies in packs that do not count.
+    /// The last snapshot of this job, plugin and source; none if some of its manifest lies in packs that do not count. One
+    /// whose clock was wrong is no exception: what the source let go of since the one before, it alone has.
     fn previous(&self, source: &str) -> Option<SnapshotReader> {
         let mine = |s: &dozo_repository::format::snapshot::Snapshot| {
             s.host.uid == self.host && s.job.uid == self.job && s.plugin.name == self.plugin
         };
-        // By sequence, because a clock may have been ahead once.
         let all = self.view.snapshots().iter().filter(|(_, s)| mine(s) && s.source.as_deref() == Some(source));
-        let found = all.max_by_key(|(_, s)| (s.sequence, s.started));
+        let found = all.max_by_key(|(_, s)| s.order());
         let whole = found.filter(|(_, snapshot)| self.view.can_build_on(snapshot));
         whole.map(|(id, snapshot)| self.view.reader(*id, snapshot.clone()))
     }
 
-    /// The newest snapshot of this job: what the run will build on, if the source is still the same.
-    pub(crate) fn newest(&self) -> Option<ObjectId> {
-        let mine = |s: &dozo_repository::format::snapshot::Snapshot| s.host.uid == self.host && s.job.uid == self.job;
-        let all = self.view.snapshots().iter().filter(|(_, s)| mine(s));
-        all.max_by_key(|(_, s)| (s.sequence, s.started)).map(|(id, _)| *id)
-    }
-
-    /// The highest sequence of this job, whatever its plugin and source.
-    pub(crate) fn last_sequence(&self) -> u64 {
-        let of_job = self.view.snapshots().iter().filter(|(_, s)| s.host.uid == self.host && s.job.uid == self.job);
-        of_job.map(|(_, s)| s.sequence).max().unwrap_or(0)
+    /// The last run of this job that left a snapshot: what this one builds on, if the source is still the same.
+    pub(crate) fn last_run(&self) -> Option<&Found> {
+        self.view.last_run(self.host, self.job)
     }
 }
 
@@ -273,7 +265,7 @@ impl port::Intake for SharedIntake {
         check_text("the identity of the source", &identity)?;
         let previous = self.0.history.previous(&identity).map(Arc::new);
         let mut state = self.0.state();
-        if previous.is_none() && self.0.history.last_sequence() > 0 {
+        if previous.is_none() && self.0.history.last_run().is_some() {
             state.notes.push(
                 "the source is not the one of earlier snapshots, or another plugin made them, or the last is damaged: \
                  everything is read anew"

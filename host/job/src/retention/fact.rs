@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use dozo_repository::format::snapshot::{Named, Snapshot, Status};
+use dozo_repository::limits::STARTED_AHEAD_MAX;
 use dozo_repository::{HostUid, JobUid, ObjectId};
 use jiff::Timestamp;
 
 use super::fate::Reason;
-use crate::limits::{STARTED_AHEAD_MAX, STARTED_BEHIND_MAX};
+use crate::limits::STARTED_BEHIND_MAX;
 
 /// One snapshot, as retention sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +59,13 @@ impl Fact {
     }
 
     /// Why the rules leave this one alone, if they do.
-    pub(super) fn distrust(&self, removed: &BTreeMap<HostUid, Timestamp>) -> Option<Reason> {
+    pub(super) fn distrust(&self, removed: &BTreeMap<HostUid, Timestamp>, now: Timestamp) -> Option<Reason> {
         if removed.get(&self.host.uid).is_some_and(|at| self.arrived > *at) {
             return Some(Reason::HostRemoved);
         }
-        let ahead = self.started.duration_since(self.arrived);
-        if ahead > STARTED_AHEAD_MAX {
+        if self.started.duration_since(self.arrived.min(now)) > STARTED_AHEAD_MAX {
             return Some(Reason::FromTheFuture);
         }
-        (-ahead > STARTED_BEHIND_MAX).then_some(Reason::NotTheStoresTime)
+        (self.arrived.duration_since(self.started) > STARTED_BEHIND_MAX).then_some(Reason::NotTheStoresTime)
     }
 }

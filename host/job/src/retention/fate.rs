@@ -48,7 +48,7 @@ pub enum Reason {
     Unfollowed(Box<Reason>),
     /// It would be kept if what arrived within this stretch were not there.
     ButFor(Stretch, Box<Reason>),
-    /// Its time is later than its arrival: the rules leave it alone.
+    /// Its time is later than its arrival, or than now: the rules leave it alone.
     FromTheFuture,
     /// It arrived long after its time: the rules leave it alone.
     NotTheStoresTime,
@@ -108,7 +108,7 @@ impl fmt::Display for Reason {
             Reason::Recent(stretch) => write!(f, "arrived within {stretch}"),
             Reason::Unfollowed(reason) => write!(f, "{reason} of the partial ones that no complete one followed"),
             Reason::ButFor(stretch, reason) => write!(f, "{reason}, but for what arrived within {stretch}"),
-            Reason::FromTheFuture => f.write_str("its time is later than its arrival: retention leaves it alone"),
+            Reason::FromTheFuture => f.write_str("its time is in the future (clock?): retention leaves it alone"),
             Reason::NotTheStoresTime => f.write_str("it arrived long after its time: retention leaves it alone"),
             Reason::HostRemoved => f.write_str("it came after its host was removed: retention leaves it alone"),
             Reason::Halted => f.write_str("far more than usual arrived: retention of the job halts"),

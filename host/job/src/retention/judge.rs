@@ -72,7 +72,7 @@ fn judge_job(facts: &[&Fact], retention: &Retention, policy: &Policy, now: Times
     let mut believed = Vec::new();
     let mut distrusted = Kept::new();
     for fact in facts {
-        match fact.distrust(&policy.removed) {
+        match fact.distrust(&policy.removed, now) {
             None => believed.push(*fact),
             Some(reason) => distrusted.entry(fact.id).or_default().push(reason),
         }
@@ -122,7 +122,7 @@ fn by_rules(facts: &[&Fact], rules: &Rules, now: Timestamp) -> Kept {
 /// The flood in a job, if it halts retention. All that its hosts could have put counts, whatever its time says.
 fn flood_of(facts: &[&Fact], policy: &Policy, now: Timestamp) -> Option<Finding> {
     let came: Vec<&Fact> =
-        facts.iter().filter(|fact| fact.distrust(&policy.removed) != Some(Reason::HostRemoved)).copied().collect();
+        facts.iter().filter(|fact| fact.distrust(&policy.removed, now) != Some(Reason::HostRemoved)).copied().collect();
     match policy.floods {
         Floods::Halt => flood::look(&came, now),
         Floods::Explained => None,

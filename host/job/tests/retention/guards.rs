@@ -89,7 +89,7 @@ fn times_that_are_not_the_stores_count_for_nothing_and_stay() {
             "2026-11-12T02:00:00Z: last 3",
             "2026-11-12T05:00:00Z: last 3",
             "2026-11-12T06:30:00Z: last 3; the newest; the newest complete",
-            "2036-01-01T00:00:00Z: its time is later than its arrival: retention leaves it alone",
+            "2036-01-01T00:00:00Z: its time is in the future (clock?): retention leaves it alone",
         ]
     );
     assert_eq!(judgement.alerts.len(), 1);

@@ -8,7 +8,7 @@ use super::name::Place;
 use super::{decimal, path};
 use crate::error::{Error, Result};
 use crate::id::{ChunkId, HostUid, JobUid, ObjectId};
-use crate::limits::CHUNK_BYTES_MAX;
+use crate::limits::{CHUNK_BYTES_MAX, ZONE_NAME_BYTES_MAX};
 
 /// One completed run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Snapshot {
     pub started: Timestamp,
     /// When the last entry had been read.
     pub ended: Timestamp,
+    /// In which zone people see and write the job's times: a name of the IANA, or an offset; none where it is
+    /// not known.
+    pub timezone: Option<String>,
     /// Whether all that should be here is.
     pub status: Status,
     /// What could not be read, and why: the first 1,000.
@@ -154,6 +157,11 @@ impl Snapshot {
         Place::Snapshot { host: self.host.uid, job: self.job.uid, started: self.started }
     }
 
+    /// The order of a job's runs: a later one is greater. By number, because a clock may have been wrong.
+    pub fn order(&self) -> (u64, Timestamp) {
+        (self.sequence, self.started)
+    }
+
     fn check(&self) -> Result<()> {
         if let Some(feature) = self.features.first() {
             return Err(Error::unsupported(format!("the snapshot needs the feature `{feature}`"))
@@ -167,8 +175,18 @@ impl Snapshot {
         if entries != self.manifest.totals.entries || !ordered || !bounded || segments.is_empty() {
             return Err(Error::corrupt("the snapshot's manifest does not add up"));
         }
+        if !self.timezone.as_deref().is_none_or(is_zone_name) {
+            return Err(Error::corrupt("the snapshot's time zone is not the name of one"));
+        }
         Ok(())
     }
+}
+
+/// Whether this can be the name of a time zone, such as `Asia/Tokyo` or `+09:00`. Whether there is one of that name, each
+/// machine knows for itself.
+fn is_zone_name(name: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/_+-:".contains(&b);
+    (1..=ZONE_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 #[cfg(test)]
@@ -189,6 +207,7 @@ mod tests {
             scope: Scope::Full,
             started: Timestamp::UNIX_EPOCH,
             ended: Timestamp::UNIX_EPOCH,
+            timezone: Some("Asia/Tokyo".into()),
             status: Status::Partial,
             omitted: vec![("a".into(), "denied".into())],
             omitted_count: 1,
@@ -219,6 +238,8 @@ mod tests {
             (r#""entries":"3""#, r#""entries":"4""#),
             (r#""first":"b""#, r#""first":"a""#),
             (r#""bytes":10"#, r#""bytes":99999999"#),
+            ("Asia/Tokyo", ""),
+            ("Asia/Tokyo", "Asia/\\u001b[2J"),
         ] {
             assert!(good.contains(from), "{from}");
             assert!(Snapshot::parse(good.replacen(from, to, 1).as_bytes()).is_err(), "{from} -> {to}");
@@ -230,5 +251,13 @@ mod tests {
         let good = String::from_utf8(snapshot().to_body()).unwrap();
         let newer = good.replacen('{', r#"{"weather":"fine","#, 1);
         assert_eq!(Snapshot::parse(newer.as_bytes()).unwrap(), snapshot());
+    }
+
+    #[test]
+    fn a_snapshot_without_a_zone_is_read() {
+        let good = String::from_utf8(snapshot().to_body()).unwrap();
+        let older = good.replacen(r#""timezone":"Asia/Tokyo","#, "", 1);
+        assert_ne!(older, good);
+        assert_eq!(Snapshot::parse(older.as_bytes()).unwrap(), Snapshot { timezone: None, ..snapshot() });
     }
 }

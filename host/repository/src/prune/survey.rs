@@ -20,6 +20,7 @@ use crate::format::tombstone::TombstoneDocument;
 use crate::id::ObjectId;
 use crate::index::{IndexedPack, PackState};
 use crate::leases::{Holder, Standing};
+use crate::newest::Found;
 use crate::pipeline::blocking;
 use crate::reach::Reach;
 use crate::view::View;
@@ -55,7 +56,7 @@ impl Pruner {
         let others: Vec<&Holder> = leases.iter().filter(|h| h.id != self.lease.id() && h.is_live()).collect();
         let view = self.repository.view().await?;
         let notes = guard(&view).await?;
-        let choice = choose(&view, doomed, &others);
+        let choice = choose(&view, doomed, &others, now);
         let mut kept = Reach::new(&view);
         for (id, snapshot) in &choice.staying {
             kept.walk(&view.reader(*id, snapshot.clone())).await?;
@@ -196,18 +197,25 @@ pub(crate) async fn guard(view: &View) -> Result<Vec<String>> {
     ))
 }
 
-/// Which snapshots go: never the newest of a job, and none that somebody builds on.
-fn choose(view: &View, doomed: &[Doomed], others: &[&Holder]) -> Choice {
-    let mut newest: HashMap<_, (u64, ObjectId, ObjectId)> = HashMap::new();
-    for (id, snapshot) in view.snapshots() {
-        let slot = newest.entry((snapshot.host.uid, snapshot.job.uid)).or_insert((snapshot.sequence, *id, *id));
-        // The newest by its time, and the newest by its sequence: a clock may have been wrong.
-        slot.2 = *id;
-        if snapshot.sequence >= slot.0 {
-            (slot.0, slot.1) = (snapshot.sequence, *id);
-        }
+/// The snapshots that are newest in their job by any count: by their time, by their number, and among those that are not of
+/// the future. A clock may have been wrong.
+fn newest(view: &View, now: Timestamp) -> HashSet<ObjectId> {
+    let mut jobs: HashMap<_, Vec<&Found>> = HashMap::new();
+    for found in view.snapshots() {
+        jobs.entry((found.1.host.uid, found.1.job.uid)).or_default().push(found);
     }
-    let newest: HashSet<ObjectId> = newest.into_values().flat_map(|(_, a, b)| [a, b]).collect();
+    let mut newest = HashSet::new();
+    for of_job in jobs.into_values() {
+        let (by_time, by_number) = (of_job.last(), of_job.iter().max_by_key(|(_, snapshot)| snapshot.order()));
+        let (by_time, by_number) = (by_time.copied(), by_number.copied());
+        newest.extend([by_time, by_number, view.newest(of_job, now)].into_iter().flatten().map(|(id, _)| *id));
+    }
+    newest
+}
+
+/// Which snapshots go: never the newest of a job, and none that somebody builds on.
+fn choose(view: &View, doomed: &[Doomed], others: &[&Holder], now: Timestamp) -> Choice {
+    let newest = newest(view, now);
     let built_on: HashSet<ObjectId> = others.iter().flat_map(|holder| holder.keeps()).copied().collect();
     let whys: HashMap<ObjectId, &str> = doomed.iter().map(|d| (d.snapshot, d.why.as_str())).collect();
     let mut choice = Choice { going: Vec::new(), kept: Vec::new(), staying: Vec::new() };

@@ -58,14 +58,14 @@ async fn hosts_are_listed_and_removed() {
     let view = repository.view().await.unwrap();
     assert_eq!(repository.find_host("web-2", &view).await.unwrap(), about);
     assert_eq!(repository.find_host(&about.uid.to_string(), &view).await.unwrap(), about);
-    let (rows, _) = repository.hosts(&view).await.unwrap();
+    let (rows, _) = repository.hosts(&view, jiff::Timestamp::MAX).await.unwrap();
     let shown: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.snapshots, row.joined.is_some())).collect();
     assert_eq!(shown, [("host", 1, false), ("web-2", 0, true)]);
 
     let mut later = stamp();
     later.at += jiff::SignedDuration::from_secs(1);
     repository.put_host_record(HostAction::Removed, about.clone(), &later).await.unwrap();
-    let (rows, _) = repository.hosts(&view).await.unwrap();
+    let (rows, _) = repository.hosts(&view, jiff::Timestamp::MAX).await.unwrap();
     assert_eq!(rows[1].removed, Some(later.at));
     assert!(repository.find_host("nobody", &view).await.is_err());
     let twin = Named { uid: HostUid([3; 8]), name: "web-2".to_string() };

@@ -144,6 +144,7 @@ impl House {
             scope: Scope::Full,
             started: stamp().at,
             ended: stamp().at,
+            timezone: None,
             status: Status::Complete,
             omitted: vec![],
             omitted_count: 0,

@@ -75,6 +75,7 @@ impl House {
             scope: Scope::Full,
             started: "2026-11-23T00:00:00Z".parse().unwrap(),
             ended: "2026-11-23T00:00:01Z".parse().unwrap(),
+            timezone: None,
             status: Status::Complete,
             omitted: vec![],
             omitted_count: 0,

@@ -92,6 +92,7 @@ impl Scale {
             scope: Scope::Full,
             started: "2026-11-23T00:00:00Z".parse().unwrap(),
             ended: "2026-11-23T00:00:01Z".parse().unwrap(),
+            timezone: None,
             status: Status::Complete,
             omitted: vec![],
             omitted_count: 0,

@@ -183,6 +183,7 @@ async fn commit(repository: &Repository, writer: Writer, job: &str, change: impl
             scope: Scope::Full,
             started: "2026-11-23T02:00:00Z".parse().unwrap(),
             ended: "2026-11-23T02:00:09Z".parse().unwrap(),
+            timezone: None,
             status: Status::Complete,
             omitted: vec![],
             omitted_count: 0,

@@ -106,6 +106,7 @@ impl Keeper {
             scope: Scope::Full,
             probes: Vec::new(),
             tags: Vec::new(),
+            timezone: "UTC".into(),
         };
         let report = dozo_job::run(&job, &NativeSource::new(), &house).await;
         if let Some(failure) = &report.error {

@@ -1,12 +1,13 @@
 //! `dozo key hosts`, `host`, `host-remove`, `refresh`: who can write.
 
+use dozo_job::Clock;
 use dozo_repository::format::circle::HostAction;
 use dozo_repository::format::snapshot::Named;
 use dozo_repository::{HostRow, HostUid};
 
 use super::problems;
 use crate::args::{Global, KeyHostArgs, KeyHostRemoveArgs, KeyTestArgs};
-use crate::context::{Context, random};
+use crate::context::{Context, SystemClock, random};
 use crate::exit::Exit;
 use crate::keyfile::{replace_key, write_key};
 use crate::ui::{self, words};
@@ -14,7 +15,7 @@ use crate::ui::{self, words};
 pub(super) async fn list(global: &Global) -> anyhow::Result<Exit> {
     let repository = Context::load(global)?.repository().await?;
     let view = repository.view().await?;
-    let (rows, mut damaged) = repository.hosts(&view).await?;
+    let (rows, mut damaged) = repository.hosts(&view, SystemClock.now()).await?;
     damaged.extend_from_slice(view.problems());
     if global.json {
         for row in &rows {
@@ -25,7 +26,7 @@ pub(super) async fn list(global: &Global) -> anyhow::Result<Exit> {
         }
     } else {
         ui::line(
-            format!("{:16}  {:12}  {:19}  {:>9}  {:19}", "uid", "host", "joined", "snapshots", "newest").trim_end(),
+            format!("{:16}  {:12}  {:26}  {:>9}  {:26}", "uid", "host", "joined", "snapshots", "newest").trim_end(),
         );
         rows.iter().for_each(|row| ui::line(line(row)));
     }
@@ -37,7 +38,7 @@ fn line(row: &HostRow) -> String {
     let removed = row.removed.map_or_else(String::new, |at| format!("removed {}", words::time(at)));
     let (uid, snapshots) = (row.uid, words::count(row.snapshots as u64));
     let line =
-        format!("{uid}  {:12}  {:19}  {snapshots:>9}  {:19}  {removed}", row.name, time(row.joined), time(row.last));
+        format!("{uid}  {:12}  {:26}  {snapshots:>9}  {:26}  {removed}", row.name, time(row.joined), time(row.last));
     line.trim_end().to_string()
 }
 

@@ -20,7 +20,7 @@ pub(super) async fn list(global: &Global) -> anyhow::Result<Exit> {
             }))?;
         }
     } else {
-        ui::line(format!("{:16}  {:10}  {:19}  {:19}  owner", "name", "epochs", "since", "tested"));
+        ui::line(format!("{:16}  {:10}  {:26}  {:26}  owner", "name", "epochs", "since", "tested"));
         rows.iter().for_each(|row| ui::line(line(row)));
     }
     Ok(problems(&damaged))
@@ -29,7 +29,7 @@ pub(super) async fn list(global: &Global) -> anyhow::Result<Exit> {
 fn line(row: &OwnerRow) -> String {
     let time = |time: Option<jiff::Timestamp>, none: &str| time.map_or_else(|| none.to_string(), words::time);
     format!(
-        "{:16}  {:10}  {:19}  {:19}  {}",
+        "{:16}  {:10}  {:26}  {:26}  {}",
         row.name,
         numbers(&row.epochs),
         time(row.since, "-"),

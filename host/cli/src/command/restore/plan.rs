@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dozo_job::RestoreReport;
 use dozo_plugin::{Action, Planner};
+use jiff::tz::TimeZone;
 
 use crate::target::Target;
 use crate::ui::{self, words};
@@ -48,14 +49,14 @@ impl Tally {
     }
 
     /// The last lines.
-    pub(super) fn print(&self, report: &RestoreReport, to: &Target<'_>) {
+    pub(super) fn print(&self, report: &RestoreReport, to: &Target<'_>, zone: &TimeZone) {
         let counts = SHOWN.iter().zip(&self.shown).map(|((_, word), count)| (word, count.load(Ordering::Relaxed)));
         let counts: Vec<String> = counts
             .filter(|(_, count)| *count > 0)
             .map(|(word, count)| format!("{} to {word}", words::count(count)))
             .collect();
         let counts = if counts.is_empty() { "nothing to do".to_string() } else { counts.join(", ") };
-        let (job, id, taken) = (&report.job, report.snapshot.short(), words::time(report.taken));
+        let (job, id, taken) = (&report.job, report.snapshot.short(), words::time_in(report.taken, zone));
         let right = words::counted(self.right.load(Ordering::Relaxed), "entry is", "entries are");
         ui::line(format!("{job}: snapshot {id} of {taken} into {to}: {counts}; {right} right already"));
     }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use dozo_job::retention::Fact;
 use dozo_job::{Clock, tidy};
 use dozo_repository::format::snapshot::Status;
-use dozo_repository::{ObjectId, Repository, Usage, View};
+use dozo_repository::{Found, ObjectId, Repository, Usage, View};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::args::{Global, StatusArgs};
 use crate::command::snapshots::problems;
@@ -17,6 +18,7 @@ use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
 use crate::rollback::{Back, exit_of};
 use crate::ui::{self, words};
+use crate::zones::Zones;
 use copies::Copies;
 
 /// What there is of one job.
@@ -29,12 +31,19 @@ struct JobStatus {
     held: u64,
     last_complete: Option<Timestamp>,
     last: Option<Timestamp>,
+    /// Snapshots whose own time is in the future: none of them is the last of anything.
+    future: u64,
     last_verified: Option<Timestamp>,
     bytes: u64,
     /// Stores on which the newest complete snapshot is whole, if it was asked.
     copies: Option<u32>,
     #[serde(skip)]
     newest: Option<ObjectId>,
+    /// Whether the last run of all is one of those.
+    #[serde(skip)]
+    is_last_ahead: bool,
+    #[serde(skip)]
+    zone: TimeZone,
 }
 
 pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result<Exit> {
@@ -44,7 +53,8 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
     let view = repository.view().await?;
     let rolled_back = back.alert(&view).await?;
     let (facts, mut unread) = tidy::facts(&view).await?;
-    let mut jobs = jobs(&context, &repository, &view, &facts);
+    let now = SystemClock.now();
+    let mut jobs = jobs(&context, &repository, &view, (&facts, now))?;
     let (owners, strange) = repository.owners().await?;
     unread.extend(strange.iter().map(|problem| format!("{}: {}", problem.object, problem.why.chain())));
     let copies = if args.copies { Some(Copies::count(global, &context, &view).await?) } else { None };
@@ -55,7 +65,7 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
         usage: if args.space { Some(view.usage().await?) } else { None },
         damaged: view.damage().count() as u64,
         // Where nothing was backed up yet, no key is worth a try.
-        alert: owners::alert(&owners, SystemClock.now()).filter(|_| !view.snapshots().is_empty()),
+        alert: owners::alert(&owners, now).filter(|_| !view.snapshots().is_empty()),
         unread,
     };
     if global.json {
@@ -67,11 +77,12 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
             "stores": copies.as_ref().map(|copies| copies.stores), "rolled_back": rolled_back,
         }))?;
     } else {
-        print(&jobs, SystemClock.now());
+        print(&jobs, now);
         whole.print();
     }
     let copies = copies.map_or(Exit::Done, |copies| copies.exit);
-    Ok(problems(&view).worst(whole.exit()).worst(exit_of(&rolled_back)).worst(copies))
+    let clock = if jobs.iter().any(|job| job.is_last_ahead) { Exit::Partial } else { Exit::Done };
+    Ok(problems(&view).worst(whole.exit()).worst(exit_of(&rolled_back)).worst(copies).worst(clock))
 }
 
 /// What is to be said of the repository as a whole.
@@ -106,9 +117,15 @@ impl Whole {
 }
 
 /// A row for each job that has snapshots or is configured here, in order of names.
-fn jobs(context: &Context, repository: &Repository, view: &View, facts: &[Fact]) -> Vec<JobStatus> {
+fn jobs(
+    context: &Context,
+    repository: &Repository,
+    view: &View,
+    (facts, now): (&[Fact], Timestamp),
+) -> anyhow::Result<Vec<JobStatus>> {
+    let zones = Zones::of(context, view)?;
     let mut rows = BTreeMap::new();
-    let row = |job: &str, host: &str| JobStatus {
+    let row = |job: &str, host: &str, zone: TimeZone| JobStatus {
         schema: "dozo/job-status/1",
         job: job.into(),
         host: host.into(),
@@ -116,20 +133,33 @@ fn jobs(context: &Context, repository: &Repository, view: &View, facts: &[Fact])
         held: 0,
         last_complete: None,
         last: None,
+        future: 0,
         last_verified: None,
         bytes: 0,
         copies: None,
         newest: None,
+        is_last_ahead: false,
+        zone,
     };
     for name in context.loaded.config.job.keys() {
-        rows.insert((name.clone(), repository.job_uid(name)), row(name, &context.host()));
+        let uid = repository.job_uid(name);
+        let zone = zones.zone_of(repository.host(), uid).clone();
+        rows.insert((name.clone(), uid), row(name, &context.host(), zone));
     }
-    // Oldest first, as the view has them: the last word is the newest.
-    for ((id, snapshot), fact) in view.snapshots().iter().zip(facts) {
+    // In the order of runs: the last word is the newest.
+    let mut all: Vec<(&Found, &Fact)> = view.snapshots().iter().zip(facts).collect();
+    all.sort_by_key(|((_, snapshot), _)| snapshot.order());
+    for (found, fact) in all {
+        let (id, snapshot) = found;
         let key = (fact.job.name.clone(), fact.job.uid);
-        let row = rows.entry(key).or_insert_with(|| row(&fact.job.name, &fact.host.name));
+        let row = rows.entry(key).or_insert_with(|| row(&fact.job.name, &fact.host.name, zones.zone(snapshot).clone()));
         row.snapshots += 1;
         row.held += u64::from(fact.held);
+        row.is_last_ahead = view.is_ahead(found, now);
+        if row.is_last_ahead {
+            row.future += 1;
+            continue;
+        }
         row.last = Some(fact.started);
         if fact.status == Status::Complete {
             row.last_complete = Some(fact.started);
@@ -140,7 +170,7 @@ fn jobs(context: &Context, repository: &Repository, view: &View, facts: &[Fact])
             row.last_verified = Some(fact.started);
         }
     }
-    rows.into_values().collect()
+    Ok(rows.into_values().collect())
 }
 
 fn print(jobs: &[JobStatus], now: Timestamp) {
@@ -149,19 +179,20 @@ fn print(jobs: &[JobStatus], now: Timestamp) {
         return;
     }
     ui::line(format!(
-        "{:20}  {:12}  {:>9}  {:>10}  {:19}  {:>10}  {:19}",
+        "{:20}  {:12}  {:>9}  {:>10}  {:26}  {:>11}  {:26}",
         "job", "host", "snapshots", "size", "last complete", "age", "last verified"
     ));
     for job in jobs {
-        let time = |time: Option<Timestamp>| time.map_or("never".to_string(), words::time);
-        let age = job.last_complete.map_or(String::new(), |last| words::duration(now.duration_since(last)));
-        let partial = if job.last > job.last_complete { "  newer ones are partial" } else { "" };
+        let time = |time: Option<Timestamp>| time.map_or("never".to_string(), |time| words::time_in(time, &job.zone));
+        let age = job.last_complete.map_or(String::new(), |last| words::age(now.duration_since(last)));
+        let partial = if job.last != job.last_complete { "  newer ones are partial" } else { "" };
+        let future = if job.future > 0 { format!("  {} {}", job.future, words::FUTURE) } else { String::new() };
         let held = if job.held > 0 { format!("  {} held", job.held) } else { String::new() };
         let copies =
             job.copies.map_or(String::new(), |copies| format!("  {}", words::counted(copies.into(), "copy", "copies")));
         ui::line(
             format!(
-                "{:20}  {:12}  {:>9}  {:>10}  {:19}  {age:>10}  {:19}{copies}{partial}{held}",
+                "{:20}  {:12}  {:>9}  {:>10}  {:26}  {age:>11}  {:26}{copies}{partial}{held}{future}",
                 job.job,
                 job.host,
                 words::count(job.snapshots),

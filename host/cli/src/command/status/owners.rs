@@ -19,7 +19,7 @@ pub(super) fn alert(owners: &[OwnerRow], now: Timestamp) -> Option<String> {
     match last_tried(owners) {
         None => Some(format!("no owner's key was ever tried, so nobody knows whether backups can be read: {try_one}")),
         Some(last) if now.duration_since(last) > TRIED_WITHIN => {
-            let ago = words::duration(now.duration_since(last));
+            let ago = words::age(now.duration_since(last));
             Some(format!("no owner's key was tried for {ago}: {try_one}"))
         }
         Some(_) => None,

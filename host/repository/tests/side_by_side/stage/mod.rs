@@ -216,6 +216,7 @@ impl Stage {
             scope: Scope::Full,
             started: time,
             ended: time,
+            timezone: None,
             status: Status::Complete,
             omitted: vec![],
             omitted_count: 0,

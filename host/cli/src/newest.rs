@@ -1,0 +1,66 @@
+//! The newest snapshot of a job, now or up to a time, and what is said of those that are not taken for it.
+
+use dozo_job::{Clock, Error};
+use dozo_repository::{Found, View};
+use jiff::Timestamp;
+
+use crate::context::SystemClock;
+use crate::typed_time::{LeftOut, TypedTime};
+use crate::ui::{self, words};
+use crate::zones::{Zones, both};
+
+/// The newest of a job's snapshots.
+pub(crate) fn newest(view: &View, zones: &Zones, (job, of_job): (&str, &[Found])) -> anyhow::Result<Found> {
+    let now = SystemClock.now();
+    let Some(found) = view.newest(of_job, now) else {
+        let ahead = of_job.iter().max_by_key(|(_, snapshot)| snapshot.order());
+        let (id, snapshot) = ahead.ok_or_else(|| Error::internal("a job without snapshots has no newest"))?;
+        let (taken, now) = (zones.taken(snapshot), words::time(now));
+        let why =
+            format!("every snapshot of `{job}` is {}: {} of {taken}, and now is {now}", words::FUTURE, id.short());
+        let hint =
+            format!("set this machine's clock if it is wrong; `{}` instead of `{job}` takes that snapshot", id.short());
+        return Err(Error::invalid(why).hinted(hint).into());
+    };
+    tell_passed_over(view, zones, of_job, found);
+    Ok(found.clone())
+}
+
+/// The newest of a job's snapshots up to a time that was typed, and says which that is.
+pub(crate) fn newest_at(
+    view: &View,
+    zones: &Zones,
+    (job, of_job): (&str, &[Found]),
+    typed: &TypedTime,
+) -> anyhow::Result<Found> {
+    let now = SystemClock.now();
+    let up_to = |until: Timestamp| view.newest(of_job.iter().filter(|(_, s)| s.started <= until), now);
+    let Some((_, any)) = of_job.first() else {
+        return none(format!("there is no snapshot of a job `{job}` in the repository"));
+    };
+    // Where both readings find the same, it does not matter which is meant.
+    let different = |a, b| up_to(a).map(|(id, _)| id) != up_to(b).map(|(id, _)| id);
+    let until = zones.settle(typed, (any, LeftOut::End), different)?;
+    let shown = both(until, zones.zone(any));
+    let Some(found) = up_to(until) else {
+        return none(format!("there is no snapshot of the job `{job}` up to {shown}"));
+    };
+    let (id, snapshot) = found;
+    ui::note(format!("{} of {} is the newest up to {shown}", id.short(), zones.taken(snapshot)));
+    tell_passed_over(view, zones, of_job, found);
+    Ok(found.clone())
+}
+
+fn none(why: String) -> anyhow::Result<Found> {
+    Err(Error::invalid(why).hinted("`dozo snapshots` lists them").into())
+}
+
+/// Says that a later run's snapshot was not taken for the newest, because its clock was wrong.
+fn tell_passed_over(view: &View, zones: &Zones, of_job: &[Found], chosen: &Found) {
+    let now = SystemClock.now();
+    let later = of_job.iter().filter(|found| found.1.order() > chosen.1.order() && view.is_ahead(found, now));
+    if let Some((id, snapshot)) = later.max_by_key(|(_, snapshot)| snapshot.order()) {
+        let (id, taken) = (id.short(), zones.taken(snapshot));
+        ui::note(format!("note: {id} of {taken} is {} and not taken for the newest; its id takes it", words::FUTURE));
+    }
+}
