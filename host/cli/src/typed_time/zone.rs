@@ -7,6 +7,9 @@ use jiff::tz::{Offset, TimeZone};
 
 use crate::config::is_place;
 
+/// No clock on Earth ever was further from UTC: what is more was mistyped.
+const OFFSET_SECONDS_MAX: i32 = 16 * 3600;
+
 /// A zone that was typed behind a time.
 pub(super) fn read(text: &str) -> Result<TimeZone, Error> {
     if ["z", "utc", "gmt"].contains(&text.to_ascii_lowercase().as_str()) {
@@ -35,7 +38,9 @@ pub(crate) fn named(name: &str) -> Option<TimeZone> {
 }
 
 fn offset(text: &str) -> Option<TimeZone> {
-    DateTimeParser::new().parse_time_zone(text).ok()
+    let zone = DateTimeParser::new().parse_time_zone(text).ok()?;
+    let seconds = zone.to_fixed_offset().ok()?.seconds();
+    (seconds.abs() <= OFFSET_SECONDS_MAX).then_some(zone)
 }
 
 /// How a zone is called: by its name, else by its offset at a time.
