@@ -52,6 +52,7 @@ mod repository;
 mod seal;
 mod sort;
 mod store;
+mod suspicion;
 mod thaw;
 mod upload;
 mod validity;

@@ -19,6 +19,7 @@ use crate::marks::Marks;
 use crate::reader::SnapshotReader;
 use crate::repository::Repository;
 use crate::store::Object;
+use crate::suspicion::Accepted;
 use crate::writer::{Resources, Writer};
 
 /// An object that is damaged or missing, and why.
@@ -40,6 +41,7 @@ pub struct View {
     pub(crate) marks: Marks,
     pub(crate) packs: Packs,
     lease: Option<LeaseHandle>,
+    pub(crate) accepted: Accepted,
 }
 
 type Arrivals = HashMap<ObjectId, Timestamp>;
@@ -81,10 +83,11 @@ impl Repository {
     async fn look(&self, counts: Counts, marks: Marks, lease: Option<LeaseHandle>) -> Result<View> {
         let mut problems = marks.problems.clone();
         let (snapshots, arrivals) = self.read_snapshots(&mut problems).await?;
+        let accepted = self.read_accepted(&snapshots).await?;
         let Opened { index, unindexed, unread } = self.open_index(counts, &marks, &mut problems).await?;
         problems.extend(wanting(&index, &marks, &unindexed));
         let packs = Packs { unindexed, unread };
-        Ok(View { repository: self.clone(), snapshots, arrivals, index, problems, marks, packs, lease })
+        Ok(View { repository: self.clone(), snapshots, arrivals, index, problems, marks, packs, lease, accepted })
     }
 
     async fn read_snapshots(&self, problems: &mut Vec<Problem>) -> Result<(Vec<(ObjectId, Arc<Snapshot>)>, Arrivals)> {

@@ -269,6 +269,7 @@ async fn read(kind: &str, vector: &Vector) -> Result<()> {
         "index" => index::parse(bytes).map(|_| ()),
         "snapshot" => snapshot::Snapshot::parse(bytes).map(|_| ()),
         "record" => record::RunRecord::parse(bytes).map(|_| ()),
+        "accept" => record::AcceptRecord::parse(bytes).map(|_| ()),
         "trailer" => pack::read_trailer(bytes).map(|_| ()),
         "key" => key::KeyDocument::parse(bytes).map(|_| ()),
         "host-key" => HostKey::parse(bytes).map(|_| ()),

@@ -86,6 +86,8 @@ pub enum RecordKind {
     Verification,
     /// What retention must not touch.
     Hold,
+    /// What is right though it looks suspicious.
+    Accept,
     /// What was deleted.
     Prune,
     /// Owners and epochs.
@@ -101,6 +103,7 @@ impl RecordKind {
             RecordKind::Run => "run",
             RecordKind::Verification => "verification",
             RecordKind::Hold => "hold",
+            RecordKind::Accept => "accept",
             RecordKind::Prune => "prune",
             RecordKind::Key => "key",
             RecordKind::Host => "host",
@@ -108,8 +111,8 @@ impl RecordKind {
     }
 
     fn parse(word: &str) -> Option<Self> {
-        use RecordKind::{Hold, Host, Key, Prune, Run, Verification};
-        [Run, Verification, Hold, Prune, Key, Host].into_iter().find(|kind| kind.word() == word)
+        use RecordKind::{Accept, Hold, Host, Key, Prune, Run, Verification};
+        [Run, Verification, Hold, Accept, Prune, Key, Host].into_iter().find(|kind| kind.word() == word)
     }
 }
 

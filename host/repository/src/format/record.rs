@@ -83,8 +83,8 @@ pub struct RunRecord {
     pub report: serde_json::Value,
 }
 
-/// What became of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of a run, the better first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// A complete snapshot.
@@ -166,6 +166,23 @@ pub enum HoldAction {
 
 record!(HoldRecord, RecordKind::Hold, at, "dozo/hold/1", "the record of a hold");
 
+/// An operator's word that a suspicious snapshot is right: from then on it is as good as any other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptRecord {
+    /// [`AcceptRecord::SCHEMA`].
+    pub schema: String,
+    /// Who said so.
+    pub host: Named<HostUid>,
+    /// When.
+    pub at: Timestamp,
+    /// Which snapshot.
+    pub snapshot: ObjectId,
+    /// The operator's words; may be empty.
+    pub why: String,
+}
+
+record!(AcceptRecord, RecordKind::Accept, at, "dozo/accept/1", "the record of an acceptance");
+
 /// What a prune deleted, written after it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneRecord {
@@ -245,6 +262,13 @@ mod tests {
             snapshot: id,
             action: HoldAction::Hold,
             why: "evidence".into(),
+        });
+        comes_back(&AcceptRecord {
+            schema: AcceptRecord::SCHEMA.into(),
+            host: host(),
+            at: started,
+            snapshot: id,
+            why: "the archive moved away".into(),
         });
     }
 }

@@ -52,8 +52,22 @@ pub struct Snapshot {
     pub tags: Vec<String>,
     /// The snapshot that this one was made against.
     pub previous: Option<ObjectId>,
+    /// How it compares with the last good snapshot of its job; none if it was not compared.
+    #[serde(default)]
+    pub guard: Option<Guard>,
     /// What the run moved.
     pub stored: Stored,
+}
+
+/// How a snapshot compares with the last good one of its job, by the word of the host that made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// A drop by more than this, in percent, makes it suspicious. None: the operator turned the comparison off.
+    pub limit: Option<u8>,
+    /// The snapshot that it was compared with; none if there was no good one.
+    pub against: Option<ObjectId>,
+    /// Why it is suspicious, in words; empty if it is not.
+    pub suspicious: Vec<String>,
 }
 
 /// A uid with the name that people use.
@@ -162,6 +176,11 @@ impl Snapshot {
         (self.sequence, self.started)
     }
 
+    /// Whether the host that made it found it suspicious. An operator may have accepted it since.
+    pub fn is_marked(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| !guard.suspicious.is_empty())
+    }
+
     fn check(&self) -> Result<()> {
         if let Some(feature) = self.features.first() {
             return Err(Error::unsupported(format!("the snapshot needs the feature `{feature}`"))
@@ -177,6 +196,9 @@ impl Snapshot {
         }
         if !self.timezone.as_deref().is_none_or(is_zone_name) {
             return Err(Error::corrupt("the snapshot's time zone is not the name of one"));
+        }
+        if self.guard.as_ref().and_then(|guard| guard.limit).is_some_and(|limit| !(1..=99).contains(&limit)) {
+            return Err(Error::corrupt("the snapshot's guard is not a percentage"));
         }
         Ok(())
     }
@@ -219,6 +241,7 @@ mod tests {
             answers: vec![],
             tags: vec![],
             previous: None,
+            guard: Some(Guard { limit: Some(50), against: None, suspicious: vec!["it is smaller".into()] }),
             stored: Stored::default(),
         }
     }
@@ -240,6 +263,7 @@ mod tests {
             (r#""bytes":10"#, r#""bytes":99999999"#),
             ("Asia/Tokyo", ""),
             ("Asia/Tokyo", "Asia/\\u001b[2J"),
+            (r#""limit":50"#, r#""limit":100"#),
         ] {
             assert!(good.contains(from), "{from}");
             assert!(Snapshot::parse(good.replacen(from, to, 1).as_bytes()).is_err(), "{from} -> {to}");

@@ -153,6 +153,7 @@ impl House {
             answers: vec![],
             tags: vec![],
             previous: None,
+            guard: None,
             stored,
         };
         writer.commit(describe).await.unwrap();

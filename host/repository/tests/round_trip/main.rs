@@ -84,6 +84,7 @@ impl House {
             answers: vec![],
             tags: vec![],
             previous: None,
+            guard: None,
             stored,
         };
         writer.commit(describe).await.unwrap()

@@ -101,6 +101,7 @@ impl Scale {
             answers: vec![],
             tags: vec![],
             previous: None,
+            guard: None,
             stored,
         };
         writer.commit(describe).await.unwrap();

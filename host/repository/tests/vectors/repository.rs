@@ -192,6 +192,7 @@ async fn commit(repository: &Repository, writer: Writer, job: &str, change: impl
             answers: vec![],
             tags: vec![],
             previous: None,
+            guard: None,
             stored,
         };
         change(&mut snapshot);

@@ -225,6 +225,7 @@ impl Stage {
             answers: vec![],
             tags: vec![label.clone()],
             previous: None,
+            guard: None,
             stored,
         };
         let (id, _) = writer.commit(describe).await?;
