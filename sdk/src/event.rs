@@ -27,6 +27,8 @@ pub enum EventKind {
     Success,
     /// A run made a snapshot that lacks something.
     Partial,
+    /// A run made a snapshot that is much smaller than the last good one.
+    Suspicious,
     /// A run made none, or could not be begun.
     Failure,
     /// A run made a complete snapshot after one that did not.
@@ -43,6 +45,7 @@ impl EventKind {
         match self {
             EventKind::Success => "success",
             EventKind::Partial => "partial",
+            EventKind::Suspicious => "suspicious",
             EventKind::Failure => "failure",
             EventKind::Recovered => "recovered",
             EventKind::Test => "test",
@@ -56,6 +59,7 @@ impl From<&str> for EventKind {
         match word {
             "success" => EventKind::Success,
             "partial" => EventKind::Partial,
+            "suspicious" => EventKind::Suspicious,
             "failure" => EventKind::Failure,
             "recovered" => EventKind::Recovered,
             "test" => EventKind::Test,
@@ -83,6 +87,8 @@ impl Event {
                 _ => format!("dozo run {job} -v"),
             }),
             EventKind::Partial => Some(format!("dozo run {job}")),
+            // It says what is missing, and what to type if that is right.
+            EventKind::Suspicious => Some(format!("dozo snapshots {job}")),
             _ => None,
         }
     }
@@ -117,6 +123,7 @@ mod tests {
         assert_eq!(of("unavailable"), "dozo check && dozo run db");
         assert_eq!(of("internal"), "dozo run db -v");
         assert_eq!(event("partial", "{}").next_command().unwrap(), "dozo run db");
+        assert_eq!(event("suspicious", "{}").next_command().unwrap(), "dozo snapshots db");
         assert_eq!(event("recovered", "{}").next_command(), None);
     }
 }

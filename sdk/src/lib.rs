@@ -70,6 +70,7 @@ mod event;
 mod glue;
 pub mod http;
 pub mod log;
+mod measure;
 mod needs;
 pub mod net;
 pub mod program;
@@ -132,6 +133,7 @@ pub use escape::{escape, unescape};
 pub use event::{Event, EventKind};
 #[doc(hidden)]
 pub use glue::{Glue, NotifierGlue};
+pub use measure::{Measure, Part};
 pub use report::{Failure, PluginStamp, Report};
 pub use restore::Restore;
 pub use secret::Secret;

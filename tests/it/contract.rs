@@ -104,7 +104,7 @@ fn entries_of_a_batch_fail_alone() {
     let report = run(&house, "put-contents").expect(3).json();
     assert_eq!(report["omitted"][0][0], "gone");
     assert_eq!(report["entries"], 1);
-    assert!(report["notes"].to_string().contains("vanished while the run went on: `also-gone`"), "{report}");
+    assert!(report["notes"].to_string().contains("vanished while the run went on: `/also-gone`"), "{report}");
     assert!(content(&house, "file") == noise(9_000_000, 7));
 }
 

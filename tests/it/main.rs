@@ -18,6 +18,7 @@ mod examples;
 mod fidelity;
 mod filesystem;
 mod forest;
+mod guard;
 mod hostile;
 mod kit;
 mod notify;

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Keep a snapshot whatever the rules say, or let the rules have it again
     Hold(HoldArgs),
+    /// Say that a suspicious snapshot is right: it becomes as good as any other, and what the next one is compared with
+    Accept(AcceptArgs),
     /// Show each job's last good snapshot, and how the repository is
     Status(StatusArgs),
     /// Copy what mirrors lack, ciphertext to ciphertext
@@ -125,7 +127,7 @@ pub(crate) struct SnapshotsArgs {
 }
 
 /// Which snapshot a command is about.
-pub(crate) const SNAPSHOT_HELP: &str = "JOB (its newest), JOB@TIME (its newest up to then: \"files@2026-11-23\", \
+pub(crate) const SNAPSHOT_HELP: &str = "JOB (its newest that is not suspicious), JOB@TIME (the same up to then: \"files@2026-11-23\", \
                              \"files@2026-11-23 02:00:00 +09:00\", \"files@yesterday 14:00\"), HOST/JOB for another host's, or the \
                              beginning of a snapshot's id. A time without a zone is of the job's zone; what it leaves out is its \
                              end, so that the times that lists show find their snapshots";
@@ -245,6 +247,17 @@ pub(crate) struct HoldArgs {
     /// Why, for those who come later
     #[arg(long, value_name = "WORDS")]
     pub(crate) why: String,
+}
+
+/// `dozo accept`
+#[derive(Args)]
+pub(crate) struct AcceptArgs {
+    /// JOB (its newest, if that is suspicious), HOST/JOB, or the beginning of a snapshot's id
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+    /// Why so little is right, for those who come later
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) why: Option<String>,
 }
 
 /// `dozo check`

@@ -17,6 +17,7 @@ use crate::config::Loaded;
 use crate::keyfile::read_key;
 use crate::newest::{newest, newest_at};
 use crate::plugins::PluginShelf;
+use crate::suspicion;
 use crate::typed_time::TypedTime;
 use crate::ui::ask::Operator;
 use crate::zones::Zones;
@@ -239,12 +240,16 @@ pub(crate) fn find_snapshot(context: &Context, view: &View, wanted: &str) -> any
     };
     if let Some(found) = found {
         tell_host(view, &found.1);
+        suspicion::tell(view, &found);
         return Ok(found);
     }
     let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
     let by_id: Vec<_> = view.snapshots().iter().filter(|(id, _)| hex && id.to_string().starts_with(wanted)).collect();
     match by_id.as_slice() {
-        [found] => Ok((*found).clone()),
+        [found] => {
+            suspicion::tell(view, found);
+            Ok((*found).clone())
+        }
         [] => none(format!("there is no job or snapshot `{wanted}` in the repository")),
         several => none(format!("{} snapshots have an id that begins with `{wanted}`", several.len())),
     }

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 
 use crate::context::{Context, SystemClock, find_snapshot, snapshots_of, tell_host};
 use crate::moment::{TypedMoment, at_time, read_moment, shown};
+use crate::suspicion;
 use crate::typed_time::LeftOut;
 use crate::ui::{self, words};
 use crate::zones::{Zones, both};
@@ -63,14 +64,17 @@ pub(crate) async fn choose(
         if view.is_ahead(&found, SystemClock.now()) {
             ui::note(format!("note: {} of {} is {}", found.0.short(), zones.taken(&found.1), words::FUTURE));
         }
+        suspicion::tell(view, &found);
+        suspicion::tell_passed_over(view, &found, &candidates);
     }
     Ok(Choice { found, plugin, at })
 }
 
-/// The newest first; those of the future are asked last. Those of another plugin than the newest are none of its.
+/// The newest first; what is suspicious comes behind all else, and what is of the future behind that. Those of another plugin
+/// than the newest are none of its.
 fn newest_first(view: &View, mut snapshots: Vec<Found>) -> Vec<Found> {
     let now = SystemClock.now();
-    snapshots.sort_by_key(|found| (view.is_ahead(found, now), Reverse(found.1.order())));
+    snapshots.sort_by_cached_key(|found| (view.is_ahead(found, now), view.is_suspicious(found), Reverse(found.1.order())));
     let plugin = snapshots.first().map(|(_, s)| s.plugin.name.clone()).unwrap_or_default();
     snapshots.retain(|(_, s)| s.plugin.name == plugin);
     snapshots

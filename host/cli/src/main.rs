@@ -22,6 +22,7 @@ mod outcomes;
 mod plugins;
 mod prepare;
 mod rollback;
+mod suspicion;
 mod target;
 mod thaw;
 mod typed_time;
@@ -79,6 +80,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Restore(args) => command::restore::restore(global, args).await,
         Command::Prune(args) => command::prune::prune(global, args).await,
         Command::Hold(args) => command::hold::hold(global, args).await,
+        Command::Accept(args) => command::accept::accept(global, args).await,
         Command::Status(args) => command::status::status(global, args).await,
         Command::Mirror(args) => command::mirror::mirror(global, args).await,
         Command::Repair(args) => command::repair::repair(global, args).await,

@@ -5,6 +5,7 @@ use dozo_repository::{Found, View};
 use jiff::Timestamp;
 
 use crate::context::SystemClock;
+use crate::suspicion;
 use crate::typed_time::{LeftOut, TypedTime};
 use crate::ui::{self, words};
 use crate::zones::{Zones, both};
@@ -23,6 +24,7 @@ pub(crate) fn newest(view: &View, zones: &Zones, (job, of_job): (&str, &[Found])
         return Err(Error::invalid(why).hinted(hint).into());
     };
     tell_passed_over(view, zones, of_job, found);
+    suspicion::tell_passed_over(view, found, of_job);
     Ok(found.clone())
 }
 
@@ -48,6 +50,7 @@ pub(crate) fn newest_at(
     let (id, snapshot) = found;
     ui::note(format!("{} of {} is the newest up to {shown}", id.short(), zones.taken(snapshot)));
     tell_passed_over(view, zones, of_job, found);
+    suspicion::tell_passed_over(view, found, of_job.iter().filter(|(_, s)| s.started <= until));
     Ok(found.clone())
 }
 

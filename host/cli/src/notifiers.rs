@@ -56,7 +56,9 @@ impl Notifiers {
 
     /// Tells of a run.
     pub(crate) fn run(&mut self, report: &Report) {
-        let before = self.replace(&report.job, report.outcome);
+        // What comes after a suspicious snapshot and is well is a recovery.
+        let outcome = if report.suspicious.is_empty() { report.outcome } else { report.outcome.max(Outcome::Partial) };
+        let before = self.replace(&report.job, outcome);
         self.send(&event_of_run(report, before));
     }
 
@@ -196,6 +198,7 @@ pub(crate) fn show(global: &Global, told: &Told) -> anyhow::Result<()> {
     if let Some(failure) = &told.error {
         let what = match told.kind {
             "partial" => "partial snapshot",
+            "suspicious" => "suspicious snapshot",
             "recovered" => "recovery",
             other => other,
         };

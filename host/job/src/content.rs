@@ -15,6 +15,11 @@ pub trait ReadContent: Read + Send {
         Ok(0)
     }
 
+    /// At its end: whether it was written to while it was read, and that has been noted.
+    fn is_torn(&self) -> bool {
+        false
+    }
+
     /// Whether a file has just this content, where that can be told without reading it; then nothing is left to be read. To be
     /// asked first.
     ///

@@ -3,6 +3,7 @@
 //! but the one that is handed in.
 
 mod content;
+mod guard;
 mod intake;
 pub mod limits;
 mod needed;
@@ -20,6 +21,7 @@ mod stored;
 pub mod tidy;
 pub mod words;
 
+pub use guard::Size;
 pub use port::{Content, EntryWriter, Intake, Notifier, Source, Stored};
 pub use progress::Progress;
 pub use report::{Failure, Report, RestoreReport};

@@ -35,6 +35,16 @@ pub const TELLING_MAX: Duration = Duration::from_secs(300);
 /// A clock that differs from another by more is worth a note. S3 refuses requests of clocks that differ by a quarter of an
 /// hour; long before that, something is wrong.
 pub const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_mins(2);
+/// A snapshot has at least so many entries less than the last good one before that is suspicious: a handful of files come
+/// and go.
+pub const GUARD_ENTRIES: u64 = 20;
+/// The same for bytes of content: a log that was cut off is no disk that is gone.
+pub const GUARD_BYTES: u64 = 4 << 20;
+/// A drop by so much, in percent, is suspicious if nobody says otherwise.
+pub const GUARD_PERCENT: u8 = 50;
+/// Reasons that a suspicious snapshot names: of a hundred mounts that are gone, the first tell enough.
+pub const GUARD_REASONS: usize = 20;
+
 /// A snapshot that arrived so long after its time did not come from a run: none takes longer.
 pub const STARTED_BEHIND_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Days for which what arrived deletes nothing, if nobody says otherwise: long enough to be looked at after a weekend.

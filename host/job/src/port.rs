@@ -212,6 +212,8 @@ pub enum EventKind {
     Success,
     /// A run made a partial one.
     Partial,
+    /// A run made one that is much smaller than the last good one.
+    Suspicious,
     /// A run made none.
     Failure,
     /// A run made a complete one after one that did not.
@@ -226,6 +228,7 @@ impl EventKind {
         match self {
             EventKind::Success => "success",
             EventKind::Partial => "partial",
+            EventKind::Suspicious => "suspicious",
             EventKind::Failure => "failure",
             EventKind::Recovered => "recovered",
             EventKind::Test => "test",

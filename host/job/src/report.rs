@@ -50,6 +50,8 @@ pub struct Report {
     pub omitted_count: u64,
     /// Answers to the job's probes, as the snapshot has them.
     pub answers: Vec<(String, String)>,
+    /// Why the snapshot is suspicious: it is much smaller than the last good one. Empty if it is not.
+    pub suspicious: Vec<String>,
     /// What the operator should know though nothing failed.
     pub notes: Vec<String>,
     /// Why it failed.

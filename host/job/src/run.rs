@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use dozo_repository::format::record::{Outcome, RunRecord};
-use dozo_repository::format::snapshot::{Named, Scope, Snapshot, Status};
+use dozo_repository::format::snapshot::{Manifest, Named, Scope, Snapshot, Status};
 use dozo_repository::limits::STARTED_AHEAD_MAX;
 use dozo_repository::{Error, Kind, Lease, LeaseId, LeaseRequest, ObjectId, Purpose, Repository, Resources, Result};
 use jiff::Timestamp;
 
+use crate::guard;
 use crate::intake::{History, RunIntake, SharedIntake};
 use crate::limits::{CLOCK_SKEW_MAX, OMITTED_IN_REPORT};
 use crate::port::{BackupRequest, Finished, Source};
@@ -37,6 +38,8 @@ pub struct Job {
     pub tags: Vec<String>,
     /// In which zone people see and write its times: a name of the IANA, or an offset.
     pub timezone: String,
+    /// A snapshot that lost more than this, in percent, is suspicious. None: none is.
+    pub guard: Option<u8>,
 }
 
 /// Where a run takes place.
@@ -143,7 +146,8 @@ async fn backup(
     let last_run = history.last_run();
     let sequence = last_run.map_or(0, |(_, last)| last.sequence) + 1;
     notes.extend(clock_notes(started, house.clock.now(), lease, last_run.map(|(_, last)| last.started)));
-    lease.keep(last_run.map(|(id, _)| *id).into_iter().collect());
+    let last_good = history.last_good();
+    lease.keep(history.kept());
     let intake = Arc::new(RunIntake::new(writer.clone(), history, house.progress.clone(), house.readers));
 
     let request = BackupRequest { config: job.config.clone(), scope: job.scope, probes: job.probes.clone() };
@@ -159,7 +163,8 @@ async fn backup(
 
     let (attributes, earlier) = (told.attributes.clone(), told.notes.clone());
     let ended = house.clock.now();
-    let describe = |manifest, stored| Snapshot {
+    let last_good = last_good.as_ref().map(|(id, snapshot)| (*id, snapshot.as_ref()));
+    let describe = |manifest: Manifest, stored| Snapshot {
         schema: Snapshot::SCHEMA.into(),
         features: Vec::new(),
         host: Named { uid: repository.host(), name: house.host.clone() },
@@ -174,6 +179,7 @@ async fn backup(
         status: if told.omitted_count == 0 { Status::Complete } else { Status::Partial },
         omitted: told.omitted,
         omitted_count: told.omitted_count,
+        guard: Some(guard::compare(last_good, (manifest.totals, &told.attributes), job.guard)),
         manifest,
         attributes: told.attributes,
         answers: told.answers,
@@ -242,6 +248,7 @@ fn blank_report(job: &Job, source: &dyn Source, house: &House<'_>, started: Time
         omitted: Vec::new(),
         omitted_count: 0,
         answers: Vec::new(),
+        suspicious: Vec::new(),
         notes: Vec::new(),
         error: None,
         usage: crate::port::Usage::default(),
@@ -265,6 +272,7 @@ fn fill_report(report: &mut Report, done: Done) {
     report.omitted = snapshot.omitted.into_iter().take(OMITTED_IN_REPORT).collect();
     report.omitted_count = snapshot.omitted_count;
     report.answers = snapshot.answers;
+    report.suspicious = snapshot.guard.map(|guard| guard.suspicious).unwrap_or_default();
     report.notes.extend(notes);
     report.notes.extend(finished.notes);
     report.usage = finished.usage;

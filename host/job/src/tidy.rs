@@ -57,7 +57,8 @@ pub async fn facts(view: &View) -> Result<(Vec<Fact>, Vec<String>)> {
     let facts = view.snapshots().iter().map(|(id, snapshot)| {
         let arrived = view.arrived(id).unwrap_or(snapshot.started);
         let held = words.get(id).is_some_and(|(_, action)| *action == HoldAction::Hold);
-        Fact { held, verified: verified.contains(id), ..Fact::new(*id, snapshot, arrived) }
+        let (verified, accepted) = (verified.contains(id), view.accepted(id));
+        Fact { held, verified, accepted, ..Fact::new(*id, snapshot, arrived) }
     });
     Ok((facts.collect(), unread))
 }

@@ -89,8 +89,9 @@ impl Stage {
             progress: Arc::new(Progress::default()),
             memory: &NoMemory,
         };
-        let (probes, tags) = (Vec::new(), Vec::new());
-        let job = Job { name: job.into(), config: config.into(), scope, probes, tags, timezone: "UTC".into() };
+        // What is tried is made smaller on purpose.
+        let (probes, tags, guard) = (Vec::new(), Vec::new(), None);
+        let job = Job { name: job.into(), config: config.into(), scope, probes, tags, timezone: "UTC".into(), guard };
         Ok(dozo_job::run(&job, source, &house).await)
     }
 

@@ -24,6 +24,7 @@ wasmtime::component::bindgen!({
         "dozo:plugin/tree.[method]file.write": async | trappable,
         "dozo:plugin/tree.[static]file.close": async | trappable,
         "dozo:plugin/tree.[method]directory.identity": async | trappable,
+        "dozo:plugin/tree.[method]directory.special-file-system": async | trappable,
         "dozo:plugin/tree.[method]directory.get": async | trappable,
         "dozo:plugin/tree.[method]directory.children": async | trappable,
         "dozo:plugin/tree.[method]directory.create": async | trappable,

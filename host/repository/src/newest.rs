@@ -22,10 +22,10 @@ impl View {
         snapshot.started.duration_since(bound) > STARTED_AHEAD_MAX
     }
 
-    /// The newest of these snapshots of one job; none of the future.
+    /// The newest of these snapshots of one job; none of the future, and one that is suspicious only where there is no other.
     pub fn newest<'a>(&self, among: impl IntoIterator<Item = &'a Found>, now: Timestamp) -> Option<&'a Found> {
         let believed = among.into_iter().filter(|found| !self.is_ahead(found, now));
-        believed.max_by_key(|(_, snapshot)| snapshot.order())
+        believed.max_by_key(|found| (!self.is_suspicious(found), found.1.order()))
     }
 
     /// The last run of a job that left a snapshot, whatever its clock showed: what the next run builds on and counts from.

@@ -8,13 +8,17 @@ use dozo_sdk::tree::{self, Directory, Found, Place};
 
 use crate::config::Config;
 use crate::gather::Gather;
+use crate::parts::Parts;
 use crate::path::{join, name, names};
+use crate::roots::{is_lost_and_found, look};
 use crate::selection::{Marker, Selection};
 
 /// Entries of a directory fetched at once.
 const PAGE: u32 = 512;
 /// How often the operator is told how far it is.
 const PROGRESS_ENTRIES: u64 = 256;
+/// File systems that are named in the note about those that were not gone into.
+const SPECIAL_NAMED: usize = 50;
 /// The attribute that tells the next run when this one began to look at files.
 const BEGAN: &str = "filesystem.began";
 
@@ -28,13 +32,15 @@ pub(crate) fn backup(config: &Config, backup: &Backup) -> Result<()> {
     // The first name of a file that has several is the first in the manifest too.
     places.sort_by(|a, b| names(&a.entry_path).cmp(names(&b.entry_path)));
     let gather = Gather::new(backup, &selection, settled);
-    let left_out = LeftOut::default();
-    let mut walk = Walk { backup, selection: &selection, gather, device: 0, root_bytes: 0, seen: 0, left_out };
+    let parts = Parts::new(backup.previous_measure());
+    let (prefix, left_out) = (String::new(), LeftOut::default());
+    let (device, root_bytes, seen) = (0, 0, 0);
+    let mut walk = Walk { backup, selection: &selection, gather, prefix, device, root_bytes, seen, parts, left_out };
     for place in places {
         walk.place(place, config)?;
     }
-    walk.left_out.tell();
-    Ok(())
+    walk.left_out.tell(backup);
+    backup.measure(&walk.parts.measure())
 }
 
 /// What was left out by other rules than patterns, which the operator sees in the log.
@@ -43,10 +49,30 @@ struct LeftOut {
     marked: u64,
     large: u64,
     mounted: u64,
+    /// Where a file system is mounted that the kernel makes up, and its name; the first of them, and how many there are.
+    special: Vec<(String, String)>,
+    specials: u64,
 }
 
 impl LeftOut {
-    fn tell(&self) {
+    fn special(&mut self, path: &str, kind: String) {
+        self.specials += 1;
+        if self.special.len() < SPECIAL_NAMED {
+            self.special.push((path.to_string(), kind));
+        }
+    }
+
+    fn tell(&self, backup: &Backup) {
+        if self.specials > 0 {
+            let mut names: Vec<String> = self.special.iter().map(|(path, kind)| format!("/{path} ({kind})")).collect();
+            let more = self.specials - names.len() as u64;
+            names.extend((more > 0).then(|| format!("{more} more")));
+            backup.note(&format!(
+                "not gone into, because the kernel makes up what is in there: {} (`special_file_systems = true` goes into \
+                 them)",
+                names.join(", ")
+            ));
+        }
         for (count, what) in [
             (self.marked, "directories were left out for what marks them"),
             (self.large, "files were left out for their size"),
@@ -76,12 +102,24 @@ struct Walk<'a> {
     backup: &'a Backup,
     selection: &'a Selection,
     gather: Gather<'a>,
+    /// What stands before paths of the granted directory in paths of entries.
+    prefix: String,
     /// The file system of the configured path.
     device: u64,
     /// The length of its path: what is found there is the path itself, and nothing else.
     root_bytes: usize,
     seen: u64,
+    parts: Parts,
     left_out: LeftOut,
+}
+
+/// Where what is found lies.
+#[derive(Clone, Copy)]
+struct Within {
+    /// The file system of its directory.
+    device: u64,
+    /// The part of what is backed up for which it counts.
+    part: usize,
 }
 
 /// What becomes of a directory that something in it marks.
@@ -96,6 +134,7 @@ enum Marks {
 struct Open {
     /// Its path in the granted directory.
     path: String,
+    within: Within,
     /// What is left of its current page, last entry first.
     page: Vec<Found>,
     /// The name behind which the next page begins; none at the end.
@@ -103,51 +142,41 @@ struct Open {
 }
 
 impl Walk<'_> {
-    /// Backs up one configured path. That it is not there is an error: a source that is not mounted must not look empty.
+    /// Backs up one configured path.
     fn place(&mut self, place: Place, config: &Config) -> Result<()> {
+        let mut root = look(&place, config)?;
         let Place { directory, path, entry_path } = place;
-        let Some(mut root) = directory.get(&path)? else {
-            return Err(Error::Invalid(format!("/{entry_path} does not exist: is its file system mounted?")));
-        };
-        if let Kind::Symlink(target) = &root.entry.kind {
-            return Err(Error::Invalid(format!(
-                "/{entry_path} is a symlink to {target}: write the path that it points to, or the link alone would be kept"
-            )));
-        }
         (self.device, self.root_bytes) = (root.device, entry_path.len());
         // What lies below `path` in the directory lies below `entry_path` in the snapshot.
-        let prefix = entry_path.strip_suffix(&path).unwrap_or(&entry_path).trim_end_matches('/').to_string();
+        self.prefix = entry_path.strip_suffix(&path).unwrap_or(&entry_path).trim_end_matches('/').to_string();
+        let part = self.parts.root(&entry_path, lies_on(&directory, &path, &root)?);
+        let within = Within { device: root.device, part };
         if root.entry.kind != Kind::Directory {
-            self.found(&directory, path, root, &prefix)?;
+            self.found(&directory, path, root, within)?;
             return self.gather.flush(&directory);
-        }
-        if !config.allow_empty && directory.children(&path, None, 1)?.is_empty() {
-            return Err(Error::Unavailable(format!(
-                "/{entry_path} is empty: is its file system mounted? (`allow_empty = true` takes it as it is)"
-            )));
         }
         // The root of a file system has no name and no entry of its own.
         if !entry_path.is_empty() {
             root.entry.path = entry_path;
             self.gather.put(root.entry);
         }
-        self.directory(&directory, &path, &prefix)?;
+        self.directory(&directory, &path, within)?;
         self.gather.flush(&directory)
     }
 
-    fn directory(&mut self, directory: &Directory, path: &str, prefix: &str) -> Result<()> {
+    fn directory(&mut self, directory: &Directory, path: &str, within: Within) -> Result<()> {
         let mut open = Vec::new();
         // What stands in `paths` is wanted, whatever marks it.
-        open.extend(self.listed(directory, path, prefix, Marks::Ignored)?);
+        open.extend(self.listed(directory, path, within, Marks::Ignored)?);
         while let Some(top) = open.last_mut() {
             if let Some(found) = top.page.pop() {
                 let path = found.entry.path.clone();
-                if self.found(directory, path.clone(), found, prefix)? {
-                    open.extend(self.listed(directory, &path, prefix, Marks::Heeded)?);
+                if let Some(within) = self.found(directory, path.clone(), found, top.within)? {
+                    open.extend(self.listed(directory, &path, within, Marks::Heeded)?);
                 }
             } else if let Some(after) = top.after.take() {
                 let path = std::mem::take(&mut top.path);
-                *top = self.page(directory, &path, Some(&after))?;
+                *top = page(directory, &path, Some(&after), top.within)?;
             } else {
                 open.pop();
             }
@@ -156,47 +185,47 @@ impl Walk<'_> {
     }
 
     /// The first page of a directory. One that cannot be listed is omitted by name, one that vanished is a note.
-    fn listed(&mut self, directory: &Directory, path: &str, prefix: &str, marks: Marks) -> Result<Option<Open>> {
-        let page = self.page(directory, path, None).and_then(|page| {
-            let marked = marks == Marks::Heeded && self.marked(directory, path, prefix)?;
+    fn listed(&mut self, directory: &Directory, path: &str, within: Within, marks: Marks) -> Result<Option<Open>> {
+        let page = page(directory, path, None, within).and_then(|page| {
+            let marked = marks == Marks::Heeded && self.marked(directory, path, within)?;
             Ok((!marked).then_some(page))
         });
         match page {
             Ok(open) => Ok(open),
             Err(error) => {
-                self.gather.unreadable(directory, path, &join(prefix, path), &error)?;
+                self.gather.unreadable(directory, path, &join(&self.prefix, path), &error)?;
                 Ok(None)
             }
         }
     }
 
-    fn page(&self, directory: &Directory, path: &str, after: Option<&str>) -> Result<Open> {
-        let mut page = directory.children(path, after, PAGE)?;
-        let more = page.len() == PAGE as usize;
-        let after = page.last().filter(|_| more).map(|found| name(&found.entry.path).to_string());
-        page.reverse();
-        Ok(Open { path: path.to_string(), page, after })
-    }
-
-    /// Takes what was found at a path of the granted directory; returns whether it is a directory to go into.
-    fn found(&mut self, directory: &Directory, path: String, mut found: Found, prefix: &str) -> Result<bool> {
-        found.entry.path = join(prefix, &path);
+    /// Takes what was found at a path of the granted directory. Of a directory to go into, returns where its content lies.
+    fn found(
+        &mut self,
+        directory: &Directory,
+        path: String,
+        mut found: Found,
+        within: Within,
+    ) -> Result<Option<Within>> {
+        found.entry.path = join(&self.prefix, &path);
         let is_directory = found.entry.kind == Kind::Directory;
         if !self.selection.takes(&found.entry.path, is_directory) {
-            return Ok(false);
+            return Ok(None);
         }
         // What stands in `paths` is wanted, whatever its size.
         let wanted = found.entry.path.len() == self.root_bytes;
         if found.entry.kind == Kind::File && !wanted && self.selection.too_large(found.entry.size) {
             self.left_out.large += 1;
-            return Ok(false);
+            return Ok(None);
         }
-        let elsewhere = is_directory && self.selection.one_file_system() && found.device != self.device;
-        self.left_out.mounted += u64::from(elsewhere);
+        if !is_lost_and_found(&found) {
+            self.parts.count(within.part);
+        }
         self.seen += 1;
         if self.seen.is_multiple_of(PROGRESS_ENTRIES) {
             self.backup.progress(self.seen, None);
         }
+        let below = if is_directory { self.below(directory, &path, &found, within) } else { None };
         match found.entry.kind {
             Kind::File => self.gather.file(path, found),
             Kind::Directory => self.gather.put(found.entry),
@@ -205,24 +234,57 @@ impl Walk<'_> {
         if self.gather.is_full() {
             self.gather.flush(directory)?;
         }
-        // Where another file system is mounted, the directory stays, to mount it on.
-        Ok(is_directory && !elsewhere)
+        Ok(below)
+    }
+
+    /// Where the content of a directory lies, if it is to be gone into. Where another file system is mounted and is not to
+    /// be, the directory stays, to mount it on.
+    fn below(&mut self, directory: &Directory, path: &str, found: &Found, within: Within) -> Option<Within> {
+        let is_mounted = found.device != within.device;
+        if self.selection.one_file_system() && found.device != self.device {
+            self.left_out.mounted += 1;
+            return None;
+        }
+        let name = &found.entry.path;
+        if is_mounted && !self.selection.special_file_systems() {
+            // What cannot be looked at is told when it is listed.
+            if let Ok(Some(kind)) = directory.special_file_system(path) {
+                self.left_out.special(name, kind);
+                return None;
+            }
+        }
+        Some(Within { device: found.device, part: self.parts.below(within.part, name, is_mounted) })
     }
 
     /// Whether something in a directory says that what is in it is to be left out; then that alone is taken.
-    fn marked(&mut self, directory: &Directory, path: &str, prefix: &str) -> Result<bool> {
+    fn marked(&mut self, directory: &Directory, path: &str, within: Within) -> Result<bool> {
         let selection = self.selection;
         for marker in selection.markers() {
             let beside = join(path, marker.name());
             let Some(found) = directory.get(&beside)? else { continue };
             if marker.is(&found.entry.kind, &head(directory, &beside, marker)?) {
                 self.left_out.marked += 1;
-                self.found(directory, beside, found, prefix)?;
+                self.found(directory, beside, found, within)?;
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
+
+fn page(directory: &Directory, path: &str, after: Option<&str>, within: Within) -> Result<Open> {
+    let mut page = directory.children(path, after, PAGE)?;
+    let more = page.len() == PAGE as usize;
+    let after = page.last().filter(|_| more).map(|found| name(&found.entry.path).to_string());
+    page.reverse();
+    Ok(Open { path: path.to_string(), within, page, after })
+}
+
+/// On which file system a configured path lies: that of the granted directory, or one that is mounted in it.
+fn lies_on(directory: &Directory, path: &str, root: &Found) -> Result<String> {
+    let granted = if path.is_empty() { None } else { directory.get("")? };
+    let is_mounted = granted.is_some_and(|granted| granted.device != root.device);
+    Ok(format!("{}{}", directory.identity()?, if is_mounted { " and below" } else { "" }))
 }
 
 /// The beginning of a marker, as far as it matters. One that cannot be read marks nothing; it is met again in the walk.

@@ -44,12 +44,17 @@ pub(crate) struct Config {
     /// nothing that is in it.
     #[serde(default)]
     pub(crate) one_file_system: bool,
+    /// Also go into file systems that the kernel makes up (proc, sysfs, cgroup and their like) where one is mounted below a
+    /// path. Without it the directory is backed up, nothing that is in it, and a note says so. What stands in `paths` itself
+    /// is always gone into.
+    #[serde(default)]
+    pub(crate) special_file_systems: bool,
     /// What cannot be read and matches these patterns, or lies in a directory that does, is noted and does not make the
     /// snapshot partial: files that only their owner may read, mounts that nobody but their user may look into. What can be
     /// read is backed up all the same. The patterns are those of `exclude`.
     #[serde(default)]
     pub(crate) tolerate: Vec<String>,
-    /// Take a path that is an empty directory as it is. Without it that is an error, because a file system that is not
+    /// Take a path that is an empty directory, or has nothing in it but `lost+found`, as it is. Without it that is an error, because a file system that is not
     /// mounted looks so.
     #[serde(default)]
     pub(crate) allow_empty: bool,
@@ -76,6 +81,7 @@ impl Config {
             markers: self.markers()?,
             larger_than: self.larger_than()?,
             one_file_system: self.one_file_system,
+            special_file_systems: self.special_file_systems,
             roots,
         })
     }
@@ -246,7 +252,8 @@ pub(crate) mod tests {
 
     #[test]
     fn one_file_system_is_asked_for() {
-        assert!(!selection(&[], &[]).one_file_system());
+        assert!(!selection(&[], &[]).one_file_system() && !selection(&[], &[]).special_file_systems());
+        assert!(read(json!({ "paths": ["/srv"], "special_file_systems": true })).unwrap().special_file_systems());
         assert!(read(json!({ "paths": ["/srv"], "one_file_system": true })).unwrap().one_file_system());
     }
 }

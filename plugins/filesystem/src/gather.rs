@@ -162,6 +162,10 @@ impl<'a> Gather<'a> {
         if file.entry.posix.as_ref().is_some_and(|posix| posix.links > 1) {
             self.unsure.insert(file.entry.path.clone());
         }
+        // What has no end has none the next time.
+        if matches!(error, Error::Unsupported(_)) {
+            return self.unreadable(directory, &file.path, &file.entry.path, &error);
+        }
         let is_large = file.entry.size.is_some_and(|bytes| bytes > LARGE_BYTES);
         let tries = if is_large { TRIES_LARGE } else { TRIES };
         for left in (1..tries).rev() {

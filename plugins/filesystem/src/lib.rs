@@ -5,9 +5,11 @@ mod backup;
 mod config;
 mod gather;
 mod links;
+mod parts;
 mod path;
 mod patterns;
 mod restore;
+mod roots;
 mod selection;
 
 use dozo_sdk::prelude::*;
@@ -34,11 +36,8 @@ impl Source for Filesystem {
         config.selection()?;
         let look = |path: &String| {
             let place = tree::locate(path)?;
-            let Some(found) = place.directory.get(&place.path)? else {
-                return Err(Error::Invalid(format!("{path} does not exist: is its file system mounted?")));
-            };
-            let found = match found.entry.kind {
-                Kind::Directory if place.directory.children(&place.path, None, 1)?.is_empty() => "it is empty",
+            let found = match roots::look(&place, &config)?.entry.kind {
+                Kind::Directory if roots::is_empty(&place.directory, &place.path)?.is_some() => "it is empty",
                 Kind::Directory => "it can be listed",
                 _ => "it is there, and no directory",
             };

@@ -19,6 +19,7 @@ pub(crate) struct Selection {
     pub(crate) markers: Vec<Marker>,
     pub(crate) larger_than: Option<u64>,
     pub(crate) one_file_system: bool,
+    pub(crate) special_file_systems: bool,
 }
 
 impl Selection {
@@ -49,6 +50,11 @@ impl Selection {
     /// Whether to stay in the file system in which each path lies.
     pub(crate) fn one_file_system(&self) -> bool {
         self.one_file_system
+    }
+
+    /// Whether to go into file systems that the kernel makes up.
+    pub(crate) fn special_file_systems(&self) -> bool {
+        self.special_file_systems
     }
 }
 

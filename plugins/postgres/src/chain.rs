@@ -1,7 +1,7 @@
 //! What a snapshot holds: base backups, and the WAL from the oldest of them on without a gap. It stands in the snapshot's
 //! attributes, because the host that backs up can read these and no content.
 
-use dozo_sdk::{Backup, Error, Moment, Result};
+use dozo_sdk::{Backup, Error, Measure, Moment, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,9 @@ pub(crate) struct Base {
     pub(crate) ended: Micros,
     /// Entries at and below its directory.
     pub(crate) entries: u64,
+    /// Bytes of its files.
+    #[serde(default)]
+    pub(crate) bytes: u64,
     #[serde(default)]
     pub(crate) tablespaces: Vec<Tablespace>,
     /// Pages that were damaged at the server already.
@@ -171,6 +174,11 @@ impl Chain {
     pub(crate) fn tell(&self, backup: &Backup) -> Result<()> {
         let json = serde_json::to_string(self).map_err(|e| Error::Internal(e.to_string()))?;
         backup.set_attribute(ATTRIBUTE, &json);
+        // How large the cluster is: how many base backups and how much WAL lie beside each other says nothing of that. And
+        // the server has given up what this snapshot holds.
+        let size = self.bases.last().map(|base| (base.entries, base.bytes));
+        let (entries, bytes) = size.unzip();
+        backup.measure(&Measure { entries, bytes, continues: true, ..Measure::default() })?;
         // For people.
         if let Some(base) = self.bases.first() {
             backup.set_attribute("recovers-from", &shown(base.ended));
@@ -282,6 +290,7 @@ mod tests {
             began: ended - 5,
             ended,
             entries: 1,
+            bytes: 1,
             tablespaces: vec![],
             damaged: vec![],
         }

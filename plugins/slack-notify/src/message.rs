@@ -29,6 +29,7 @@ pub(crate) fn of(event: &Event) -> Value {
     if event.report.error.is_none() && event.report.snapshot.is_some() {
         blocks.push(fields(event));
     }
+    blocks.extend(suspicious(event).map(section));
     blocks.extend(omitted(event).map(section));
     blocks.extend(notes(event).map(section));
     blocks.extend(next(event).map(section));
@@ -42,6 +43,7 @@ fn header(event: &Event) -> String {
     match &event.kind {
         EventKind::Failure => format!("❌ {job} on {host}: backup failed"),
         EventKind::Partial => format!("⚠️ {job} on {host}: backed up in part"),
+        EventKind::Suspicious => format!("⚠️ {job} on {host}: the backup is suspicious"),
         EventKind::Success => format!("✅ {job} on {host}: backed up"),
         EventKind::Recovered => format!("✅ {job} on {host}: backed up again"),
         EventKind::Test => format!("🔔 {host}: a test"),
@@ -92,6 +94,18 @@ fn why(error: &dozo_sdk::Failure) -> String {
     let lines = [std::slice::from_ref(&error.message), &error.causes].concat().join("\ncaused by: ");
     let rest = SECTION_MAX - hint.as_ref().map_or(0, |hint| hint.chars().count()) - 20;
     format!("*Why* ({})\n{}{}", escape(&error.kind, 15), verbatim(&lines, rest - 40), hint.unwrap_or_default())
+}
+
+/// In what it is smaller than the last good one, the first few.
+fn suspicious(event: &Event) -> Option<String> {
+    let reasons = &event.report.suspicious;
+    let shown: String =
+        reasons.iter().take(LINES_MAX).map(|reason| format!("\n• {}", escape(reason, LINE_MAX))).collect();
+    let more = match reasons.len().saturating_sub(LINES_MAX) {
+        0 => String::new(),
+        more => format!("\n… and {more} more"),
+    };
+    (!reasons.is_empty()).then(|| format!("*Much smaller than before*{shown}{more}"))
 }
 
 /// What is missing from the snapshot, the first few.

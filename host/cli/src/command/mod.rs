@@ -1,5 +1,6 @@
 //! One file for each command: resolve, call one use case, print.
 
+pub(crate) mod accept;
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod config;

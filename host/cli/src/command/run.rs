@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use crate::hooks::Hooks;
 use crate::notifiers::Notifiers;
 use crate::plugins::PluginShelf;
+use crate::suspicion;
 use crate::ui::{self, progress, words};
 
 pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit> {
@@ -115,6 +116,7 @@ async fn run_source(
         probes: table.probe.clone().into_iter().collect(),
         tags: table.tags.iter().chain(&args.tag).cloned().collect(),
         timezone: context.timezone(name)?,
+        guard: context.loaded.guard(name, table)?,
     };
     let memory = context.memory(repository);
     let progress = Arc::new(Progress::default());
@@ -136,6 +138,7 @@ async fn run_source(
 
 fn exit_of(report: &Report) -> Exit {
     match (report.outcome, &report.error) {
+        (Outcome::Complete, _) if !report.suspicious.is_empty() => Exit::Partial,
         (Outcome::Complete, _) => Exit::Done,
         (Outcome::Partial, _) => Exit::Partial,
         (Outcome::Failed, Some(failure)) => Exit::of_kind(failure.kind),
@@ -146,7 +149,9 @@ fn exit_of(report: &Report) -> Exit {
 fn print(report: &Report) {
     let took = words::duration(report.ended.duration_since(report.started));
     if let Some(id) = &report.snapshot {
-        let word = if report.outcome == Outcome::Partial { "partial snapshot" } else { "snapshot" };
+        let suspicious = if report.suspicious.is_empty() { "" } else { "suspicious " };
+        let partial = if report.outcome == Outcome::Partial { "partial " } else { "" };
+        let word = format!("{suspicious}{partial}snapshot");
         ui::line(format!("{}: {word} {} in {took}", report.job, id.short()));
         let kept = match report.entries_kept {
             0 => String::new(),
@@ -174,6 +179,7 @@ fn first_line(answer: &str) -> String {
 /// What is missing, what should be known, and why there is no snapshot.
 fn print_troubles(report: &Report) {
     print_omitted(report);
+    print_suspicions(report);
     for note in &report.notes {
         ui::note(format!("  note: {note}"));
     }
@@ -181,6 +187,13 @@ fn print_troubles(report: &Report) {
         let took = words::duration(report.ended.duration_since(report.started));
         print_failure(report, failure, &took);
     }
+}
+
+/// That much is gone, and what to do about it.
+fn print_suspicions(report: &Report) {
+    let Some(id) = report.snapshot.filter(|_| !report.suspicious.is_empty()) else { return };
+    report.suspicious.iter().for_each(|reason| ui::note(format!("  suspicious: {}", words::plain(reason))));
+    ui::note(format!("hint: {}", suspicion::hint(&id)));
 }
 
 /// What is missing is named where the operator looks first.

@@ -1,14 +1,17 @@
 //! `dozo snapshots`: what there is.
 
+use std::collections::BTreeMap;
+
 use dozo_job::Clock;
 use dozo_repository::format::snapshot::Status;
-use dozo_repository::{Error, Found, View};
+use dozo_repository::{Error, Found, JobUid, View};
 use jiff::Timestamp;
 
 use crate::args::{Global, SnapshotsArgs};
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
 use crate::rollback::Back;
+use crate::suspicion;
 use crate::ui::{self, words};
 use crate::zones::Zones;
 
@@ -35,10 +38,13 @@ pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::
             let future = view.is_ahead(found, now);
             ui::json(&serde_json::json!({
                 "schema": "dozo/snapshots/1", "id": id, "future": future, "snapshot": snapshot.as_ref(),
+                "suspicious": view.is_suspicious(found), "accepted": view.accepted(id),
             }))?;
         }
     } else {
-        print(&view, &Zones::of(&context, &view)?, &chosen, now);
+        let zones = Zones::of(&context, &view)?;
+        print(&view, &zones, &chosen, now);
+        tell_suspicions(&view, &chosen);
     }
     Ok(problems(&view))
 }
@@ -53,9 +59,10 @@ fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
         "id", "time", "job", "host", "entries", "size", "new"
     ));
     for found @ (id, snapshot) in snapshots {
+        let suspicious = view.is_suspicious(found).then_some("suspicious");
         let partial = (snapshot.status == Status::Partial).then_some("partial");
         let future = view.is_ahead(found, now).then_some(words::FUTURE);
-        let marks: Vec<&str> = partial.into_iter().chain(future).collect();
+        let marks: Vec<&str> = suspicious.into_iter().chain(partial).chain(future).collect();
         let line = format!(
             "{:8}  {:26}  {:20}  {:12}  {:>9}  {:>10}  {:>10}  {}",
             id.short(),
@@ -68,6 +75,27 @@ fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
             marks.join(", "),
         );
         ui::line(line.trim_end());
+    }
+}
+
+/// Why the newest snapshots of jobs are suspicious, and what to do.
+fn tell_suspicions(view: &View, snapshots: &[&Found]) {
+    let mut newest: BTreeMap<JobUid, &Found> = BTreeMap::new();
+    for found in snapshots {
+        let slot = newest.entry(found.1.job.uid).or_insert(found);
+        if found.1.sequence >= slot.1.sequence {
+            *slot = found;
+        }
+    }
+    for found @ (id, snapshot) in newest.into_values() {
+        let reasons = view.suspicion(found);
+        for reason in reasons {
+            let job = &snapshot.job.name;
+            ui::note(format!("suspicious: {} of `{job}`: {}", id.short(), words::plain(reason)));
+        }
+        if !reasons.is_empty() {
+            ui::note(format!("hint: {}", suspicion::hint(id)));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod aws;
 mod grants;
+mod guard;
 pub(crate) mod kit;
 mod mirrors;
 mod place;
@@ -58,6 +59,7 @@ impl Loaded {
         let loaded = Loaded { file, text, config };
         loaded.check_names()?;
         loaded.check_retention()?;
+        loaded.check_guards()?;
         loaded.check_mirrors()?;
         loaded.check_notifiers()?;
         Ok(loaded)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::guard::GuardSchema;
 use super::place::{self, ConfigError};
 use super::raw_grant::{GrantTable, LimitsTable};
 use super::raw_notify::NotifyTable;
@@ -109,6 +110,9 @@ pub(crate) struct DefaultsTable {
     pub(crate) timezone: Option<String>,
     /// Which snapshots are kept. Default: all.
     pub(crate) retention: Option<RetentionTable>,
+    /// From which drop on a snapshot is suspicious. Default: `"50%"`.
+    #[schemars(with = "Option<GuardSchema>")]
+    pub(crate) guard: Option<toml::Value>,
 }
 
 /// How the repository is tidied, on the host whose `role` is `"maintain"`.
@@ -148,6 +152,11 @@ pub(crate) struct JobTable {
     pub(crate) tags: Vec<String>,
     /// Which snapshots of this job are kept. It takes the place of the one in `[defaults]` as a whole.
     pub(crate) retention: Option<RetentionTable>,
+    /// A snapshot with entries or bytes that fell by more than this since the last good one is *suspicious*, such as `"50%"`
+    /// (the default); `false`: none is. Small drops, of fewer than 20 entries and 4 MiB, count for nothing. The run ends with
+    /// exit code 3, and the snapshot has no other deleted until `dozo accept` says that it is right.
+    #[schemars(with = "Option<GuardSchema>")]
+    pub(crate) guard: Option<toml::Value>,
     /// This job's zone. Default: what `[defaults]` says.
     pub(crate) timezone: Option<String>,
     /// The plugin's own table: `dozo plugin info NAME` prints its schema.

@@ -16,7 +16,7 @@ use super::{ConfigError, Loaded};
 pub(crate) struct NotifyTable {
     /// The name of a notifier that is bundled or in `plugin_dir`, or a path (with `/`) to a component.
     pub(crate) plugin: String,
-    /// Of what. Default: `["failure", "partial", "recovered"]`.
+    /// Of what. Default: `["failure", "partial", "suspicious", "recovered"]`.
     #[serde(default = "usual")]
     #[schemars(length(min = 1))]
     pub(crate) on: Vec<On>,
@@ -43,6 +43,8 @@ pub(crate) enum On {
     Success,
     /// A run made a snapshot that lacks something.
     Partial,
+    /// A run made a snapshot that is much smaller than the last good one (`guard`).
+    Suspicious,
     /// A run made no snapshot, or could not be begun.
     Failure,
     /// A run made a complete snapshot after one that did not.
@@ -50,7 +52,7 @@ pub(crate) enum On {
 }
 
 fn usual() -> Vec<On> {
-    vec![On::Failure, On::Partial, On::Recovered]
+    vec![On::Failure, On::Partial, On::Suspicious, On::Recovered]
 }
 
 impl From<On> for EventKind {
@@ -58,6 +60,7 @@ impl From<On> for EventKind {
         match on {
             On::Success => EventKind::Success,
             On::Partial => EventKind::Partial,
+            On::Suspicious => EventKind::Suspicious,
             On::Failure => EventKind::Failure,
             On::Recovered => EventKind::Recovered,
         }
@@ -122,7 +125,7 @@ mod tests {
     #[test]
     fn trouble_is_told_if_nobody_says_otherwise() {
         let loaded = loaded("").unwrap();
-        assert_eq!(loaded.config.notify["ops"].on, [On::Failure, On::Partial, On::Recovered]);
+        assert_eq!(loaded.config.notify["ops"].on, [On::Failure, On::Partial, On::Suspicious, On::Recovered]);
         assert_eq!(loaded.notifiers(&[]).unwrap().len(), 1);
         let missing = loaded.notifiers(&["opps".to_string()]).map(|_| ()).unwrap_err().to_string();
         assert!(missing.contains("there is no notifier `opps`"), "{missing}");

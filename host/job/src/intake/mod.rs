@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use dozo_repository::limits::{CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, OMITTED_NAMED_MAX};
 use dozo_repository::{
-    Cutting, Entry, EntryKind, EntryWriter, Error, Found, Result, SnapshotReader, StoredEntry, View, Writer, path,
+    Cutting, Entry, EntryKind, EntryWriter, Error, Found, ObjectId, Result, SnapshotReader, StoredEntry, View, Writer, path,
 };
 
+use crate::guard::{MEASURE, Measure};
 use crate::limits::{NOTES, PAGE_ENTRIES};
 use crate::port::{self, Content};
 use crate::progress::Progress;
@@ -34,22 +35,49 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// The last snapshot of this job, plugin and source; none if some of its manifest lies in packs that do not count. One
-    /// whose clock was wrong is no exception: what the source let go of since the one before, it alone has.
+    /// The last snapshot of this job, plugin and source that is not suspicious; none if some of its manifest lies in packs that do
+    /// not count. One whose clock was wrong is no exception: what the source let go of since the one before, it alone has. A
+    /// suspicious one is built on only where its source says that it must be: a file that is back after its disk was away is then
+    /// as the last good snapshot has it, and is not read.
     fn previous(&self, source: &str) -> Option<SnapshotReader> {
-        let mine = |s: &dozo_repository::format::snapshot::Snapshot| {
-            s.host.uid == self.host && s.job.uid == self.job && s.plugin.name == self.plugin
-        };
-        let all = self.view.snapshots().iter().filter(|(_, s)| mine(s) && s.source.as_deref() == Some(source));
-        let found = all.max_by_key(|(_, s)| s.order());
+        let of_source = self.of_plugin().filter(|(_, s)| s.source.as_deref() == Some(source));
+        let fits =
+            of_source.filter(|found| !self.view.is_suspicious(found) || Measure::of(&found.1.attributes).continues);
+        let found = last(fits);
         let whole = found.filter(|(_, snapshot)| self.view.can_build_on(snapshot));
         whole.map(|(id, snapshot)| self.view.reader(*id, snapshot.clone()))
     }
 
-    /// The last run of this job that left a snapshot: what this one builds on, if the source is still the same.
+    /// The last run of this job that left a snapshot, whatever its plugin and source.
     pub(crate) fn last_run(&self) -> Option<&Found> {
         self.view.last_run(self.host, self.job)
     }
+
+    /// The snapshot that the next one is compared with: the last of this job and plugin that is not suspicious, whatever
+    /// its source was. A file system that is not mounted is another source than one that is.
+    pub(crate) fn last_good(&self) -> Option<Found> {
+        last(self.of_plugin().filter(|found| !self.view.is_suspicious(found))).cloned()
+    }
+
+    /// The last snapshot of this job, and the last good one: what the run will build on, if the source is still the same.
+    pub(crate) fn kept(&self) -> Vec<ObjectId> {
+        let ids = [self.last_run().map(|(id, _)| *id), self.last_good().map(|(id, _)| id)];
+        let mut ids: Vec<ObjectId> = ids.into_iter().flatten().collect();
+        ids.dedup();
+        ids
+    }
+
+    fn of_job(&self) -> impl Iterator<Item = &Found> {
+        self.view.snapshots().iter().filter(|(_, s)| s.host.uid == self.host && s.job.uid == self.job)
+    }
+
+    fn of_plugin(&self) -> impl Iterator<Item = &Found> {
+        self.of_job().filter(|(_, s)| s.plugin.name == self.plugin)
+    }
+}
+
+fn last<'a>(snapshots: impl Iterator<Item = &'a Found>) -> Option<&'a Found> {
+    snapshots.max_by_key(|(_, s)| s.order())
 }
 
 /// One run's intake.
@@ -218,15 +246,16 @@ impl RunIntake {
     fn take(&self, entry: Entry, content: Content, buffer: &mut [u8]) -> Result<u64> {
         let (path, expected) = (entry.path.clone(), entry.size);
         let mut writer = self.writer.entry(entry, Cutting::ByContent);
-        self.append(&mut writer, content, buffer)?;
-        if expected.is_some_and(|expected| expected != writer.length()) {
+        let torn = self.append(&mut writer, content, buffer)?;
+        if !torn && expected.is_some_and(|expected| expected != writer.length()) {
             self.state().changed.add(&path);
         }
         writer.finish_blocking().map_err(|e| self.broke(e))
     }
 
-    /// Appends a content to its end, holes as holes, on a thread that may block.
-    fn append(&self, writer: &mut EntryWriter, mut content: Content, buffer: &mut [u8]) -> Result<()> {
+    /// Appends a content to its end, holes as holes, on a thread that may block. Returns whether it was written to meanwhile,
+    /// and has been noted.
+    fn append(&self, writer: &mut EntryWriter, mut content: Content, buffer: &mut [u8]) -> Result<bool> {
         let failed = |e| Error::io("read the content", e);
         loop {
             match content.skip_hole().map_err(failed)? {
@@ -234,7 +263,7 @@ impl RunIntake {
                 hole => writer.write_hole_blocking(hole).map_err(|e| self.broke(e))?,
             }
             match content.read(buffer).map_err(failed)? {
-                0 => return Ok(()),
+                0 => return Ok(content.is_torn()),
                 read => writer.write_blocking(&buffer[..read]).map_err(|e| self.broke(e))?,
             }
         }
@@ -293,7 +322,7 @@ impl port::Intake for SharedIntake {
         }
         let (path, expected) = (entry.path.clone(), entry.size);
         let writer = self.0.writer.entry(entry, cutting);
-        Ok(Box::new(RunEntryWriter { intake: self.clone(), path, number, expected, writer: Some(writer) }))
+        Ok(Box::new(RunEntryWriter { intake: self.clone(), path, number, expected, writer: Some(writer), torn: false }))
     }
 
     async fn put_small(&self, batch: Vec<(Entry, Vec<u8>)>) -> Result<()> {
@@ -417,6 +446,9 @@ impl port::Intake for SharedIntake {
     fn set_attribute(&self, name: String, value: String) -> Result<()> {
         check_text("the name of an attribute", &name)?;
         check_text("the value of an attribute", &value)?;
+        if name == MEASURE {
+            Measure::check(&value)?;
+        }
         let mut state = self.0.state();
         state.attributes.retain(|(known, _)| *known != name);
         push_bounded(&mut state.attributes, name, value, "attributes")

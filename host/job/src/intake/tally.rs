@@ -12,7 +12,7 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn add(&mut self, path: &str) {
         if self.count == 0 {
-            self.first = path::shown(path);
+            self.first = format!("/{}", path::shown(path));
         }
         self.count += 1;
     }

@@ -17,6 +17,8 @@ pub(super) struct RunEntryWriter {
     pub(super) expected: Option<u64>,
     /// None while its content is read on another thread.
     pub(super) writer: Option<dozo_repository::EntryWriter>,
+    /// Something in it was written to while it was read, and that has been noted.
+    pub(super) torn: bool,
 }
 
 impl RunEntryWriter {
@@ -40,15 +42,16 @@ impl port::EntryWriter for RunEntryWriter {
         };
         let appended = tokio::task::spawn_blocking(move || {
             let (mut buffer, before) = (vec![0; READ_BYTES], writer.length());
-            intake.0.append(&mut writer, content, &mut buffer)?;
+            let torn = intake.0.append(&mut writer, content, &mut buffer)?;
             let appended = writer.length() - before;
-            Ok((writer, appended))
+            Ok((writer, appended, torn))
         });
         let appended =
             appended.await.unwrap_or_else(|_| Err(Error::internal("a thread that reads a content panicked")));
         match appended {
-            Ok((writer, appended)) => {
+            Ok((writer, appended, torn)) => {
                 self.writer = Some(writer);
+                self.torn |= torn;
                 Ok(appended)
             }
             Err(error) => {
@@ -84,7 +87,7 @@ impl port::EntryWriter for RunEntryWriter {
             return Err(Error::internal("a writer that was just there is gone"));
         };
         writer.finish().await.map_err(|e| self.intake.0.broke(e))?;
-        if self.expected.is_some_and(|expected| expected != bytes) {
+        if !self.torn && self.expected.is_some_and(|expected| expected != bytes) {
             self.intake.0.state().changed.add(&self.path);
         }
         self.intake.0.accept_from(self.number, &self.path);

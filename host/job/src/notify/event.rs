@@ -14,6 +14,8 @@ use crate::words;
 pub fn event_of_run(report: &Report, before: Option<Outcome>) -> Event {
     let kind = match (report.outcome, before) {
         (Outcome::Failed, _) => EventKind::Failure,
+        // Also of one that is partial: that is named in it, and this is worse.
+        _ if !report.suspicious.is_empty() => EventKind::Suspicious,
         (Outcome::Partial, _) => EventKind::Partial,
         (Outcome::Complete, Some(Outcome::Failed | Outcome::Partial)) => EventKind::Recovered,
         (Outcome::Complete, _) => EventKind::Success,
@@ -87,9 +89,19 @@ fn what_happened(report: &Report, kind: EventKind) -> String {
     match (&report.error, kind) {
         (Some(error), EventKind::Failure) => format!("failed after {took}: {}", reason(error)),
         (None, EventKind::Failure) => format!("failed after {took}"),
+        (_, EventKind::Suspicious) => format!("is backed up, but is much smaller than before: {}", drops(report)),
         (_, EventKind::Partial) => format!("is backed up in part, {}: {much}", missing(report)),
         (_, EventKind::Recovered) => format!("is backed up again: {much}"),
         _ => format!("is backed up: {much}"),
+    }
+}
+
+/// In what it is smaller, the first.
+fn drops(report: &Report) -> String {
+    let first = report.suspicious.first().map(|reason| one_line(reason)).unwrap_or_default();
+    match report.suspicious.len().saturating_sub(1) {
+        0 => first,
+        more => format!("{first}; and {more} more"),
     }
 }
 
@@ -148,6 +160,7 @@ mod tests {
             omitted: vec![],
             omitted_count: 0,
             answers: Vec::new(),
+            suspicious: vec![],
             notes: vec![],
             error: None,
             usage: Usage::default(),
@@ -183,6 +196,10 @@ mod tests {
         };
         let missing = "7 entries are missing (/srv/a.pdf: permission denied)";
         assert_eq!(summary(&partial, None), format!("web-1: attachments is backed up in part, {missing}: {much}"));
+        let suspicious = Report { suspicious: vec!["3 entries, where it has 2,003".into()], ..partial };
+        let what = "is backed up, but is much smaller than before: 3 entries, where it has 2,003";
+        assert_eq!(summary(&suspicious, None), format!("web-1: attachments {what}"));
+        assert_eq!(event_of_run(&suspicious, None).kind, EventKind::Suspicious);
         let error = Error::denied("wrong password").context("the plugin postgres failed");
         let failed = Report { error: Some(Failure::from(&error)), ..report(Outcome::Failed) };
         let why = "the plugin postgres failed: wrong password";

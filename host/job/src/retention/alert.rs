@@ -3,7 +3,7 @@
 use std::fmt;
 
 use dozo_repository::format::snapshot::Named;
-use dozo_repository::{HostUid, JobUid};
+use dozo_repository::{HostUid, JobUid, ObjectId};
 
 /// Something about a job's snapshots that a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +30,27 @@ pub enum Finding {
     WrongTime(u64),
     /// So many came after their host was removed. They are kept.
     HostRemoved(u64),
+    /// The newest so many are suspicious. They push nothing out.
+    Suspicious(u64),
+    /// It is much smaller than the one before, and its host did not find it suspicious.
+    Shrunk(ObjectId),
 }
 
 impl fmt::Display for Alert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (job, host) = (&self.job.name, &self.host.name);
         match self.finding {
+            Finding::Suspicious(n) => write!(
+                f,
+                "job `{job}` of host `{host}`: the newest {n} snapshots are suspicious, as they are much smaller than the \
+                 last good one; they push nothing out until `dozo accept` says that they are right"
+            ),
+            Finding::Shrunk(id) => write!(
+                f,
+                "job `{job}` of host `{host}`: the snapshot {} is much smaller than the one before, and its host did not \
+                 find that suspicious; look whether it is genuine",
+                id.short()
+            ),
             Finding::Flood { arrived, usual } => write!(
                 f,
                 "job `{job}` of host `{host}`: {arrived} snapshots arrived in 3 days, where {usual} are usual; nothing \

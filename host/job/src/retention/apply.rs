@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use dozo_repository::ObjectId;
-use dozo_repository::format::snapshot::Status;
 use jiff::Timestamp;
 
 use super::bucket::{Bucket, Period, is_preferred, zoned};
@@ -22,11 +21,20 @@ pub(super) type Kept = BTreeMap<ObjectId, Vec<Reason>>;
 pub(super) fn kept(facts: &[&Fact], rules: &Rules, now: Timestamp) -> Kept {
     let mut kept = Kept::new();
     let mut keep = |fact: &Fact, reason| kept.entry(fact.id).or_default().push(reason);
-    let is_complete = |fact: &&&Fact| fact.status == Status::Complete;
+    let is_complete = |fact: &&&Fact| fact.is_good();
     for fact in facts {
         let tags = rules.tagged.iter().filter(|tag| fact.tags.contains(tag));
         tags.for_each(|tag| keep(fact, Reason::Tagged(tag.clone())));
     }
+    // A suspicious snapshot takes the place of no other. Those that nothing else followed are thinned among themselves.
+    let suspicious: Vec<&Fact> = facts.iter().take_while(|fact| !fact.is_trusted()).copied().collect();
+    for (fact, reason) in by_rules(&suspicious, rules, now) {
+        keep(fact, Reason::Suspicious(Box::new(reason)));
+    }
+    suspicious.first().into_iter().for_each(|fact| keep(fact, Reason::Newest));
+    let newest = if suspicious.is_empty() { Reason::Newest } else { Reason::NewestTrusted };
+    let facts: Vec<&Fact> = facts.iter().filter(|fact| fact.is_trusted()).copied().collect();
+    let facts = facts.as_slice();
     let complete: Vec<&Fact> = facts.iter().filter(is_complete).copied().collect();
     by_rules(&complete, rules, now).into_iter().for_each(|(fact, reason)| keep(fact, reason));
     // A partial snapshot never takes the place of a complete one. But a source that is never read to the last file has
@@ -35,7 +43,7 @@ pub(super) fn kept(facts: &[&Fact], rules: &Rules, now: Timestamp) -> Kept {
     for (fact, reason) in by_rules(&unfollowed, rules, now) {
         keep(fact, Reason::Unfollowed(Box::new(reason)));
     }
-    facts.first().into_iter().for_each(|fact| keep(fact, Reason::Newest));
+    facts.first().into_iter().for_each(|fact| keep(fact, newest.clone()));
     complete.first().into_iter().for_each(|fact| keep(fact, Reason::NewestComplete));
     let verified = [facts, complete.as_slice()].map(|facts| facts.iter().find(|fact| fact.verified));
     let [any, whole] = verified;

@@ -8,7 +8,8 @@ use dozo_repository::{HostUid, JobUid, ObjectId};
 use jiff::Timestamp;
 
 use super::fate::Reason;
-use crate::limits::STARTED_BEHIND_MAX;
+use crate::guard::Size;
+use crate::limits::{GUARD_PERCENT, STARTED_BEHIND_MAX};
 
 /// One snapshot, as retention sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,15 @@ pub struct Fact {
     pub held: bool,
     /// Whether a verification read every byte of it and found it whole.
     pub verified: bool,
+    /// Whether its host found it suspicious.
+    pub suspicious: bool,
+    /// When an operator's word that it is right all the same came to the store, as the store says.
+    pub accepted: Option<Timestamp>,
+    /// The drop in percent from which on its host was to find it suspicious; none if that was turned off there. Where the
+    /// host says nothing, what is usual.
+    pub limit: Option<u8>,
+    /// By what it is compared.
+    pub size: Size,
 }
 
 impl Fact {
@@ -50,7 +60,31 @@ impl Fact {
             tags: snapshot.tags.clone(),
             held: false,
             verified: false,
+            suspicious: snapshot.is_marked(),
+            accepted: None,
+            limit: snapshot.guard.as_ref().map_or(Some(GUARD_PERCENT), |guard| guard.limit),
+            size: Size::of(snapshot),
         }
+    }
+
+    /// Whether it may stand for what was there: it is not suspicious, or an operator accepted it.
+    pub fn is_trusted(&self) -> bool {
+        !self.suspicious || self.accepted.is_some()
+    }
+
+    /// Whether nothing is missing in it that should be there.
+    pub(super) fn is_good(&self) -> bool {
+        self.status == Status::Complete && self.is_trusted()
+    }
+
+    /// As it was at an earlier moment: what was accepted later was suspicious then.
+    pub(super) fn as_of(&self, moment: Timestamp) -> Fact {
+        Fact { accepted: self.accepted.filter(|accepted| *accepted <= moment), ..self.clone() }
+    }
+
+    /// Whether it is so much smaller than the one before that its host should have found it suspicious, and did not.
+    pub(super) fn hides_a_drop(&self, before: &Fact) -> bool {
+        !self.suspicious && self.limit.is_some_and(|limit| self.size.is_much_below(before.size, limit))
     }
 
     /// The order of snapshots: a later one is newer. No two are equal.

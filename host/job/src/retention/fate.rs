@@ -38,6 +38,8 @@ pub enum Reason {
     Calendar(Bucket),
     /// There is none that is newer.
     Newest,
+    /// There is none that is newer and not suspicious.
+    NewestTrusted,
     /// There is none that is newer and complete.
     NewestComplete,
     /// There is none that is newer and was found whole.
@@ -46,6 +48,8 @@ pub enum Reason {
     Recent(Stretch),
     /// It is partial, and among partial ones that no complete one followed, a rule keeps it.
     Unfollowed(Box<Reason>),
+    /// It is suspicious, and among suspicious ones that no other followed, a rule keeps it.
+    Suspicious(Box<Reason>),
     /// It would be kept if what arrived within this stretch were not there.
     ButFor(Stretch, Box<Reason>),
     /// Its time is later than its arrival, or than now: the rules leave it alone.
@@ -103,10 +107,12 @@ impl fmt::Display for Reason {
             Reason::Within(stretch) => write!(f, "within {stretch}"),
             Reason::Calendar(bucket) => bucket.fmt(f),
             Reason::Newest => f.write_str("the newest"),
+            Reason::NewestTrusted => f.write_str("the newest that is not suspicious"),
             Reason::NewestComplete => f.write_str("the newest complete"),
             Reason::NewestVerified => f.write_str("the newest verified"),
             Reason::Recent(stretch) => write!(f, "arrived within {stretch}"),
             Reason::Unfollowed(reason) => write!(f, "{reason} of the partial ones that no complete one followed"),
+            Reason::Suspicious(reason) => write!(f, "{reason} of the suspicious ones that no other followed"),
             Reason::ButFor(stretch, reason) => write!(f, "{reason}, but for what arrived within {stretch}"),
             Reason::FromTheFuture => f.write_str("its time is in the future (clock?): retention leaves it alone"),
             Reason::NotTheStoresTime => f.write_str("it arrived long after its time: retention leaves it alone"),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use dozo_repository::format::snapshot::Status;
 use dozo_repository::{HostUid, JobUid, ObjectId};
 use jiff::Timestamp;
 
@@ -12,6 +11,7 @@ use super::fact::Fact;
 use super::fate::{Fate, Reason, Superseded};
 use super::flood;
 use super::rules::{Retention, Rules};
+use crate::limits::FLOOD_WINDOW;
 
 /// By what snapshots are judged.
 #[derive(Clone, Debug)]
@@ -78,6 +78,7 @@ fn judge_job(facts: &[&Fact], retention: &Retention, policy: &Policy, now: Times
         }
     }
     warn_of(&distrusted, facts, judgement);
+    warn_of_drops(&believed, now, judgement);
     let keep_all = |reason: Reason| believed.iter().map(|fact| (fact.id, vec![reason.clone()])).collect::<Kept>();
     let mut stay = match retention {
         Retention::Unsaid => keep_all(Reason::NoRetention),
@@ -107,7 +108,8 @@ fn by_rules(facts: &[&Fact], rules: &Rules, now: Timestamp) -> Kept {
     for fact in facts.iter().filter(|fact| fact.arrived > since) {
         stay.entry(fact.id).or_default().push(Reason::Recent(stretch));
     }
-    let settled: Vec<&Fact> = facts.iter().filter(|fact| fact.arrived <= since).copied().collect();
+    let settled: Vec<Fact> = facts.iter().filter(|fact| fact.arrived <= since).map(|fact| fact.as_of(since)).collect();
+    let settled: Vec<&Fact> = settled.iter().collect();
     for (id, reasons) in kept(&settled, rules, now) {
         let known = stay.entry(id).or_default();
         for reason in reasons {
@@ -132,13 +134,15 @@ fn flood_of(facts: &[&Fact], policy: &Policy, now: Timestamp) -> Option<Finding>
 /// Writes down the fates of a job's snapshots, newest first.
 fn pronounce(facts: &[&Fact], mut stay: Kept, judgement: &mut Judgement) {
     let mut newer: Option<Superseded> = None;
+    let mut newer_trusted: Option<Superseded> = None;
     let mut newer_complete: Option<Superseded> = None;
     for fact in facts {
         let this = Superseded { by: fact.id, started: fact.started };
-        let fate = match (stay.remove(&fact.id), newer_complete.or(newer)) {
+        let fate = match (stay.remove(&fact.id), newer_complete.or(newer_trusted).or(newer)) {
             (Some(reasons), _) => {
                 newer = Some(this);
-                newer_complete = if fact.status == Status::Complete { newer } else { newer_complete };
+                newer_trusted = if fact.is_trusted() { newer } else { newer_trusted };
+                newer_complete = if fact.is_good() { newer } else { newer_complete };
                 Fate::Keep(reasons)
             }
             (None, Some(why)) => Fate::Delete(why),
@@ -158,6 +162,22 @@ fn warn_of(distrusted: &Kept, facts: &[&Fact], judgement: &mut Judgement) {
     }
     if removed > 0 {
         alert(facts, Finding::HostRemoved(removed), judgement);
+    }
+}
+
+/// Snapshots that wait for somebody to look at them: those that their host found suspicious, and what should have been and
+/// was not. Whoever has a host's key can leave the mark out; what arrived within the window of a flood pushes nothing out
+/// yet, if nobody changed that.
+fn warn_of_drops(facts: &[&Fact], now: Timestamp, judgement: &mut Judgement) {
+    let waiting = facts.iter().take_while(|fact| !fact.is_trusted()).count() as u64;
+    if waiting > 0 {
+        alert(facts, Finding::Suspicious(waiting), judgement);
+    }
+    let since = now.checked_sub(FLOOD_WINDOW).unwrap_or(Timestamp::MIN);
+    let trusted: Vec<&Fact> = facts.iter().filter(|fact| fact.is_trusted()).copied().collect();
+    let hidden = trusted.windows(2).find(|pair| pair[0].arrived > since && pair[0].hides_a_drop(pair[1]));
+    if let Some([smaller, _]) = hidden {
+        alert(facts, Finding::Shrunk(smaller.id), judgement);
     }
 }
 

@@ -2,7 +2,7 @@
 //! store and deletes nothing; the time is the store's, and is handed in.
 //!
 //! Three things hold whatever the rules say: nothing is deleted while it is the newest of its kind, nothing is deleted
-//! because of what arrived only just now, and what cannot be believed deletes nothing.
+//! because of what arrived only just now, and what cannot be believed, or is suspicious, deletes nothing.
 
 mod alert;
 mod apply;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use dozo_job::Size;
 use dozo_job::retention::{Alert, Fact, Floods, Judgement, Period, Policy, Reach, Retention, Rules, Stretch, judge};
 use dozo_repository::format::snapshot::{Named, Status};
 use dozo_repository::{HostUid, JobUid, ObjectId};
@@ -28,6 +29,10 @@ pub(crate) fn complete(started: Timestamp, sequence: u64) -> Fact {
         tags: Vec::new(),
         held: false,
         verified: false,
+        suspicious: false,
+        accepted: None,
+        limit: Some(50),
+        size: Size { entries: Some(2_000), bytes: Some(1 << 30) },
     }
 }
 

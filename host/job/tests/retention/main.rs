@@ -5,5 +5,6 @@ mod guards;
 mod house;
 mod properties;
 mod rules;
+mod suspicious;
 mod year;
 mod zones;

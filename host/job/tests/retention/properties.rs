@@ -20,17 +20,22 @@ fn now() -> Timestamp {
 fn fact(arrived_minutes_ago: impl Strategy<Value = i64>) -> impl Strategy<Value = Fact> {
     let delay = prop_oneof![8 => 0..300_i64, 1 => -200..0_i64, 1 => 0..20_000_i64];
     let flags = (any::<bool>(), prop::bool::weighted(0.7), prop::bool::weighted(0.05), prop::bool::weighted(0.1));
-    (arrived_minutes_ago, delay, 0..1000_u64, flags).prop_map(
-        |(ago, delay, sequence, (tagged, whole, held, verified))| {
+    let guard = (prop::bool::weighted(0.2), prop::option::weighted(0.3, 0..DAYS * 24 * 60));
+    (arrived_minutes_ago, delay, 0..1000_u64, flags, guard).prop_map(
+        |(ago, delay, sequence, (tagged, whole, held, verified), (suspicious, accepted))| {
             let arrived = now() - SignedDuration::from_mins(ago);
             let mut fact = complete(arrived - SignedDuration::from_mins(delay), sequence);
-            let salt = format!("{ago} {delay} {sequence} {tagged} {whole} {held} {verified}");
+            let salt = format!("{ago} {delay} {sequence} {tagged} {whole} {held} {verified} {suspicious} {accepted:?}");
             fact.id = ObjectId::of(salt.as_bytes());
             fact.arrived = arrived;
             fact.status = if whole { Status::Complete } else { Status::Partial };
             fact.tags = if tagged && sequence % 9 == 0 { vec!["release".into()] } else { Vec::new() };
             fact.held = held;
             fact.verified = verified;
+            fact.suspicious = suspicious;
+            // An acceptance comes after the snapshot.
+            let accepted = accepted.map(|ago| (now() - SignedDuration::from_mins(ago)).max(arrived));
+            fact.accepted = accepted.filter(|_| suspicious);
             fact
         },
     )
@@ -97,9 +102,10 @@ proptest! {
         let newest = |wanted: fn(&&&Fact) -> bool| believed.iter().rfind(&wanted).copied();
         for fact in [
             newest(|_| true),
-            newest(|fact| fact.status == Status::Complete),
-            newest(|fact| fact.verified),
-            newest(|fact| fact.verified && fact.status == Status::Complete),
+            newest(|fact| fact.is_trusted()),
+            newest(|fact| fact.is_trusted() && fact.status == Status::Complete),
+            newest(|fact| fact.is_trusted() && fact.verified),
+            newest(|fact| fact.is_trusted() && fact.verified && fact.status == Status::Complete),
         ].into_iter().flatten() {
             prop_assert!(kept.contains(&fact.id), "{fact:?}");
         }
@@ -133,6 +139,31 @@ proptest! {
         let both: Vec<Fact> = facts.iter().chain(&forged).cloned().collect();
         let after = kept(&judged(&both, &rules, now()));
         prop_assert!(before.is_subset(&after), "lost {:?}", before.difference(&after));
+    }
+
+    /// Whatever is suspicious and was not accepted: all others are kept as if it were not there.
+    #[test]
+    fn suspicious_snapshots_push_nothing_out(facts in facts(), rules in some_rules()) {
+        let facts: Vec<Fact> = facts.into_iter().map(|fact| Fact { accepted: None, ..fact }).collect();
+        let others: Vec<Fact> = facts.iter().filter(|fact| !fact.suspicious).cloned().collect();
+        let ids: BTreeSet<ObjectId> = others.iter().map(|fact| fact.id).collect();
+        let among_all = kept(&judged(&facts, &rules, now()));
+        prop_assert_eq!(kept(&judged(&others, &rules, now())), among_all.intersection(&ids).copied().collect());
+    }
+
+    /// An acceptance that came within `superseded_for` deletes nothing that was kept without it.
+    #[test]
+    fn an_acceptance_deletes_nothing_at_once(facts in facts(), rules in some_rules(), minutes in 0..3 * 24 * 60_i64) {
+        let rules = Rules { superseded_for: None, ..rules };
+        let before = kept(&judged(&facts, &rules, now()));
+        let mut after = facts.clone();
+        for fact in after.iter_mut().filter(|fact| fact.suspicious && fact.accepted.is_none()) {
+            fact.accepted = Some((now() - SignedDuration::from_mins(minutes)).max(fact.arrived));
+        }
+        let after = kept(&judged(&after, &rules, now()));
+        let lost: Vec<_> = before.difference(&after).collect();
+        let is_suspicious = |id: &&ObjectId| facts.iter().any(|fact| fact.id == **id && fact.suspicious);
+        prop_assert!(lost.iter().all(is_suspicious), "lost {lost:?}");
     }
 
     #[test]

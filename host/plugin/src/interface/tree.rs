@@ -38,6 +38,14 @@ impl tree::HostDirectory for State {
         self.in_directory(&handle, Directory::identity).await
     }
 
+    async fn special_file_system(
+        &mut self,
+        handle: Resource<Directory>,
+        path: String,
+    ) -> Result<Result<Option<String>, Told>> {
+        self.in_directory(&handle, move |directory| directory.special_file_system(&path)).await
+    }
+
     async fn get(&mut self, handle: Resource<Directory>, path: String) -> Result<Result<Option<tree::Found>, Told>> {
         let found = self.in_directory(&handle, move |directory| directory.get(&path)).await?;
         Ok(found.map(|found| found.map(found_to_wit)))

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use dozo_job::port::{ReadContent, path};
-use dozo_job::{Error, Kind, Result};
+use dozo_job::{Error, Kind, Result, words};
 use rustix::fs::{self, FileType, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -13,6 +13,9 @@ use super::metadata::version;
 
 /// Shorter holes are read: a cut in the content costs more than their zeros.
 const HOLE_BYTES_MIN: u64 = 1 << 20;
+/// What a file may give beyond the size that it says: those that the kernel makes say that they are empty, and some have no
+/// end. All but these give less.
+const UNTOLD_BYTES: u64 = 32 << 20;
 /// A file with less than this beyond its blocks has no hole; its last block is seldom full.
 const PAGE_BYTES: i64 = 4_096;
 
@@ -29,7 +32,7 @@ impl Directory {
     /// A file's content; it is opened when it is first read.
     pub(crate) fn open_file(&self, path: &str, unrest: Unrest) -> Result<FileContent> {
         path::check(path)?;
-        Ok(FileContent { directory: self.clone(), path: path.to_string(), unrest, opened: None })
+        Ok(FileContent { directory: self.clone(), path: path.to_string(), unrest, opened: None, torn: false })
     }
 
     fn open_regular(&self, path: &str, wanted: Option<&str>) -> Result<Opened> {
@@ -49,7 +52,13 @@ impl Directory {
             return Err(Error::unavailable(format!("read {full}: it is not the file any more that was listed")));
         }
         let sparse = stat.st_blocks * 512 + PAGE_BYTES < stat.st_size;
-        Ok(Opened { file: opened.into(), looks: looks(&stat), at: 0, data_until: if sparse { 0 } else { u64::MAX } })
+        Ok(Opened {
+            file: opened.into(),
+            looks: looks(&stat),
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            at: 0,
+            data_until: if sparse { 0 } else { u64::MAX },
+        })
     }
 }
 
@@ -67,12 +76,16 @@ pub(crate) struct FileContent {
     path: String,
     unrest: Unrest,
     opened: Option<Opened>,
+    /// It was written to, and that was noted.
+    torn: bool,
 }
 
 struct Opened {
     file: File,
     /// What it was when it was opened.
     looks: Looks,
+    /// How long it was then.
+    size: u64,
     at: u64,
     /// Up to here there is no hole that would be passed over.
     data_until: u64,
@@ -95,11 +108,38 @@ impl FileContent {
         Error::io(format!("read {}", self.directory.full(&self.path)), error)
     }
 
-    /// At its end: whether it is still what it was.
-    fn look_back(&self) -> Result<()> {
-        let Some(opened) = &self.opened else { return Ok(()) };
+    /// How many bytes may be read next. Nothing is read for ever: of a file that grows, there is what it had when it was
+    /// opened, and one that does not say how long it is has to end.
+    fn allowed(&mut self) -> Result<u64> {
+        let Opened { at, size, .. } = *self.opened()?;
+        let beyond = match at.checked_sub(size) {
+            None => return Ok(size - at),
+            Some(beyond) => beyond,
+        };
+        if self.is_changed()? {
+            return self.look_back().map(|()| 0);
+        }
+        match UNTOLD_BYTES.saturating_sub(beyond) {
+            0 => {
+                let (full, size, beyond) = (self.directory.full(&self.path), words::bytes(size), words::bytes(beyond));
+                Err(Error::unsupported(format!(
+                    "read {full}: it says that it has {size}, and does not end {beyond} behind that"
+                )))
+            }
+            left => Ok(left),
+        }
+    }
+
+    /// Whether it is another file by now, or has other content.
+    fn is_changed(&self) -> Result<bool> {
+        let Some(opened) = &self.opened else { return Ok(false) };
         let now = fs::fstat(&opened.file).map_err(|e| self.failed(e.into()))?;
-        if looks(&now) == opened.looks {
+        Ok(looks(&now) != opened.looks)
+    }
+
+    /// At its end: whether it is still what it was.
+    fn look_back(&mut self) -> Result<()> {
+        if !self.is_changed()? {
             return Ok(());
         }
         match self.unrest {
@@ -108,7 +148,9 @@ impl FileContent {
                 Err(Error::unavailable(format!("read {full}: it was written to while it was read")))
             }
             Unrest::Noted => {
-                self.directory.note("written to while they were read: a torn copy may be stored", &self.path);
+                if !std::mem::replace(&mut self.torn, true) {
+                    self.directory.note("written to while they were read: a torn copy may be stored", &self.path);
+                }
                 Ok(())
             }
         }
@@ -121,7 +163,7 @@ impl Opened {
         if self.at < self.data_until {
             return Ok(0);
         }
-        let length = self.file.metadata()?.len();
+        let length = self.file.metadata()?.len().min(self.size);
         if self.at >= length {
             return Ok(0);
         }
@@ -129,7 +171,7 @@ impl Opened {
             // Nothing but a hole up to the end.
             Err(Errno::NXIO) => length,
             Err(_) => return self.read_all(),
-            Ok(data) => data,
+            Ok(data) => data.min(length),
         };
         let hole = data.saturating_sub(self.at);
         if hole >= HOLE_BYTES_MIN {
@@ -166,7 +208,8 @@ impl Opened {
 
 impl Read for FileContent {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.opened()?.read(buffer);
+        let allowed = usize::try_from(self.allowed()?).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.opened()?.read(&mut buffer[..allowed]);
         let read = read.map_err(|error| self.failed(error))?;
         if read == 0 && !buffer.is_empty() {
             self.look_back()?;
@@ -179,5 +222,9 @@ impl ReadContent for FileContent {
     fn skip_hole(&mut self) -> std::io::Result<u64> {
         let skipped = self.opened()?.skip_hole();
         skipped.map_err(|error| self.failed(error).into())
+    }
+
+    fn is_torn(&self) -> bool {
+        self.torn
     }
 }

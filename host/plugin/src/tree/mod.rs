@@ -17,6 +17,7 @@ mod place;
 mod plan;
 mod read;
 mod room;
+mod special;
 mod subject;
 mod uncreated;
 mod write;
@@ -110,8 +111,7 @@ impl Directory {
     /// As [`open`](Directory::open).
     pub fn open_as(directory: &Path, shown: &Path, access: Access) -> Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let root = fs::open(directory, flags, Mode::empty())
-            .map_err(|e| Error::io(format!("open the granted directory {}", directory.display()), e.into()))?;
+        let root = fs::open(directory, flags, Mode::empty()).map_err(|e| unopened(directory, access, e))?;
         let shown = shown.to_path_buf();
         Ok(Directory(Arc::new(Inner {
             root: Arc::new(root),
@@ -208,8 +208,10 @@ impl Directory {
     }
 
     fn note(&self, what: &'static str, entry: &str) {
+        // What is backed up has the name by which the operator knows it, as in every other note of a run.
+        let first = || if self.0.access == Access::Read { self.full(entry) } else { path::shown(entry) };
         let mut notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.entry(what).or_insert_with(|| Note { count: 0, first: path::shown(entry) }).count += 1;
+        notes.entry(what).or_insert_with(|| Note { count: 0, first: first() }).count += 1;
     }
 
     /// A directory below this one, opened for reading or for working in it.
@@ -300,6 +302,19 @@ impl Directory {
                     .hinted(format!("a restore writes where `--to` points; else grant `write = [\"{shown}\"]`")))
             }
         }
+    }
+}
+
+/// Why a granted directory cannot be opened. One that is to be read and is not there is a source that is away, as one is
+/// that has nothing in it.
+fn unopened(directory: &Path, access: Access, errno: Errno) -> Error {
+    let shown = directory.display();
+    match (errno, access) {
+        (Errno::NOENT, Access::Read) => {
+            Error::unavailable(format!("{shown} is not there: is its file system mounted?"))
+                .hinted("a directory that is gone for good is taken out of the job's `grant` and configuration")
+        }
+        _ => Error::io(format!("open the granted directory {shown}"), errno.into()),
     }
 }
 

@@ -57,12 +57,13 @@ pub(crate) fn take(request: &Request<'_>, server: &mut Server, walsender: &mut W
         _ => end?,
     };
     let ended = server.now()?;
+    let bytes = files.seen.values().map(|(bytes, _)| bytes).sum();
     check(&manifest, std::mem::take(&mut files.seen), (request.system, start, end))?;
     let entry = backup.file(format!("{root}/{MANIFEST}")).size(manifest.len() as u64).posix(files.owner()?);
     entry.write(&manifest)?;
     let tablespaces = tablespaces(server, &stream.tablespaces)?;
     let entries = files.entries + 1;
-    Ok(Base { id, timeline, start, end, began, ended, entries, tablespaces, damaged: files.damaged })
+    Ok(Base { id, timeline, start, end, began, ended, entries, bytes, tablespaces, damaged: files.damaged })
 }
 
 /// Says again which pages of a base backup are damaged, in a snapshot that takes it over.

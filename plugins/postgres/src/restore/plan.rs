@@ -204,6 +204,7 @@ mod tests {
             began: 0,
             ended: 0,
             entries: 1,
+            bytes: 1,
             tablespaces: vec![],
             damaged: vec![],
         }

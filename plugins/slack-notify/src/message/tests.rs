@@ -59,6 +59,9 @@ fn messages_are_as_they_were() {
     let summary = "web-1: attachments failed after 5 min 10 s: password authentication failed";
     golden("failure", &message("failure", summary, &failed()));
     golden("partial", &message("partial", "web-1: attachments lacks 7 entries", &partial(7)));
+    let gone =
+        json!({"suspicious": ["3 entries, where the last good snapshot (1a2b3c4d of 2026-11-22T02:00:00Z) has 2,003"]});
+    golden("suspicious", &message("suspicious", "web-1: attachments is backed up, but much is gone", &gone));
     golden("recovered", &message("recovered", "web-1: attachments is backed up again", &json!({})));
     let test = Event::new("test", String::new(), "web-1".into(), "web-1: this is a test".into(), "{}".into());
     golden("test", &of(&test));

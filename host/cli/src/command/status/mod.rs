@@ -29,6 +29,8 @@ struct JobStatus {
     host: String,
     snapshots: u64,
     held: u64,
+    /// The newest so many are suspicious.
+    suspicious: u64,
     last_complete: Option<Timestamp>,
     last: Option<Timestamp>,
     /// Snapshots whose own time is in the future: none of them is the last of anything.
@@ -81,8 +83,9 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
         whole.print();
     }
     let copies = copies.map_or(Exit::Done, |copies| copies.exit);
-    let clock = if jobs.iter().any(|job| job.is_last_ahead) { Exit::Partial } else { Exit::Done };
-    Ok(problems(&view).worst(whole.exit()).worst(exit_of(&rolled_back)).worst(copies).worst(clock))
+    let unsure = jobs.iter().any(|job| job.is_last_ahead || job.suspicious > 0);
+    let unsure = if unsure { Exit::Partial } else { Exit::Done };
+    Ok(problems(&view).worst(whole.exit()).worst(exit_of(&rolled_back)).worst(copies).worst(unsure))
 }
 
 /// What is to be said of the repository as a whole.
@@ -131,6 +134,7 @@ fn jobs(
         host: host.into(),
         snapshots: 0,
         held: 0,
+        suspicious: 0,
         last_complete: None,
         last: None,
         future: 0,
@@ -161,6 +165,11 @@ fn jobs(
             continue;
         }
         row.last = Some(fact.started);
+        if !fact.is_trusted() {
+            row.suspicious += 1;
+            continue;
+        }
+        row.suspicious = 0;
         if fact.status == Status::Complete {
             row.last_complete = Some(fact.started);
             row.bytes = snapshot.manifest.totals.bytes;
@@ -185,7 +194,13 @@ fn print(jobs: &[JobStatus], now: Timestamp) {
     for job in jobs {
         let time = |time: Option<Timestamp>| time.map_or("never".to_string(), |time| words::time_in(time, &job.zone));
         let age = job.last_complete.map_or(String::new(), |last| words::age(now.duration_since(last)));
-        let partial = if job.last != job.last_complete { "  newer ones are partial" } else { "" };
+        let partial = match job.suspicious {
+            0 if job.last != job.last_complete => "  newer ones are partial".to_string(),
+            0 => String::new(),
+            newer => {
+                format!("  {} suspicious: `dozo snapshots`", words::counted(newer, "newer one is", "newer ones are"))
+            }
+        };
         let future = if job.future > 0 { format!("  {} {}", job.future, words::FUTURE) } else { String::new() };
         let held = if job.held > 0 { format!("  {} held", job.held) } else { String::new() };
         let copies =
