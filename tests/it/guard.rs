@@ -109,11 +109,7 @@ fn a_mount_that_is_gone_is_suspicious() {
     let status = house.dozo(&["status"]).expect(3);
     assert!(status.out.contains("2 newer ones are suspicious"), "{}", status.out);
     let shown = house.dozo(&["snapshots"]).expect(0);
-    assert!(
-        shown.out.matches("suspicious").count() == 2 && shown.err.contains("hint: is the source all there"),
-        "{}",
-        shown.err
-    );
+    assert!(shown.out.matches("suspicious").count() == 2 && shown.err.contains("hint: is the "), "{}", shown.err);
     let (going, said) = doomed(&house);
     assert!(!going.contains(&good[..8].to_string()) && said.contains("2 snapshots are suspicious"), "{going:?} {said}");
     let back = house.restore("files", "out", &[]).expect(0);

@@ -7,8 +7,8 @@ use crate::ui::{self, words};
 /// What to do about a suspicious snapshot.
 pub(crate) fn hint(id: &ObjectId) -> String {
     format!(
-        "is the source all there, every file system mounted? Then run the job again; if so little is right, `dozo accept {}`; \
-         until then the snapshot has no other deleted",
+        "is the whole source there, every file system mounted? Then run the job again. If so little is right: `dozo accept \
+         {}`; until then nothing is deleted because of this snapshot",
         id.short()
     )
 }

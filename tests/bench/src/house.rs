@@ -78,6 +78,7 @@ impl House {
             probes: Vec::new(),
             tags: Vec::new(),
             timezone: "UTC".into(),
+            guard: None,
         };
         let report = dozo_job::run(&job, source, &house).await;
         if let Some(failure) = &report.error {

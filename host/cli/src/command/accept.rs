@@ -3,10 +3,10 @@
 use dozo_job::Clock;
 use dozo_repository::format::record::AcceptRecord;
 use dozo_repository::format::snapshot::Named;
-use dozo_repository::{Error, View};
+use dozo_repository::{Error, Found, View};
 
 use crate::args::{AcceptArgs, Global};
-use crate::context::{Context, Found, SystemClock, find_snapshot, snapshots_of};
+use crate::context::{Context, SystemClock, find_snapshot, snapshots_of};
 use crate::exit::Exit;
 use crate::ui::{self, words};
 
@@ -14,7 +14,7 @@ pub(crate) async fn accept(global: &Global, args: &AcceptArgs) -> anyhow::Result
     let context = Context::load(global)?;
     let repository = context.repository().await?;
     let view = repository.view().await?;
-    let found = meant(&view, &args.snapshot)?;
+    let found = meant(&context, &view, &args.snapshot)?;
     if !view.is_suspicious(&found) {
         let (id, time) = (found.0.short(), words::time(found.1.started));
         let why = match view.accepted(&found.0) {
@@ -42,10 +42,10 @@ pub(crate) async fn accept(global: &Global, args: &AcceptArgs) -> anyhow::Result
 }
 
 /// The snapshot that the operator means: of a job its newest, which the run just told of.
-fn meant(view: &View, named: &str) -> anyhow::Result<Found> {
+fn meant(context: &Context, view: &View, named: &str) -> anyhow::Result<Found> {
     let of_job = if named.contains('@') { Vec::new() } else { snapshots_of(view, named)? };
-    match of_job.into_iter().max_by_key(|(_, s)| (s.sequence, s.started)) {
+    match of_job.into_iter().max_by_key(|(_, s)| s.order()) {
         Some(newest) => Ok(newest),
-        None => find_snapshot(view, named),
+        None => find_snapshot(context, view, named),
     }
 }

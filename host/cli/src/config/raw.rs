@@ -154,7 +154,7 @@ pub(crate) struct JobTable {
     pub(crate) retention: Option<RetentionTable>,
     /// A snapshot with entries or bytes that fell by more than this since the last good one is *suspicious*, such as `"50%"`
     /// (the default); `false`: none is. Small drops, of fewer than 20 entries and 4 MiB, count for nothing. The run ends with
-    /// exit code 3, and the snapshot has no other deleted until `dozo accept` says that it is right.
+    /// exit code 3, and nothing is deleted because of the snapshot until `dozo accept` says that it is right.
     #[schemars(with = "Option<GuardSchema>")]
     pub(crate) guard: Option<toml::Value>,
     /// This job's zone. Default: what `[defaults]` says.

@@ -41,7 +41,7 @@ pub(crate) struct NotifyTable {
 pub(crate) enum On {
     /// A run made a complete snapshot. Who is told of these is told of recoveries, too.
     Success,
-    /// A run made a snapshot that lacks something.
+    /// A run made a snapshot that lacks something. Who is told of these is told of suspicious ones, too.
     Partial,
     /// A run made a snapshot that is much smaller than the last good one (`guard`).
     Suspicious,

@@ -25,12 +25,14 @@ pub struct Listener {
 
 impl Listener {
     /// Whether this one wants to hear of an event. Who wants each success wants one that is a recovery, too: to whoever waits
-    /// for it, silence means that there was none. A test is for everybody.
+    /// for it, silence means that there was none. Who wants those that lack something wants suspicious ones, too. A test is for
+    /// everybody.
     pub fn hears(&self, event: &Event) -> bool {
         let wanted = |kind| self.on.contains(&kind);
         match event.kind {
             EventKind::Test => return true,
             EventKind::Recovered if wanted(EventKind::Success) => {}
+            EventKind::Suspicious if wanted(EventKind::Partial) => {}
             kind if wanted(kind) => {}
             _ => return false,
         }
@@ -188,7 +190,10 @@ mod tests {
         assert!(!listener.hears(&event(EventKind::Success, "db")));
         assert!(!listener.hears(&event(EventKind::Partial, "db")));
         assert!(listener.hears(&event_of_test("web-1", Timestamp::UNIX_EPOCH)));
+        listener.on = vec![EventKind::Partial];
+        assert!(listener.hears(&event(EventKind::Suspicious, "db")), "much of it may be missing");
         listener.on = vec![EventKind::Success];
+        assert!(!listener.hears(&event(EventKind::Suspicious, "db")), "that is no success");
         assert!(listener.hears(&event(EventKind::Recovered, "db")), "a recovery is a success");
         listener.jobs = vec![];
         assert!(listener.hears(&event(EventKind::Success, "files")));

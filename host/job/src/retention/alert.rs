@@ -5,6 +5,8 @@ use std::fmt;
 use dozo_repository::format::snapshot::Named;
 use dozo_repository::{HostUid, JobUid, ObjectId};
 
+use crate::words;
+
 /// Something about a job's snapshots that a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
@@ -42,8 +44,9 @@ impl fmt::Display for Alert {
         match self.finding {
             Finding::Suspicious(n) => write!(
                 f,
-                "job `{job}` of host `{host}`: the newest {n} snapshots are suspicious, as they are much smaller than the \
-                 last good one; they push nothing out until `dozo accept` says that they are right"
+                "job `{job}` of host `{host}`: the newest {} suspicious: much smaller than the last good one; nothing is \
+                 deleted because of that until `dozo accept` says that it is right",
+                words::counted(n, "snapshot is", "snapshots are")
             ),
             Finding::Shrunk(id) => write!(
                 f,

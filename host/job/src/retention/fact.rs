@@ -77,6 +77,14 @@ impl Fact {
         self.status == Status::Complete && self.is_trusted()
     }
 
+    /// When it came, to those whom it may push out: what is suspicious comes when it is accepted.
+    pub(super) fn came(&self) -> Timestamp {
+        match self.accepted {
+            Some(accepted) if self.suspicious => accepted.max(self.arrived),
+            _ => self.arrived,
+        }
+    }
+
     /// As it was at an earlier moment: what was accepted later was suspicious then.
     pub(super) fn as_of(&self, moment: Timestamp) -> Fact {
         Fact { accepted: self.accepted.filter(|accepted| *accepted <= moment), ..self.clone() }

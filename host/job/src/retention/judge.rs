@@ -105,7 +105,7 @@ fn by_rules(facts: &[&Fact], rules: &Rules, now: Timestamp) -> Kept {
     let stretch = rules.superseded_for();
     let since = rules.before(now, stretch);
     let mut stay = kept(facts, rules, now);
-    for fact in facts.iter().filter(|fact| fact.arrived > since) {
+    for fact in facts.iter().filter(|fact| fact.came() > since) {
         stay.entry(fact.id).or_default().push(Reason::Recent(stretch));
     }
     let settled: Vec<Fact> = facts.iter().filter(|fact| fact.arrived <= since).map(|fact| fact.as_of(since)).collect();

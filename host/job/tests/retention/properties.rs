@@ -178,6 +178,9 @@ proptest! {
     /// What is to stay at the end was not deleted on the way.
     #[test]
     fn pruning_on_the_way_deletes_nothing_that_is_to_stay(facts in facts(), rules in some_rules()) {
+        // One that is accepted later is there by then; here it is known from the beginning.
+        let facts: Vec<Fact> =
+            facts.into_iter().map(|fact| Fact { accepted: fact.accepted.map(|_| fact.arrived), ..fact }).collect();
         let mut left: Vec<Fact> = Vec::new();
         let mut coming = facts.clone();
         coming.sort_by_key(|fact| fact.arrived);

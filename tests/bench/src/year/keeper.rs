@@ -107,6 +107,7 @@ impl Keeper {
             probes: Vec::new(),
             tags: Vec::new(),
             timezone: "UTC".into(),
+            guard: None,
         };
         let report = dozo_job::run(&job, &NativeSource::new(), &house).await;
         if let Some(failure) = &report.error {
