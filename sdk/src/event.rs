@@ -7,7 +7,7 @@ use crate::Report;
 pub struct Event {
     /// What kind of thing.
     pub kind: EventKind,
-    /// The job's name.
+    /// The job's name; empty where it is about the repository as a whole.
     pub job: String,
     /// The host's name.
     pub host: String,
@@ -31,8 +31,20 @@ pub enum EventKind {
     Suspicious,
     /// A run made none, or could not be begun.
     Failure,
-    /// A run made a complete snapshot after one that did not.
+    /// A run made a complete snapshot after one that did not; without a job: other work ended well again.
     Recovered,
+    /// A run made a snapshot, and moments between it and the one before cannot be recovered.
+    RecoveryGap,
+    /// A verification found damage.
+    Damage,
+    /// A verification could not be done.
+    Verify,
+    /// A mirror could not be filled, or is not complete.
+    Mirror,
+    /// A prune failed.
+    Prune,
+    /// A repair failed, or could not repair everything.
+    Repair,
     /// Nothing happened: the operator tries whether telling works.
     Test,
     /// What later versions tell of.
@@ -48,6 +60,12 @@ impl EventKind {
             EventKind::Suspicious => "suspicious",
             EventKind::Failure => "failure",
             EventKind::Recovered => "recovered",
+            EventKind::RecoveryGap => "recovery-gap",
+            EventKind::Damage => "damage",
+            EventKind::Verify => "verify",
+            EventKind::Mirror => "mirror",
+            EventKind::Prune => "prune",
+            EventKind::Repair => "repair",
             EventKind::Test => "test",
             EventKind::Other(word) => word,
         }
@@ -62,6 +80,12 @@ impl From<&str> for EventKind {
             "suspicious" => EventKind::Suspicious,
             "failure" => EventKind::Failure,
             "recovered" => EventKind::Recovered,
+            "recovery-gap" => EventKind::RecoveryGap,
+            "damage" => EventKind::Damage,
+            "verify" => EventKind::Verify,
+            "mirror" => EventKind::Mirror,
+            "prune" => EventKind::Prune,
+            "repair" => EventKind::Repair,
             "test" => EventKind::Test,
             other => EventKind::Other(other.into()),
         }
@@ -87,8 +111,17 @@ impl Event {
                 _ => format!("dozo run {job} -v"),
             }),
             EventKind::Partial => Some(format!("dozo run {job}")),
+<<<<<<< HEAD
             // It says what is missing, and what to type if that is right.
             EventKind::Suspicious => Some(format!("dozo snapshots {job}")),
+=======
+            EventKind::RecoveryGap => Some(format!("dozo snapshots {job}")),
+            // What they found is in the event; these say what can be done.
+            EventKind::Damage | EventKind::Repair => Some("dozo repair".into()),
+            EventKind::Verify => Some("dozo check && dozo verify".into()),
+            EventKind::Mirror => Some("dozo mirror".into()),
+            EventKind::Prune => Some("dozo prune".into()),
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
             _ => None,
         }
     }
@@ -115,6 +148,18 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_has_one_word() {
+        for word in ["success", "partial", "failure", "recovered", "test", "recovery-gap", "damage", "verify", "mirror"]
+        {
+            let kind = EventKind::from(word);
+            assert!(!matches!(kind, EventKind::Other(_)) && kind.word() == word);
+        }
+        for word in ["prune", "repair"] {
+            assert!(!matches!(EventKind::from(word), EventKind::Other(_)), "{word}");
+        }
+    }
+
+    #[test]
     fn what_to_type_next_fits_the_error() {
         let of =
             |kind: &str| event("failure", &format!(r#"{{"error": {{"kind": "{kind}"}}}}"#)).next_command().unwrap();
@@ -125,5 +170,6 @@ mod tests {
         assert_eq!(event("partial", "{}").next_command().unwrap(), "dozo run db");
         assert_eq!(event("suspicious", "{}").next_command().unwrap(), "dozo snapshots db");
         assert_eq!(event("recovered", "{}").next_command(), None);
+        assert_eq!(event("damage", "{}").next_command().unwrap(), "dozo repair");
     }
 }

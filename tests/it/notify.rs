@@ -1,6 +1,7 @@
 //! Being told: what reaches Slack, when, and that nothing which goes wrong on the way changes what became of a run.
 
 mod slack;
+mod upkeep;
 
 use std::time::{Duration, Instant};
 

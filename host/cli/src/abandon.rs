@@ -37,9 +37,9 @@ async fn abandon_job(
     (name, table): (&str, &JobTable),
 ) -> anyhow::Result<()> {
     // A run that began before the repository was gone has the source, and may still come to its end.
-    let _at_work = match context.at_work(name) {
+    let _place = match context.at_work(name) {
         Err(error) if is_busy(&error) => return Ok(()),
-        at_work => at_work.ok(),
+        place => place.ok(),
     };
     let plugin = plugins.get_as(&table.plugin, PluginKind::Source).await?;
     let prepared = context.prepare(table.table(&["job", name]), &plugin).await?;

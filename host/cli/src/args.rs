@@ -114,6 +114,8 @@ pub(crate) struct RunArgs {
     /// A word that the snapshot carries. Can be given more than once
     #[arg(long, value_name = "WORD")]
     pub(crate) tag: Vec<String>,
+    #[command(flatten)]
+    pub(crate) lease: LeaseArgs,
 }
 
 /// `dozo snapshots`
@@ -198,6 +200,8 @@ pub(crate) struct MirrorArgs {
     pub(crate) create: bool,
     #[command(flatten)]
     pub(crate) from: FromArgs,
+    #[command(flatten)]
+    pub(crate) lease: LeaseArgs,
 }
 
 /// `dozo repair`
@@ -215,6 +219,8 @@ pub(crate) struct RepairArgs {
     pub(crate) give_up: Vec<String>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) lease: LeaseArgs,
 }
 
 /// `dozo prune`
@@ -234,6 +240,8 @@ pub(crate) struct PruneArgs {
     pub(crate) flood_explained: bool,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) lease: LeaseArgs,
 }
 
 /// `dozo hold`
@@ -281,6 +289,15 @@ pub(crate) struct StatusArgs {
     /// reads every manifest
     #[arg(long)]
     pub(crate) copies: bool,
+}
+
+/// Whose leases to pass over.
+#[derive(Args, Clone, Default)]
+pub(crate) struct LeaseArgs {
+    /// Go on although this lease says that somebody is at work: only if nothing of it can be running any more, because its
+    /// machine is off or its container is gone. The message that stopped the command has the id. Can be given more than once
+    #[arg(long, value_name = "ID")]
+    pub(crate) ignore_lease: Vec<dozo_repository::LeaseId>,
 }
 
 /// Which store to read.

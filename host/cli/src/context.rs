@@ -1,7 +1,8 @@
 //! What commands have in common: the configuration, the plugins, the repository with its keys.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dozo_job::{Clock, Error, Kind};
 use dozo_repository::format::snapshot::{Named, Snapshot};
@@ -11,8 +12,8 @@ use dozo_repository::{
 };
 use jiff::Timestamp;
 
-use crate::args::{FromArgs, Global, IdentityArgs};
-use crate::at_work::AtWork;
+use crate::args::{FromArgs, Global, IdentityArgs, LeaseArgs};
+use crate::at_work::{Held, Places};
 use crate::config::Loaded;
 use crate::keyfile::read_key;
 use crate::newest::{newest, newest_at};
@@ -20,7 +21,11 @@ use crate::plugins::PluginShelf;
 use crate::suspicion;
 use crate::typed_time::TypedTime;
 use crate::ui::ask::Operator;
+<<<<<<< HEAD
 use crate::zones::Zones;
+=======
+use crate::ui::{self, words};
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
 
 /// Threads that read contents wait for disks more than for cores.
 const READERS_PER_CORE: usize = 1;
@@ -38,6 +43,8 @@ impl Clock for SystemClock {
 pub(crate) struct Context {
     pub(crate) loaded: Loaded,
     cache_dir: PathBuf,
+    /// The locked files of this process's leases.
+    leases: Mutex<Vec<Held>>,
 }
 
 impl Context {
@@ -45,14 +52,14 @@ impl Context {
     pub(crate) fn load(global: &Global) -> anyhow::Result<Self> {
         let loaded = Loaded::read(global.config.as_deref())?;
         let cache_dir = cache_dir(Some(&loaded))?;
-        Ok(Context { loaded, cache_dir })
+        Ok(Context { loaded, cache_dir, leases: Mutex::default() })
     }
 
     /// The same where there is one: for commands that can do without.
     pub(crate) fn load_if_any(global: &Global) -> anyhow::Result<Option<Self>> {
         let Some(loaded) = Loaded::read_if_any(global.config.as_deref())? else { return Ok(None) };
         let cache_dir = cache_dir(Some(&loaded))?;
-        Ok(Some(Context { loaded, cache_dir }))
+        Ok(Some(Context { loaded, cache_dir, leases: Mutex::default() }))
     }
 
     /// The host's name.
@@ -69,30 +76,62 @@ impl Context {
         Ok(Resources { scratch, workers: cores() })
     }
 
-    /// Takes a job's place on this host.
-    pub(crate) fn at_work(&self, job: &str) -> anyhow::Result<AtWork> {
+    /// Takes a job's place on this host; held until it is dropped.
+    pub(crate) fn at_work(&self, job: &str) -> anyhow::Result<Option<File>> {
         let key = self.host_key()?;
-        let directory = self.cache_dir.join("at-work").join(key.repository.short());
-        AtWork::begin(&directory, &key.job_uid(job).to_string(), &format!("the job `{job}`"))
+        match self.places(&key).job(&key.job_uid(job).to_string()) {
+            Ok(Some(place)) => Ok(Some(place)),
+            Ok(None) => {
+                let busy = Error::busy(format!("the job `{job}` is at work already on this host"));
+                Err(busy.hinted("wait until it is done").into())
+            }
+            Err(error) => {
+                ui::note(format!("note: whether `{job}` runs already on this host is not known: {}", error.chain()));
+                Ok(None)
+            }
+        }
     }
 
-    /// What this process asks of a lease that is not a run's.
-    pub(crate) fn lease_request(&self, purpose: Purpose) -> anyhow::Result<LeaseRequest> {
-        Ok(LeaseRequest {
-            id: LeaseId(random()?),
-            purpose,
-            host: self.host(),
-            job: None,
-            started: SystemClock.now(),
-            predecessors: Vec::new(),
-        })
+    fn places(&self, key: &HostKey) -> Places {
+        Places::new(self.state_dir().join("at-work").join(key.repository.short()))
+    }
+
+    /// What this process asks of a lease. Leases of this host whose holders are dead are passed over, and those that the
+    /// operator says are.
+    pub(crate) fn lease_request(&self, purpose: Purpose, ignored: &LeaseArgs) -> anyhow::Result<LeaseRequest> {
+        let id = LeaseId(random()?);
+        let mut predecessors = ignored.ignore_lease.clone();
+        match self.places(&self.host_key()?).register(id) {
+            Ok(registered) => {
+                predecessors.extend(registered.dead);
+                self.leases.lock().unwrap_or_else(PoisonError::into_inner).push(registered.held);
+            }
+            Err(error) => ui::note(format!(
+                "note: if this command is killed, others wait until its lease ends: {}",
+                error.chain()
+            )),
+        }
+        Ok(LeaseRequest { id, purpose, host: self.host(), job: None, started: SystemClock.now(), predecessors })
+    }
+
+    /// The leases of this process were released.
+    pub(crate) fn forget_leases(&self) {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(Held::forget);
+    }
+
+    /// Says that the reading is over. A lease that could not be released ends by itself: worth a note, not a failure.
+    pub(crate) async fn released(&self, lease: ReadLease) {
+        match lease.release().await {
+            Ok(()) => self.forget_leases(),
+            Err(error) => ui::note(format!("note: {}", error.chain())),
+        }
     }
 
     /// A lease for whoever reads; without one, the operator is told.
     pub(crate) async fn read_lease(&self, repository: &Repository) -> anyhow::Result<ReadLease> {
-        let lease = repository.read_lease(self.lease_request(Purpose::Read)?).await;
+        let lease = repository.read_lease(self.lease_request(Purpose::Read, &LeaseArgs::default())?).await;
         if let Some(note) = lease.note() {
-            crate::ui::note(format!("note: {note}"));
+            ui::note(format!("note: {note}"));
         }
         Ok(lease)
     }
@@ -258,7 +297,7 @@ pub(crate) fn find_snapshot(context: &Context, view: &View, wanted: &str) -> any
 /// Tells that a snapshot is another host's, if it is.
 pub(crate) fn tell_host(view: &View, snapshot: &Snapshot) {
     if snapshot.host.uid != view.repository().host() {
-        crate::ui::note(format!("note: this is a snapshot of the host `{}`", snapshot.host.name));
+        ui::note(format!("note: this is a snapshot of the host `{}`", snapshot.host.name));
     }
 }
 

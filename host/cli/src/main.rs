@@ -21,13 +21,22 @@ mod notifiers;
 mod outcomes;
 mod plugins;
 mod prepare;
+mod proxy;
 mod rollback;
+<<<<<<< HEAD
 mod suspicion;
+=======
+mod signals;
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
 mod target;
 mod thaw;
 mod typed_time;
 mod ui;
+<<<<<<< HEAD
 mod zones;
+=======
+mod upkeep;
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -45,7 +54,10 @@ fn main() -> ExitCode {
     allocator::tune();
     // What this program writes is nobody else's to read: repositories, keys, restored files until their mode is set.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(shown) => return usage(&shown).into(),
+    };
     start_log(&cli.global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -64,9 +76,21 @@ fn main() -> ExitCode {
         ui::errors::tell(&cli.global, &error);
         Exit::of(&error)
     });
+    let exit = ui::out::finish(exit);
     // Threads that wait for a disk that hangs must not keep the program from ending.
     runtime.shutdown_background();
     exit.into()
+}
+
+/// Prints what the command line asked for (`--help`), or what is wrong with it.
+fn usage(shown: &clap::Error) -> Exit {
+    let printed = shown.print();
+    match (shown.use_stderr(), printed) {
+        (true, _) => Exit::Usage,
+        (false, Ok(())) => Exit::Done,
+        (false, Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
+        (false, Err(_)) => Exit::Failed,
+    }
 }
 
 async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
@@ -96,14 +120,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
 
 /// Ends the program when it is told to: nothing that was begun becomes a snapshot.
 async fn interrupted(command: &Command) -> anyhow::Result<Exit> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
+    signals::Interruptions::catch()?.wait().await;
     ui::ask::restore_terminal();
     ui::note(match command {
         Command::Run(_) => "interrupted: what was not finished is not part of any snapshot",
@@ -124,5 +141,6 @@ fn start_log(global: &Global) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_ansi(colours).without_time().init();
+    // A log that cannot be written is no reason to print that, and to panic because that cannot be printed either.
+    log.with_ansi(colours).without_time().log_internal_errors(false).init();
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dozo_job::notify::{Listener, Told, event_of_no_run, event_of_run, tell};
 use dozo_job::port::{Event, Notifier as _};
-use dozo_job::{Clock, Error, Report, limits};
+use dozo_job::{Clock, Failure, Kind, Report, limits};
 use dozo_plugin::PluginKind;
 use dozo_repository::format::record::Outcome;
 use tokio::sync::mpsc;
@@ -17,18 +17,16 @@ use crate::command::sources::outside;
 use crate::config::NotifyTable;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
-use crate::outcomes::Outcomes;
+use crate::outcomes::{Outcomes, Task};
 use crate::plugins::PluginShelf;
 use crate::prepare::Prepared;
-use crate::ui;
+use crate::{proxy, ui};
 
 /// Who is told in this process.
 pub(crate) struct Notifiers {
     host: String,
     outcomes: Outcomes,
     lines: Vec<Line>,
-    /// Whether there is a notifier in the configuration, even a broken one.
-    any: bool,
 }
 
 /// One listener with its events in order: a service that limits its rate is not called by all jobs at once.
@@ -41,50 +39,51 @@ struct Line {
 }
 
 impl Notifiers {
-    /// Makes the notifiers ready for as many jobs.
-    pub(crate) async fn prepare(global: &Global, context: &Context, plugins: &mut PluginShelf, jobs: usize) -> Self {
+    /// Makes the notifiers ready for as many events.
+    pub(crate) async fn prepare(global: &Global, context: &Context, plugins: &mut PluginShelf, events: usize) -> Self {
         let mut lines = Vec::new();
         for (name, table) in &context.loaded.config.notify {
             match context.listener(name, table, plugins).await {
-                Ok(listener) => lines.push(Line::begin(listener, jobs)),
+                Ok(listener) => lines.push(Line::begin(listener, events)),
                 Err(error) => ui::errors::tell(global, &error.context(format!("the notifier `{name}` tells nobody"))),
             }
         }
-        let any = !context.loaded.config.notify.is_empty();
-        Notifiers { host: context.host(), outcomes: context.outcomes(), lines, any }
+        Notifiers { host: context.host(), outcomes: context.outcomes(), lines }
     }
 
     /// Tells of a run.
     pub(crate) fn run(&mut self, report: &Report) {
+<<<<<<< HEAD
         // What comes after a suspicious snapshot and is well is a recovery.
         let outcome = if report.suspicious.is_empty() { report.outcome } else { report.outcome.max(Outcome::Partial) };
         let before = self.replace(&report.job, outcome);
+=======
+        let why = report.error.as_ref().map(Failure::one_line);
+        let before = self.replace(&report.job, report.outcome, why);
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
         self.send(&event_of_run(report, before));
     }
 
     /// Tells of a job that could not be begun.
     pub(crate) fn no_run(&mut self, job: &str, error: &anyhow::Error) {
-        self.replace(job, Outcome::Failed);
-        self.send(&event_of_no_run(job, &self.host, SystemClock.now(), &ui::errors::failure(error)));
+        let failure = ui::errors::failure(error);
+        self.replace(job, Outcome::Failed, Some(failure.one_line()));
+        self.send(&event_of_no_run(job, &self.host, SystemClock.now(), &failure));
     }
 
     /// Remembers what became of a job; returns what became of it before.
-    fn replace(&self, job: &str, outcome: Outcome) -> Option<Outcome> {
-        if !self.any {
-            return None;
+    fn replace(&self, job: &str, outcome: Outcome, why: Option<String>) -> Option<Outcome> {
+        let (before, errors) = self.outcomes.replace(Task::Job(job), outcome, (SystemClock.now(), why));
+        for error in errors {
+            ui::note(format!("note: what became of `{job}` is not remembered on this host: {}", error.chain()));
         }
-        let noted = |error: Error| ui::note(format!("note: recoveries may go untold: {}", error.chain()));
-        let before = self.outcomes.last(job).unwrap_or_else(|error| {
-            noted(error);
-            None
-        });
-        self.outcomes.keep(job, outcome).unwrap_or_else(noted);
-        before
+        before.map(|last| last.outcome)
     }
 
-    fn send(&mut self, event: &Event) {
+    /// Tells whoever wants to hear of it.
+    pub(crate) fn send(&mut self, event: &Event) {
         for line in self.lines.iter_mut().filter(|line| line.listener.hears(event)) {
-            // There is room for every job's event, and whoever receives ends with this process; if that were not so, it shows
+            // There is room for every event, and whoever receives ends with this process; if that were not so, it shows
             // at the end.
             let _ = line.events.try_send(event.clone());
             line.sent.push(event.clone());
@@ -106,10 +105,10 @@ impl Notifiers {
 }
 
 impl Line {
-    fn begin(listener: Listener, jobs: usize) -> Self {
+    fn begin(listener: Listener, events: usize) -> Self {
         let listener = Arc::new(listener);
-        let (events, mut waiting) = mpsc::channel::<Event>(jobs.max(1));
-        let (done, told) = mpsc::channel(jobs.max(1));
+        let (done, told) = mpsc::channel(events.max(1));
+        let (events, mut waiting) = mpsc::channel::<Event>(events.max(1));
         let name = listener.name.clone();
         let teller = listener.clone();
         tokio::spawn(async move {
@@ -200,12 +199,21 @@ pub(crate) fn show(global: &Global, told: &Told) -> anyhow::Result<()> {
             "partial" => "partial snapshot",
             "suspicious" => "suspicious snapshot",
             "recovered" => "recovery",
+            "recovery-gap" => "recovery gap",
+            "verify" | "mirror" | "prune" | "repair" => "failure",
             other => other,
         };
-        let about = told.job.as_ref().map_or("the test".to_string(), |job| format!("the {what} of `{job}`"));
+        let about = match (&told.job, told.kind) {
+            (Some(job), _) => format!("the {what} of `{job}`"),
+            (None, "verify" | "mirror" | "prune" | "repair") => format!("the {what} of `dozo {}`", told.kind),
+            (None, _) => format!("the {what}"),
+        };
         let after = ui::words::counted(told.attempts.into(), "attempt", "attempts");
         ui::note(format!("error: `{}` told nobody of {about} ({after}): {}", told.notifier, failure.message));
         ui::errors::print_rest(failure);
+        if failure.kind == Kind::Unavailable {
+            proxy::note();
+        }
     }
     if global.json { ui::json(told) } else { Ok(()) }
 }

@@ -1,14 +1,16 @@
-//! What became of each job's last run, as far as this host knows: what tells a job that is well again from one that always
-//! was. One small file for each job, replaced as a whole. Kept here and not read from the repository's records, because it
-//! must know of runs that failed because the repository could not be reached, and because a run must not read a year of
-//! records.
+//! What became of each job's last run, and of other work on the repository, as far as this host knows: what tells a job that
+//! is well again from one that always was, and what `dozo status` judges. One small file for each, replaced as a whole. Kept
+//! here and not read from the repository's records, because it must know of runs that failed because the repository could not
+//! be reached, and because a run must not read a year of records.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use dozo_job::Error;
+use dozo_job::health::{Last, Upkeep};
 use dozo_repository::format::record::Outcome;
+use jiff::Timestamp;
 
 use crate::context::Context;
 
@@ -16,19 +18,27 @@ const SCHEMA: &str = "dozo/outcome/1";
 /// Of the repository's URL, in the name of a directory.
 const NAME_BYTES_MAX: usize = 150;
 
-/// The jobs of one repository.
+/// What this host does for one repository.
 pub(crate) struct Outcomes {
     directory: PathBuf,
+}
+
+/// Something that is done again and again.
+#[derive(Clone, Copy)]
+pub(crate) enum Task<'a> {
+    Job(&'a str),
+    Upkeep(&'a Upkeep),
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Text {
     schema: String,
-    outcome: Outcome,
+    #[serde(flatten)]
+    last: Last,
 }
 
 impl Context {
-    /// What became of the jobs' last runs.
+    /// What became of what this host does.
     pub(crate) fn outcomes(&self) -> Outcomes {
         let url = &self.loaded.config.repository.url;
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -38,37 +48,67 @@ impl Context {
 }
 
 impl Outcomes {
-    /// What became of a job's last run; none if nobody knows.
-    pub(crate) fn last(&self, job: &str) -> Result<Option<Outcome>, Error> {
-        let file = self.file(job);
+    /// What became of it the last time; none if nobody knows.
+    pub(crate) fn last(&self, task: Task<'_>) -> Result<Option<Last>, Error> {
+        let file = self.file(task);
         let text = match fs::read(&file) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(format!("read {}", file.display()), e)),
         };
         match serde_json::from_slice::<Text>(&text) {
-            Ok(text) if text.schema == SCHEMA => Ok(Some(text.outcome)),
+            Ok(text) if text.schema == SCHEMA => Ok(Some(text.last)),
             Ok(_) => Err(Error::unsupported(format!("{} was written by another version", file.display()))),
             Err(e) => Err(Error::corrupt(format!("{} is damaged", file.display())).caused_by(e)),
         }
     }
 
-    /// From now on this is what became of it.
-    pub(crate) fn keep(&self, job: &str, outcome: Outcome) -> Result<(), Error> {
-        let file = self.file(job);
-        let text = serde_json::to_vec(&Text { schema: SCHEMA.into(), outcome });
+    /// From now on this is what became of it. Returns what became of it before, and what kept this from being known or kept.
+    pub(crate) fn replace(
+        &self,
+        task: Task<'_>,
+        outcome: Outcome,
+        (at, why): (Timestamp, Option<String>),
+    ) -> (Option<Last>, Vec<Error>) {
+        let mut errors = Vec::new();
+        let before = self.last(task).unwrap_or_else(|error| {
+            errors.push(error);
+            None
+        });
+        let well = if outcome == Outcome::Complete { Some(at) } else { before.as_ref().and_then(|last| last.well) };
+        errors.extend(self.keep(task, Last { outcome, at, why, well }).err());
+        (before, errors)
+    }
+
+    fn keep(&self, task: Task<'_>, last: Last) -> Result<(), Error> {
+        let file = self.file(task);
+        let text = serde_json::to_vec(&Text { schema: SCHEMA.into(), last });
         let text = text.map_err(|e| Error::internal("write JSON").caused_by(e))?;
         let write = || {
-            fs::create_dir_all(&self.directory)?;
+            fs::create_dir_all(file.parent().unwrap_or(&self.directory))?;
             let new = file.with_extension(format!("new-{}", std::process::id()));
-            fs::write(&new, &text)?;
-            fs::rename(&new, &file)
+            fs::write(&new, &text).and_then(|()| fs::rename(&new, &file)).inspect_err(|_| _ = fs::remove_file(&new))
         };
         write().map_err(|e| Error::io(format!("write {}", file.display()), e))
     }
 
-    fn file(&self, job: &str) -> PathBuf {
-        self.directory.join(format!("{job}.json"))
+    fn file(&self, task: Task<'_>) -> PathBuf {
+        let (kind, name) = match task {
+            Task::Job(name) => ("job", name),
+            Task::Upkeep(Upkeep::Mirror(name)) => ("mirror", name.as_str()),
+            Task::Upkeep(Upkeep::Verify(Some(mirror))) => ("verify-at", mirror.as_str()),
+            Task::Upkeep(Upkeep::Repair(Some(mirror))) => ("repair-at", mirror.as_str()),
+            Task::Upkeep(Upkeep::Verify(None)) => ("upkeep", "verify"),
+            Task::Upkeep(Upkeep::Repair(None)) => ("upkeep", "repair"),
+            Task::Upkeep(Upkeep::Prune) => ("upkeep", "prune"),
+        };
+        // Names of mirrors are anything.
+        let plain = |b: u8| match b {
+            b if b.is_ascii_alphanumeric() || b"-_.".contains(&b) => char::from(b).to_string(),
+            b => format!("%{b:02X}"),
+        };
+        let name: String = name.bytes().map(plain).collect();
+        self.directory.join(kind).join(format!("{name}.json"))
     }
 }
 
@@ -77,18 +117,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcomes_are_remembered_by_job() {
+    fn outcomes_are_remembered_by_task() {
         let state = tempfile::tempdir().unwrap();
         let outcomes = Outcomes { directory: state.path().join("outcomes/file---r") };
-        assert_eq!(outcomes.last("db").unwrap(), None);
-        outcomes.keep("db", Outcome::Complete).unwrap();
-        outcomes.keep("db", Outcome::Failed).unwrap();
-        outcomes.keep("..", Outcome::Partial).unwrap();
-        assert_eq!(outcomes.last("db").unwrap(), Some(Outcome::Failed));
-        assert_eq!(outcomes.last("..").unwrap(), Some(Outcome::Partial));
-        fs::write(outcomes.file("db"), "half a li").unwrap();
-        assert!(outcomes.last("db").is_err(), "what cannot be read is not taken for a first run");
-        outcomes.keep("db", Outcome::Complete).unwrap();
-        assert_eq!(outcomes.last("db").unwrap(), Some(Outcome::Complete));
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let keep = |task, outcome, second, why: Option<&str>| {
+            let (before, errors) = outcomes.replace(task, outcome, (at(second), why.map(str::to_string)));
+            (before.map(|last| last.outcome), errors.len())
+        };
+        let (db, dots) = (Task::Job("db"), Task::Job(".."));
+        assert_eq!(keep(db, Outcome::Complete, 1, None), (None, 0));
+        assert_eq!(keep(db, Outcome::Failed, 2, Some("no disk")), (Some(Outcome::Complete), 0));
+        assert_eq!(keep(dots, Outcome::Partial, 3, None), (None, 0));
+        let last = outcomes.last(db).unwrap().unwrap();
+        assert_eq!((last.at, last.why.as_deref(), last.well), (at(2), Some("no disk"), Some(at(1))));
+        assert_eq!(outcomes.last(dots).unwrap().unwrap().outcome, Outcome::Partial);
+        let away = Upkeep::Mirror("../../a way".into());
+        assert_eq!(keep(Task::Upkeep(&away), Outcome::Failed, 4, None), (None, 0));
+        assert_eq!(outcomes.last(Task::Upkeep(&Upkeep::Prune)).unwrap(), None);
+        assert!(outcomes.directory.join("mirror/..%2F..%2Fa%20way.json").exists());
+        fs::write(outcomes.file(db), "half a li").unwrap();
+        assert!(outcomes.last(db).is_err(), "what cannot be read is not taken for a first run");
+        assert_eq!(keep(db, Outcome::Complete, 5, None), (None, 1));
+        assert_eq!(outcomes.last(db).unwrap().unwrap().well, Some(at(5)));
     }
 }

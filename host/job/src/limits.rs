@@ -57,3 +57,16 @@ pub const FLOOD_WINDOWS: usize = 10;
 pub const FLOOD_MORE: f64 = 20.0;
 /// A flood is so many times what is usual at least: a job that runs twice as often is none.
 pub const FLOOD_TIMES: f64 = 4.0;
+/// Distances between snapshots of a job by which it is judged whether the next is overdue: what was long ago says little.
+pub const OVERDUE_HISTORY: usize = 20;
+/// Before this time no job is overdue by its history alone: a night of a machine that sleeps is none. Who wants to know
+/// sooner says `expect_every`.
+pub const OVERDUE_MIN: SignedDuration = SignedDuration::from_hours(26);
+/// A job with too little history to say: weekly ones are in time.
+pub const OVERDUE_UNKNOWN: SignedDuration = SignedDuration::from_hours(8 * 24);
+/// How long a gap in what can be recovered is shown after it ended: nothing can close it, and it must be seen once.
+pub const GAP_SHOWN: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// A store is nearly full when less than this part of it is free, whatever runs stored.
+pub const STORE_FULL_PART: u64 = 50;
+/// Or, where the store is large, less than this.
+pub const STORE_FULL_BYTES: u64 = 1 << 30;

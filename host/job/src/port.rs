@@ -195,7 +195,7 @@ pub trait Source: Send + Sync {
 pub struct Event {
     /// What kind of thing.
     pub kind: EventKind,
-    /// The job's name.
+    /// The job's name; empty where it is about the repository as a whole.
     pub job: String,
     /// The host's name.
     pub host: String,
@@ -216,8 +216,20 @@ pub enum EventKind {
     Suspicious,
     /// A run made none.
     Failure,
-    /// A run made a complete one after one that did not.
+    /// A run, or other work on the repository, ended well after one that did not.
     Recovered,
+    /// A run made a snapshot, and moments between it and the one before cannot be recovered.
+    RecoveryGap,
+    /// A verification found damage.
+    Damage,
+    /// A verification could not be done.
+    Verify,
+    /// A mirror could not be filled, or not with all there is.
+    Mirror,
+    /// A prune failed.
+    Prune,
+    /// A repair failed, or could not repair everything.
+    Repair,
     /// Nothing happened: the operator asked whether telling works.
     Test,
 }
@@ -231,6 +243,12 @@ impl EventKind {
             EventKind::Suspicious => "suspicious",
             EventKind::Failure => "failure",
             EventKind::Recovered => "recovered",
+            EventKind::RecoveryGap => "recovery-gap",
+            EventKind::Damage => "damage",
+            EventKind::Verify => "verify",
+            EventKind::Mirror => "mirror",
+            EventKind::Prune => "prune",
+            EventKind::Repair => "repair",
             EventKind::Test => "test",
         }
     }

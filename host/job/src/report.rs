@@ -9,6 +9,7 @@ use dozo_repository::{Error, Kind, ObjectId};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::gap::Gap;
 use crate::port::{Moment, Usage};
 
 /// What became of a run.
@@ -54,6 +55,8 @@ pub struct Report {
     pub suspicious: Vec<String>,
     /// What the operator should know though nothing failed.
     pub notes: Vec<String>,
+    /// Moments that cannot be recovered, between the snapshot before and this one.
+    pub recovery_gap: Option<Gap>,
     /// Why it failed.
     pub error: Option<Failure>,
     /// What the plugin used.
@@ -76,6 +79,13 @@ pub struct Failure {
     pub causes: Vec<String>,
     /// What to do.
     pub hint: Option<String>,
+}
+
+impl Failure {
+    /// The sentence and its causes in one line.
+    pub fn one_line(&self) -> String {
+        [std::slice::from_ref(&self.message), &self.causes].concat().join(": ")
+    }
 }
 
 impl From<&Error> for Failure {

@@ -8,7 +8,11 @@ use dozo_repository::limits::STARTED_AHEAD_MAX;
 use dozo_repository::{Error, Kind, Lease, LeaseId, LeaseRequest, ObjectId, Purpose, Repository, Resources, Result};
 use jiff::Timestamp;
 
+<<<<<<< HEAD
 use crate::guard;
+=======
+use crate::gap::{Gap, gap};
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
 use crate::intake::{History, RunIntake, SharedIntake};
 use crate::limits::{CLOCK_SKEW_MAX, OMITTED_IN_REPORT};
 use crate::port::{BackupRequest, Finished, Source};
@@ -101,6 +105,7 @@ struct Done {
     snapshot: Snapshot,
     finished: Finished,
     notes: Vec<String>,
+    recovery_gap: Option<Gap>,
 }
 
 /// A run under a lease of its own: others see that the job runs, and whoever deletes heeds it.
@@ -143,11 +148,17 @@ async fn backup(
     let _ = house.progress.counters.set(writer.counters());
     let job_uid = repository.job_uid(&job.name);
     let history = History { view, host: repository.host(), job: job_uid, plugin: source.stamp().name.clone() };
+<<<<<<< HEAD
     let last_run = history.last_run();
     let sequence = last_run.map_or(0, |(_, last)| last.sequence) + 1;
     notes.extend(clock_notes(started, house.clock.now(), lease, last_run.map(|(_, last)| last.started)));
     let last_good = history.last_good();
     lease.keep(history.kept());
+=======
+    let sequence = history.last_sequence() + 1;
+    let furthest = history.furthest();
+    lease.keep(history.newest().into_iter().collect());
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
     let intake = Arc::new(RunIntake::new(writer.clone(), history, house.progress.clone(), house.readers));
 
     let request = BackupRequest { config: job.config.clone(), scope: job.scope, probes: job.probes.clone() };
@@ -190,6 +201,10 @@ async fn backup(
     let (id, snapshot) = writer.commit(describe).await?;
     notes.extend(earlier);
     notes.extend(unanswered(job, &snapshot));
+    let recovery_gap = gap(&furthest, &snapshot.attributes);
+    notes.extend(recovery_gap.map(|Gap { after, until }| {
+        format!("moments between {after} and {until} cannot be recovered: earlier snapshots end before, this one begins after")
+    }));
     seen.push(Seen { job: snapshot.job.clone(), sequence, snapshot: id });
     if let Err(error) = house.memory.remember(&seen) {
         notes.push(format!("the snapshot is safe, but this host could not remember it: {}", error.chain()));
@@ -197,7 +212,7 @@ async fn backup(
     if let Err(error) = source.committed(&job.config, attributes).await {
         notes.push(format!("the snapshot is safe, but the source was not told so: {}", error.chain()));
     }
-    Ok(Done { id, snapshot, finished, notes })
+    Ok(Done { id, snapshot, finished, notes, recovery_gap })
 }
 
 /// What the clocks say of each other: this machine's between the run's beginning and now, the store's when it took the lease,
@@ -250,13 +265,14 @@ fn blank_report(job: &Job, source: &dyn Source, house: &House<'_>, started: Time
         answers: Vec::new(),
         suspicious: Vec::new(),
         notes: Vec::new(),
+        recovery_gap: None,
         error: None,
         usage: crate::port::Usage::default(),
     }
 }
 
 fn fill_report(report: &mut Report, done: Done) {
-    let Done { id, snapshot, finished, notes } = done;
+    let Done { id, snapshot, finished, notes, recovery_gap } = done;
     report.outcome = match snapshot.status {
         Status::Complete => Outcome::Complete,
         Status::Partial => Outcome::Partial,
@@ -275,13 +291,13 @@ fn fill_report(report: &mut Report, done: Done) {
     report.suspicious = snapshot.guard.map(|guard| guard.suspicious).unwrap_or_default();
     report.notes.extend(notes);
     report.notes.extend(finished.notes);
+    report.recovery_gap = recovery_gap;
     report.usage = finished.usage;
 }
 
 async fn leave_record(report: &Report, house: &House<'_>) -> Result<()> {
     let repository = house.repository;
     let body = serde_json::to_value(report).map_err(|e| Error::internal("write the report as JSON").caused_by(e))?;
-    let one_line = |failure: &Failure| [std::slice::from_ref(&failure.message), &failure.causes].concat().join(": ");
     let record = RunRecord {
         schema: RunRecord::SCHEMA.into(),
         host: Named { uid: repository.host(), name: house.host.clone() },
@@ -290,7 +306,7 @@ async fn leave_record(report: &Report, house: &House<'_>) -> Result<()> {
         ended: report.ended,
         outcome: report.outcome,
         snapshot: report.snapshot,
-        error: report.error.as_ref().map(one_line),
+        error: report.error.as_ref().map(Failure::one_line),
         report: body,
     };
     repository.put_run_record(&record).await.map(|_| ())

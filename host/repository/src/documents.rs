@@ -110,6 +110,14 @@ impl Repository {
         self.read_documents(objects, RECORD_BODY_MAX, |_, body| R::parse(body)).await
     }
 
+    /// The newest records of a kind, by the store's clock: at most so many, the newest first.
+    pub async fn newest_records<R: Record>(&self, max: usize) -> Result<Documents<R>> {
+        let mut objects = self.store().list(&format!("records/{}", R::KIND.word())).await?;
+        objects.sort_by(|a, b| (b.modified, &b.name).cmp(&(a.modified, &a.name)));
+        objects.truncate(max);
+        self.read_documents(objects, RECORD_BODY_MAX, |_, body| R::parse(body)).await
+    }
+
     /// All records of a kind that nobody ever deletes: one that is gone meanwhile is not passed over.
     pub(crate) async fn lasting_records<R: Record>(&self) -> Result<Documents<R>> {
         let records = self.records::<R>(Timestamp::MIN).await?;

@@ -162,6 +162,19 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// Whether what failed is that there is no room left.
+    pub fn is_out_of_space(&self) -> bool {
+        let mut cause = Some(self as &(dyn StdError + 'static));
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(kind, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// The sentence and all its causes in one line, as reports and records keep it.
     pub fn chain(&self) -> String {
         let mut line = self.what.clone();

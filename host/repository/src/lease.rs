@@ -217,6 +217,19 @@ impl ReadLease {
         self.note.as_deref()
     }
 
+    /// Which lease, if there is one.
+    pub(crate) fn id(&self) -> Option<LeaseId> {
+        self.lease.as_ref().map(Lease::id)
+    }
+
+    /// The store's now, if there is a lease.
+    pub(crate) async fn assure(&self) -> Result<Option<Timestamp>> {
+        match &self.lease {
+            Some(lease) => lease.assure().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// A view that the lease keeps in the store.
     pub async fn view(&self) -> Result<View> {
         match &self.lease {

@@ -56,6 +56,16 @@ impl Holder {
         self.document.as_ref().is_some_and(|document| document.tombstones.contains(tombstone))
     }
 
+    /// What to do about a holder that keeps others from their work.
+    pub(crate) fn busy_hint(&self) -> String {
+        let minutes = self.document.as_ref().map_or(LEASE_SECONDS_MAX, |document| document.seconds) / 60;
+        format!(
+            "wait until it is done; if it crashed on another host, its lease ends within {minutes} minutes. Only if nothing of \
+             it can be running any more (its machine is off, its container is gone), `--ignore-lease {}` goes on now",
+            self.id
+        )
+    }
+
     /// The snapshots that its holder builds on.
     pub(crate) fn keeps(&self) -> &[ObjectId] {
         self.document.as_ref().map_or(&[], |document| &document.keeps)
@@ -130,7 +140,7 @@ impl Repository {
         Err(busy(form, rival.as_ref()))
     }
 
-    /// Releases a lease on behalf of a holder that is dead.
+    /// Releases a lease on behalf of a holder that is dead, as its host knows or the operator says.
     async fn release_for(&self, dead: &Holder) -> Result<()> {
         let Some(document) = dead.document.as_ref().filter(|_| dead.is_live()) else { return Ok(()) };
         let number = document.number + 1;
@@ -182,8 +192,11 @@ fn busy(mine: &LeaseDocument, rival: Option<&Holder>) -> Error {
     };
     let who = rival.and_then(|rival| rival.document.as_ref());
     let who = who.map_or(String::new(), |who| format!(", on {} since {}", who.host.name, who.started));
-    Error::busy(format!("{what}{who}"))
-        .hinted("wait until it is done; one that crashed on another host keeps others away for half an hour at most")
+    let error = Error::busy(format!("{what}{who}"));
+    match rival {
+        Some(rival) => error.hinted(rival.busy_hint()),
+        None => error.hinted("wait until it is done"),
+    }
 }
 
 #[cfg(test)]

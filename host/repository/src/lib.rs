@@ -83,8 +83,8 @@ pub use owner::{OwnerKey, passphrase_label};
 pub use owners::{Added, Changed, OwnerRow, Stamp};
 pub use pipeline::Counters;
 pub use prune::{
-    Doomed, KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, PruneRules, Pruned,
-    Pruner, TombstoneState, Usage, YoungPacks,
+    Doomed, KeptSnapshot, Leftovers, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, PruneRules,
+    Pruned, Pruner, TombstoneState, Usage, YoungPacks,
 };
 pub use reader::SnapshotReader;
 pub use recipient::Recipient;

@@ -186,3 +186,6 @@ pub const INDEX_TABLES_MAX: usize = 6;
 /// Chunks of packs that are looked at together, where packs are looked at one after the other: each time all of the index
 /// is read.
 pub const INDEX_BATCH_CHUNKS: u64 = 500_000;
+
+/// A file that a killed write left in a directory is removed when it is so old: no single object takes so long to write.
+pub const LEFTOVER_AGE_MIN: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);

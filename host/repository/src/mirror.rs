@@ -286,8 +286,9 @@ async fn nobody_prunes(repository: &Repository, lease: &Lease) -> Result<()> {
     });
     match prunes {
         None => Ok(()),
-        Some(_) => Err(Error::busy(format!("a prune is at work in {}", repository.url()))
-            .hinted("wait until it is done; one that crashed keeps others away for half an hour at most")),
+        Some(holder) => {
+            Err(Error::busy(format!("a prune is at work in {}", repository.url())).hinted(holder.busy_hint()))
+        }
     }
 }
 

@@ -45,8 +45,16 @@ fn header(event: &Event) -> String {
         EventKind::Partial => format!("⚠️ {job} on {host}: backed up in part"),
         EventKind::Suspicious => format!("⚠️ {job} on {host}: the backup is suspicious"),
         EventKind::Success => format!("✅ {job} on {host}: backed up"),
+        EventKind::Recovered if job.is_empty() => format!("✅ {host}: well again"),
         EventKind::Recovered => format!("✅ {job} on {host}: backed up again"),
+        EventKind::RecoveryGap => format!("⚠️ {job} on {host}: some moments cannot be recovered"),
+        EventKind::Damage => format!("❌ {host}: backups are damaged"),
+        EventKind::Verify => format!("❌ {host}: the verification failed"),
+        EventKind::Mirror => format!("❌ {host}: a mirror is not complete"),
+        EventKind::Prune => format!("⚠️ {host}: the prune failed"),
+        EventKind::Repair => format!("❌ {host}: the repair is not complete"),
         EventKind::Test => format!("🔔 {host}: a test"),
+        EventKind::Other(word) if job.is_empty() => format!("{host}: {word}"),
         EventKind::Other(word) => format!("{job} on {host}: {word}"),
     }
 }
@@ -67,7 +75,9 @@ fn section(text: impl Into<String>) -> Value {
 /// Job, host, when, how long and, if there is a snapshot, how much.
 fn fields(event: &Event) -> Value {
     let report = &event.report;
-    let mut named = vec![("Job", event.job.clone()), ("Host", event.host.clone())];
+    // What is about the repository as a whole has no job.
+    let job = (!event.job.is_empty()).then(|| ("Job", event.job.clone()));
+    let mut named: Vec<(&str, String)> = job.into_iter().chain([("Host", event.host.clone())]).collect();
     named.extend((!report.started.is_empty()).then(|| ("Started", moment(&report.started))));
     // What could not be begun took no time.
     let took = report.plugin.as_ref().and_then(|_| report.took());

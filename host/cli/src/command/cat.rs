@@ -5,7 +5,6 @@ use std::io::Write;
 use dozo_repository::{EntryKind, Error, PacksToRead};
 
 use crate::args::{CatArgs, Global};
-use crate::command::verify::released;
 use crate::context::{Context, find_snapshot};
 use crate::exit::Exit;
 use crate::rollback::Back;
@@ -38,7 +37,7 @@ pub(crate) async fn cat(global: &Global, args: &CatArgs) -> anyhow::Result<Exit>
     reader.packs_of(&stored, &mut packs).await?;
     if let Err(error) = context.thaw(&view, &packs, (&args.thaw, &args.from)).await {
         if let Some(lease) = lease {
-            released(lease).await;
+            context.released(lease).await;
         }
         return Err(error);
     }
@@ -50,7 +49,7 @@ pub(crate) async fn cat(global: &Global, args: &CatArgs) -> anyhow::Result<Exit>
     });
     let copied = copied.await?;
     if let Some(lease) = lease {
-        released(lease).await;
+        context.released(lease).await;
     }
     match copied {
         // Whoever reads may have seen enough.

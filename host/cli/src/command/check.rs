@@ -27,6 +27,7 @@ pub(crate) async fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<E
     } else {
         print(&store.to_string(), &found, skew);
     }
+    crate::proxy::note_for(&context.loaded);
     let behind = look_back(&context).await?;
     let jobs = sources::check(global, &context, &args.jobs).await?;
     let told = if args.jobs.is_empty() { notifiers::check(global, &context).await? } else { Exit::Done };

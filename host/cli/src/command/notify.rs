@@ -23,7 +23,7 @@ async fn test(global: &Global, args: &NotifyTestArgs) -> anyhow::Result<Exit> {
         return Err(context
             .loaded
             .fault(&[], message)
-            .hinted("add a table `[notify.NAME]`: docs/GUIDE.md, Being told")
+            .hinted("add a table `[notify.NAME]`: docs/GUIDE.md, Notifications")
             .into());
     }
     let mut plugins = context.plugins()?;

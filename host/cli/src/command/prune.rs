@@ -2,21 +2,48 @@
 
 use std::collections::BTreeMap;
 
-use dozo_job::retention::{Fate, Floods, Judgement, Policy};
+use dozo_job::health::Upkeep;
+use dozo_job::retention::{Fate, Finding, Floods, Judgement, Policy};
 use dozo_job::tidy::{self, Tidy};
+use dozo_job::{Clock, Error};
 use dozo_repository::{CompactRules, Compacted, PruneRules, Pruned, Pruner, Purpose, Repository, TombstoneState, View};
 
 use crate::args::{Global, PruneArgs};
 use crate::config::Role;
-use crate::context::Context;
+use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
 use crate::rollback::Back;
 use crate::ui::{self, words};
+use crate::upkeep::{Ended, Watch};
 use crate::zones::Zones;
 
 pub(crate) async fn prune(global: &Global, args: &PruneArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
-    if args.yes && context.loaded.config.repository.role != Role::Maintain {
+    if !args.yes {
+        return look(&context, global, args).await;
+    }
+    let (mut watch, started) = (Watch::begin(&context), SystemClock.now());
+    let done = delete(&context, global, args).await;
+    watch.ended(&Upkeep::Prune, started, done.as_ref());
+    watch.finish(global).await?;
+    done.map(|ended| ended.exit)
+}
+
+/// The plan needs nothing of the store but to be read.
+async fn look(context: &Context, global: &Global, args: &PruneArgs) -> anyhow::Result<Exit> {
+    let repository = context.repository().await?;
+    let request = context.lease_request(Purpose::Read, &args.lease)?;
+    let pruner = Pruner::look(&repository, request, rules(context)).await;
+    let done = work(context, global, args, &repository, &pruner).await;
+    if let Some(note) = pruner.note() {
+        ui::note(format!("note: {note}"));
+    }
+    over(context, pruner.end().await);
+    Ok(done?.exit)
+}
+
+async fn delete(context: &Context, global: &Global, args: &PruneArgs) -> anyhow::Result<Ended> {
+    if context.loaded.config.repository.role != Role::Maintain {
         let error = context.loaded.fault(&["repository"], "this host backs up and does not delete");
         return Err(error
             .hinted(
@@ -25,12 +52,19 @@ pub(crate) async fn prune(global: &Global, args: &PruneArgs) -> anyhow::Result<E
             .into());
     }
     let repository = context.repository().await?;
-    let pruner = Pruner::begin(&repository, context.lease_request(Purpose::Prune)?, rules(&context)).await?;
-    let done = work(&context, global, args, &repository, &pruner).await;
-    let ended = pruner.end().await;
-    let exit = done?;
-    ended?;
-    Ok(exit)
+    let request = context.lease_request(Purpose::Prune, &args.lease)?;
+    let pruner = Pruner::begin(&repository, request, rules(context)).await?;
+    let done = work(context, global, args, &repository, &pruner).await;
+    over(context, pruner.end().await);
+    done
+}
+
+/// A lease that could not be released ends by itself: what was deleted is deleted.
+pub(crate) fn over(context: &Context, ended: Result<(), Error>) {
+    match ended {
+        Ok(()) => context.forget_leases(),
+        Err(error) => ui::note(format!("note: others wait until the lease of this command ends: {}", error.chain())),
+    }
 }
 
 async fn work(
@@ -39,7 +73,7 @@ async fn work(
     args: &PruneArgs,
     repository: &Repository,
     pruner: &Pruner,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<Ended> {
     let keys = match args.compact {
         true => Some(context.read_keys(repository, &args.identity).await?),
         false => None,
@@ -61,12 +95,12 @@ async fn work(
     if !global.json {
         show(&tidy, &view, args, &Zones::of(context, &view)?);
     }
-    let exit = if tidy.unread.is_empty() { Exit::Done } else { Exit::Damaged };
+    let ended = ended(&tidy);
     if !args.yes {
         if global.json {
             ui::json(&json(&tidy, None, None))?;
         }
-        return Ok(exit);
+        return Ok(ended);
     }
     let Tidy { judgement, plan, unread } = tidy;
     let shown = plan.clone();
@@ -80,7 +114,24 @@ async fn work(
     } else {
         print(&pruned, compacted.as_ref());
     }
-    Ok(exit)
+    Ok(ended)
+}
+
+/// What people hear of it: deletions that did not happen.
+fn ended(tidy: &Tidy) -> Ended {
+    let hint = "`dozo repair` shows what can be done about it";
+    let floods = tidy.judgement.alerts.iter().filter(|alert| matches!(alert.finding, Finding::Flood { .. }));
+    match (tidy.unread.as_slice(), floods.map(ToString::to_string).collect::<Vec<_>>()) {
+        ([], floods) if floods.is_empty() => Ended::well(Exit::Done),
+        ([], floods) => {
+            let hint = "look whether they are genuine, then `dozo prune --yes --flood-explained`";
+            Ended::badly(Exit::Done, "far more snapshots than usual arrived".into(), floods.into_iter(), hint)
+        }
+        (unread, _) => {
+            let message = "records cannot be read, so no snapshot is deleted".into();
+            Ended::badly(Exit::Damaged, message, unread.iter().cloned(), hint)
+        }
+    }
 }
 
 fn rules(context: &Context) -> PruneRules {
@@ -106,11 +157,15 @@ fn policy(context: &Context, repository: &Repository, args: &PruneArgs) -> anyho
     })
 }
 
+/// Why a snapshot stays that the rules give up and the plan does not name.
+const UNREAD: &str = "no snapshot is deleted while records cannot be read";
+
 fn show(tidy: &Tidy, view: &View, args: &PruneArgs, zones: &Zones) {
     let plan = &tidy.plan;
     for (id, snapshot) in view.snapshots() {
         let Some(fate) = tidy.judgement.fates.get(id) else { continue };
         let stays = plan.kept.iter().find(|kept| kept.id == *id).map(|kept| kept.why.as_str());
+        let stays = stays.or_else(|| (!plan.snapshots.iter().any(|going| going.id == *id)).then_some(UNREAD));
         let (word, why) = match (fate, stays) {
             (Fate::Keep(_), _) if !args.all => continue,
             (Fate::Keep(_), _) => ("keep", fate.to_string()),
@@ -124,7 +179,11 @@ fn show(tidy: &Tidy, view: &View, args: &PruneArgs, zones: &Zones) {
     let snapshots = words::counted(plan.snapshots.len() as u64, "snapshot", "snapshots");
     ui::line(format!("{snapshots} to delete, {} stay", words::count(kept as u64)));
     let (packs, bytes) = (plan.condemn.len() as u64, plan.condemn.iter().map(|pack| pack.bytes).sum());
-    ui::line(format!("{} to condemn ({})", words::counted(packs, "pack", "packs"), words::bytes(bytes)));
+    let back = match packs {
+        0 => String::new(),
+        _ => format!("; a prune after {} deletes them, and the space is back", words::time(plan.space_back)),
+    };
+    ui::line(format!("{} to condemn ({}){back}", words::counted(packs, "pack", "packs"), words::bytes(bytes)));
     let (packs, bytes) = (plan.deletes().len() as u64, plan.deletes().iter().map(|pack| pack.bytes).sum());
     ui::line(format!(
         "{} to delete ({})",
@@ -142,6 +201,18 @@ fn show(tidy: &Tidy, view: &View, args: &PruneArgs, zones: &Zones) {
         };
         ui::line(format!("{} condemned before wait {waits}", words::counted(tombstone.packs, "pack", "packs")));
     }
+    if let (packs @ 1.., Some(until)) = (plan.young.packs, plan.young.until) {
+        let (packs, bytes) = (words::counted(packs, "pack", "packs"), words::bytes(plan.young.bytes));
+        ui::line(format!(
+            "{packs} ({bytes}) that no snapshot needs are too young, until {}: the next run may still use them",
+            words::time(until)
+        ));
+    }
+    if plan.leftovers.files > 0 {
+        let (files, bytes) = (plan.leftovers.files, words::bytes(plan.leftovers.bytes));
+        let files = words::counted(files, "file that a killed write left", "files that killed writes left");
+        ui::line(format!("{files} to delete ({bytes})"));
+    }
     let dead = plan.data.dead_bytes + plan.catalog.dead_bytes;
     if dead > 0 {
         ui::line(format!("{} in packs that stay are dead; `--compact` wins back most of it", words::bytes(dead)));
@@ -156,7 +227,12 @@ fn print(pruned: &Pruned, compacted: Option<&Compacted>) {
     let snapshots = words::counted(pruned.snapshots, "snapshot", "snapshots");
     let packs = words::counted(pruned.packs, "pack", "packs");
     let bytes = words::bytes(pruned.bytes);
-    ui::line(format!("done: {snapshots} and {packs} ({bytes}) deleted, {} condemned", words::count(pruned.condemned)));
+    let left = match pruned.leftovers {
+        0 => String::new(),
+        files => format!(", {} removed", words::counted(files, "left-over file", "left-over files")),
+    };
+    let condemned = words::count(pruned.condemned);
+    ui::line(format!("done: {snapshots} and {packs} ({bytes}) deleted, {condemned} condemned{left}"));
     if let Some(compacted) = compacted {
         let (old, new) = (words::bytes(compacted.bytes), words::bytes(compacted.bytes_new));
         let packs = words::counted(compacted.packs, "pack", "packs");

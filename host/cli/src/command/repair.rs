@@ -1,32 +1,53 @@
 //! `dozo repair`: what is damaged is put right from mirrors and from the packs themselves. The plan is shown; `--yes` does it.
 
+use dozo_job::Clock;
+use dozo_job::health::Upkeep;
 use dozo_repository::{Help, Mirror, Problem, Purpose, RepairPlan, Repaired, Repairer, Repository};
 
 use crate::args::{FromArgs, Global, RepairArgs};
+use crate::command::prune::over;
 use crate::config::Role;
-use crate::context::Context;
+use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
 use crate::rollback::Back;
 use crate::ui::{self, words};
+use crate::upkeep::{Ended, Watch};
 
 /// One round may bring back what the next needs to see more: an index, then the packs, then what they hold.
 const ROUNDS: u32 = 5;
 
 pub(crate) async fn repair(global: &Global, args: &RepairArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
+    if !args.yes {
+        return Ok(work(&context, global, args).await?.exit);
+    }
+    let (mut watch, started) = (Watch::begin(&context), SystemClock.now());
+    let done = work(&context, global, args).await;
+    watch.ended(&Upkeep::Repair(args.at.clone()), started, done.as_ref());
+    watch.finish(global).await?;
+    done.map(|ended| ended.exit)
+}
+
+async fn work(context: &Context, global: &Global, args: &RepairArgs) -> anyhow::Result<Ended> {
     let at = FromArgs { from: args.at.clone() };
     let repository = context.repository_at(&at).await?;
     if args.at.is_none() {
-        let back = Back::begin(&context, &repository);
+        let back = Back::begin(context, &repository);
         back.tell(&repository.view().await?).await?;
     }
-    let help = help(&context, args, &repository).await?;
-    let repairer = Repairer::begin(&repository, context.lease_request(Purpose::Prune)?, help).await?;
-    let done = rounds(&context, global, args, &repairer).await;
-    let ended = repairer.end().await;
-    let exit = done?;
-    ended?;
-    Ok(exit)
+    let help = help(context, args, &repository).await?;
+    let request = |purpose| context.lease_request(purpose, &args.lease);
+    let repairer = match args.yes {
+        true => Repairer::begin(&repository, request(Purpose::Prune)?, help).await?,
+        // The plan needs nothing of the store but to be read.
+        false => Repairer::look(&repository, request(Purpose::Read)?, help).await,
+    };
+    let done = rounds(context, global, args, &repairer).await;
+    if let Some(note) = repairer.note() {
+        ui::note(format!("note: {note}"));
+    }
+    over(context, repairer.end().await);
+    done
 }
 
 /// Every other store, as far as it can be reached, and the owner's key where there is one.
@@ -50,7 +71,7 @@ async fn help(context: &Context, args: &RepairArgs, repository: &Repository) -> 
     Ok(help)
 }
 
-async fn rounds(context: &Context, global: &Global, args: &RepairArgs, repairer: &Repairer) -> anyhow::Result<Exit> {
+async fn rounds(context: &Context, global: &Global, args: &RepairArgs, repairer: &Repairer) -> anyhow::Result<Ended> {
     let mut give_up: &[String] = &args.give_up;
     for round in 1.. {
         let plan = repairer.plan(give_up).await?;
@@ -66,7 +87,8 @@ async fn rounds(context: &Context, global: &Global, args: &RepairArgs, repairer:
             } else {
                 ui::note("nothing was changed: `--yes` does it");
             }
-            return Ok(if plan.lost.is_empty() && (plan.is_empty() || !args.yes) { Exit::Done } else { Exit::Damaged });
+            let whole = plan.lost.is_empty() && (plan.is_empty() || !args.yes);
+            return Ok(if whole { Ended::well(Exit::Done) } else { damaged(&plan.lost) });
         }
         if plan.deletes() && context.loaded.config.repository.role != Role::Maintain {
             let error = context.loaded.fault(&["repository"], "this host backs up and does not delete");
@@ -81,11 +103,18 @@ async fn rounds(context: &Context, global: &Global, args: &RepairArgs, repairer:
             print(&done);
         }
         if !done.failed.is_empty() {
-            return Ok(Exit::Damaged);
+            return Ok(damaged(&done.failed));
         }
         give_up = &[];
     }
-    Ok(Exit::Damaged)
+    Ok(damaged(&[]))
+}
+
+/// What people hear of it.
+fn damaged(lost: &[Problem]) -> Ended {
+    let message = format!("{} still damaged", words::counted(lost.len() as u64, "object is", "objects are"));
+    let first = lost.iter().map(|problem| format!("{}: {}", problem.object, problem.why.chain()));
+    Ended::badly(Exit::Damaged, message, first, "`dozo repair` says of each what would help")
 }
 
 fn show(plan: &RepairPlan) {

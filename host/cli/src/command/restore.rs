@@ -15,7 +15,6 @@ use dozo_repository::{Found, View};
 use jiff::tz::TimeZone;
 
 use crate::args::{FromArgs, Global, IdentityArgs, SNAPSHOT_HELP};
-use crate::command::verify::released;
 use crate::context::{Context, SystemClock};
 use crate::covering::{Choice, choose};
 use crate::exit::Exit;
@@ -141,7 +140,7 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let ready = match ready {
         Ok(ready) => ready,
         Err(error) => {
-            released(lease).await;
+            context.released(lease).await;
             return Err(error);
         }
     };
@@ -160,7 +159,7 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let shown = progress::Shown::begin(format!("restore {}", snapshot.job.name), progress::of_restore(&progress));
     let report = dozo_job::restore(job, &view, &source, &SystemClock, progress).await;
     drop(shown);
-    released(lease).await;
+    context.released(lease).await;
     let restored = report.map_err(|e| e.context(format!("nothing was restored into {target}")))?;
     show(global, restored, (&target, &zone), is_plan.then_some(&*tally))
 }

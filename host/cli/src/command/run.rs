@@ -5,12 +5,11 @@ use std::sync::Arc;
 use dozo_job::port::Scope;
 use dozo_job::{Failure, House, Job, Progress, Report};
 use dozo_plugin::PluginKind;
-use dozo_repository::Repository;
 use dozo_repository::format::record::Outcome;
+use dozo_repository::{Purpose, Repository};
 
 use crate::abandon::abandon;
 use crate::args::{Global, RunArgs};
-use crate::at_work::AtWork;
 use crate::config::JobTable;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
@@ -72,6 +71,7 @@ async fn run_jobs(
             }
         });
     }
+    context.forget_leases();
     Ok(exit)
 }
 
@@ -82,10 +82,10 @@ async fn run_job(
     (name, table): (&str, &JobTable),
     args: &RunArgs,
 ) -> anyhow::Result<(Report, Exit)> {
-    let at_work = context.at_work(name)?;
+    let _place = context.at_work(name)?;
     let mut hooks = Hooks::new(name, &table.before, &table.after);
     let report = match hooks.before().await {
-        Ok(()) => run_source(context, repository, plugins, (name, table), (args, &at_work)).await,
+        Ok(()) => run_source(context, repository, plugins, (name, table), args).await,
         Err(error) => Err(error.into()),
     };
     // An application that was stopped is started again, whatever became of the job.
@@ -104,7 +104,7 @@ async fn run_source(
     repository: &Repository,
     plugins: &mut PluginShelf,
     (name, table): (&str, &JobTable),
-    (args, at_work): (&RunArgs, &AtWork),
+    args: &RunArgs,
 ) -> anyhow::Result<Report> {
     let plugin = plugins.get_as(&table.plugin, PluginKind::Source).await?;
     let mut prepared = context.prepare(table.table(&["job", name]), &plugin).await?;
@@ -119,6 +119,7 @@ async fn run_source(
         guard: context.loaded.guard(name, table)?,
     };
     let memory = context.memory(repository);
+    let lease = context.lease_request(Purpose::Run, &args.lease)?;
     let progress = Arc::new(Progress::default());
     let house = House {
         repository,
@@ -126,8 +127,8 @@ async fn run_source(
         resources: context.resources()?,
         readers: context.readers(),
         clock: &SystemClock,
-        lease: at_work.lease,
-        predecessors: at_work.predecessors.clone(),
+        lease: lease.id,
+        predecessors: lease.predecessors,
         progress: progress.clone(),
         memory: &memory,
     };

@@ -1,12 +1,14 @@
 //! `dozo verify`: does the repository hold what it says it holds?
 
+mod print;
+
 use std::sync::Arc;
 
 use dozo_job::Clock;
+use dozo_job::health::Upkeep;
 use dozo_repository::format::snapshot::Named;
 use dozo_repository::{
-    Depth, Error, Findings, ObjectId, Problem, ReadLease, Sample, Scope, VerifyCounters, View, packs_to_read,
-    verify_scope,
+    Depth, Error, Findings, ObjectId, Problem, Sample, Scope, VerifyCounters, View, packs_to_read, verify_scope,
 };
 use jiff::Timestamp;
 
@@ -15,16 +17,28 @@ use crate::context::{Context, SystemClock, find_snapshot, snapshots_of};
 use crate::exit::Exit;
 use crate::rollback::{Back, exit_of};
 use crate::ui::{self, progress, words};
+use crate::upkeep::{Ended, Watch};
 
 pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let sample = args.read_data.as_deref().map(sample).transpose()?;
+    let (mut watch, started) = (Watch::begin(&context), SystemClock.now());
+    let done = look(global, &context, args, sample).await;
+    // A name that is mistyped is for whoever typed it.
+    if done.is_ok() || args.snapshots.is_empty() {
+        watch.ended(&Upkeep::Verify(args.from.from.clone()), started, done.as_ref());
+    }
+    watch.finish(global).await?;
+    done.map(|ended| ended.exit)
+}
+
+async fn look(global: &Global, context: &Context, args: &VerifyArgs, sample: Option<Sample>) -> anyhow::Result<Ended> {
     let repository = context.repository_at(&args.from).await?;
     let keys = match sample {
         Some(_) => Some(context.read_keys(&repository, &args.identity).await?),
         None => None,
     };
-    let back = Back::begin(&context, &repository);
+    let back = Back::begin(context, &repository);
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;
     let behind = match &args.from.from {
@@ -46,7 +60,7 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
         context.thaw(&view, &packs, (&args.thaw, &args.from)).await
     };
     if let Err(error) = readable.await {
-        released(lease).await;
+        context.released(lease).await;
         return Err(error);
     }
     let started = SystemClock.now();
@@ -55,18 +69,42 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
     let findings = verify_scope(&view, depth, scope, &counters).await;
     drop(shown);
     if let Ok(findings) = &findings
-        && let Err(error) = leave(&context, &view, findings, started).await
+        && let Err(error) = leave(context, &view, findings, started).await
     {
         ui::note(format!("note: what was found could not be recorded: {}", error.chain()));
     }
-    released(lease).await;
+    context.released(lease).await;
     let findings = findings?;
     if global.json {
         ui::json(&json(&findings))?
     } else {
-        print(&findings, args)
+        print::print(&findings, &view, args)
     }
-    Ok(behind.worst(if findings.is_clean() { Exit::Done } else { Exit::Damaged }))
+    Ok(ended(&findings, &view, behind, args))
+}
+
+/// What people hear of it.
+fn ended(findings: &Findings, view: &View, behind: Exit, args: &VerifyArgs) -> Ended {
+    let url = view.repository().url();
+    if behind != Exit::Done {
+        let hint = "`dozo verify` prints what is missing; docs/GUIDE.md, When a store shows less than it did";
+        let exit = behind.worst(if findings.is_clean() { Exit::Done } else { Exit::Damaged });
+        return Ended::badly(exit, format!("{url} shows less than it did"), std::iter::empty(), hint);
+    }
+    if findings.is_clean() {
+        // What was found before is damage until it is repaired, whatever was looked at this time.
+        let all = args.snapshots.is_empty() && view.damage().next().is_none();
+        return if all { Ended::well(Exit::Done) } else { Ended::in_part(Exit::Done) };
+    }
+    let (objects, entries) = (findings.problems.len() as u64, findings.damaged_count);
+    let message = format!(
+        "{} damaged or missing in {url}, which {} of snapshots need",
+        words::counted(objects, "object is", "objects are"),
+        words::counted(entries, "entry", "entries"),
+    );
+    let first = findings.problems.iter().map(|problem| format!("{}: {}", problem.object, problem.why.chain()));
+    let hint = "`dozo run` stores again what the source still has, `dozo repair` brings back what a mirror has";
+    Ended::badly(Exit::Damaged, message, first, hint)
 }
 
 /// Damage, so that the next run stores again what the source still has; and the record that it was looked.
@@ -90,13 +128,6 @@ fn chosen(context: &Context, view: &View, wanted: &[String]) -> anyhow::Result<V
     Ok(chosen)
 }
 
-/// A lease that could not be released ends by itself: worth a note, not a failure.
-pub(crate) async fn released(lease: ReadLease) {
-    if let Err(error) = lease.release().await {
-        ui::note(format!("note: {}", error.chain()));
-    }
-}
-
 /// `100`, `10`, `10%`.
 fn sample(text: &str) -> anyhow::Result<Sample> {
     let percent = text.trim_end_matches('%').parse::<u8>().ok().filter(|n| (1..=100).contains(n));
@@ -106,51 +137,6 @@ fn sample(text: &str) -> anyhow::Result<Sample> {
     }
     let seed = getrandom::u64().map_err(|e| Error::internal(format!("ask the system for random numbers: {e}")))?;
     Ok(Sample::Percent(percent, seed))
-}
-
-fn print(findings: &Findings, args: &VerifyArgs) {
-    findings.problems.iter().for_each(tell);
-    for problem in &findings.superseded {
-        ui::line(format!("superseded: {}: {}", problem.object, problem.why.chain()));
-    }
-    for (snapshot, path, why) in &findings.damaged {
-        ui::line(format!("damaged: {} /{path}: {why}", snapshot.short()));
-    }
-    if findings.damaged_count > findings.damaged.len() as u64 {
-        ui::line(format!("damaged: {} entries in all", words::count(findings.damaged_count)));
-    }
-    let snapshots = words::counted(findings.snapshots, "snapshot", "snapshots");
-    let entries = words::counted(findings.entries, "entry", "entries");
-    let packs = words::counted(findings.packs, "pack", "packs");
-    let depth = match (&args.read_data, args.scrub) {
-        (Some(_), _) => format!(
-            "{} packs ({}) decrypted, every chunk compared with its id",
-            words::count(findings.packs_read),
-            words::bytes(findings.bytes_read)
-        ),
-        (None, true) => format!(
-            "{} packs ({}) compared with their digests",
-            words::count(findings.packs_read),
-            words::bytes(findings.bytes_read)
-        ),
-        (None, false) => "content not read: `--scrub` or `--read-data` do".to_string(),
-    };
-    let verdict = if findings.is_clean() { "whole" } else { "DAMAGED" };
-    ui::line(format!("{verdict}: {snapshots}, {entries}, {packs}; {depth}"));
-    if !findings.is_clean() {
-        ui::note(
-            "hint: entries that are not named still restore; the next run stores again what it finds at the source",
-        );
-    } else if !findings.superseded.is_empty() {
-        ui::note("hint: no snapshot needs what is superseded: `dozo repair` removes it");
-    }
-}
-
-fn tell(problem: &Problem) {
-    ui::line(format!("damaged: {}: {}", problem.object, problem.why.chain()));
-    if let Some(hint) = problem.why.hint() {
-        ui::line(format!("  {hint}"));
-    }
 }
 
 fn json(findings: &Findings) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
 mod aws;
+mod expect;
 mod grants;
 mod guard;
 pub(crate) mod kit;
@@ -62,6 +63,7 @@ impl Loaded {
         loaded.check_guards()?;
         loaded.check_mirrors()?;
         loaded.check_notifiers()?;
+        loaded.check_expectations()?;
         Ok(loaded)
     }
 

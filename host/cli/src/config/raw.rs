@@ -32,6 +32,10 @@ pub(crate) struct Config {
     /// What counts for every job that does not say otherwise.
     #[serde(default)]
     pub(crate) defaults: DefaultsTable,
+    /// Jobs of other hosts that are run no more, as `HOST/JOB` or by name: `dozo status` shows them and judges them no more.
+    /// Jobs of this host that are not configured any more are retired without a word.
+    #[serde(default)]
+    pub(crate) retired: Vec<String>,
     /// How the repository is tidied.
     #[serde(default)]
     pub(crate) prune: PruneTable,
@@ -93,6 +97,9 @@ pub(crate) struct MirrorTable {
     pub(crate) limit_download: Option<bytesize::ByteSize>,
     /// Requests to it at the same time. Default: 16.
     pub(crate) requests: Option<u16>,
+    /// How long it may lack a snapshot, such as `"26h"`, before `dozo status` alerts. Default: `"50h"`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) expect_every: Option<jiff::SignedDuration>,
     /// How an `s3://` store is reached.
     pub(crate) s3: Option<S3Table>,
     /// How a `gs://` store is reached.
@@ -113,6 +120,10 @@ pub(crate) struct DefaultsTable {
     /// From which drop on a snapshot is suspicious. Default: `"50%"`.
     #[schemars(with = "Option<GuardSchema>")]
     pub(crate) guard: Option<toml::Value>,
+    /// How old the newest complete snapshot of a job may be, such as `"26h"`, before `dozo status` alerts. Default: what the
+    /// job's history says is usual.
+    #[schemars(with = "Option<String>")]
+    pub(crate) expect_every: Option<jiff::SignedDuration>,
 }
 
 /// How the repository is tidied, on the host whose `role` is `"maintain"`.
@@ -159,6 +170,10 @@ pub(crate) struct JobTable {
     pub(crate) guard: Option<toml::Value>,
     /// This job's zone. Default: what `[defaults]` says.
     pub(crate) timezone: Option<String>,
+    /// How old this job's newest complete snapshot may be, such as `"26h"`, before `dozo status` alerts. Default: what
+    /// `[defaults]` says.
+    #[schemars(with = "Option<String>")]
+    pub(crate) expect_every: Option<jiff::SignedDuration>,
     /// The plugin's own table: `dozo plugin info NAME` prints its schema.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]

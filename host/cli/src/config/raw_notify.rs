@@ -16,11 +16,15 @@ use super::{ConfigError, Loaded};
 pub(crate) struct NotifyTable {
     /// The name of a notifier that is bundled or in `plugin_dir`, or a path (with `/`) to a component.
     pub(crate) plugin: String,
+<<<<<<< HEAD
     /// Of what. Default: `["failure", "partial", "suspicious", "recovered"]`.
+=======
+    /// Of what. Default: of all but `"success"`.
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
     #[serde(default = "usual")]
     #[schemars(length(min = 1))]
     pub(crate) on: Vec<On>,
-    /// Of which jobs. Default: of all.
+    /// Of which jobs. Default: of all. What is about the repository as a whole is told whatever stands here.
     #[serde(default)]
     pub(crate) jobs: Vec<String>,
     /// The plugin's own table: `dozo plugin info NAME` prints its schema.
@@ -37,7 +41,7 @@ pub(crate) struct NotifyTable {
 
 /// What somebody is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum On {
     /// A run made a complete snapshot. Who is told of these is told of recoveries, too.
     Success,
@@ -47,12 +51,31 @@ pub(crate) enum On {
     Suspicious,
     /// A run made no snapshot, or could not be begun.
     Failure,
-    /// A run made a complete snapshot after one that did not.
+    /// A run made a complete snapshot after one that did not; or a mirror, a prune, a repair, a verification ended well after
+    /// one that did not.
     Recovered,
+    /// A run made a snapshot, and moments between it and the one before cannot be recovered.
+    RecoveryGap,
+    /// A verification found damage, or a store that shows less than it did.
+    Damage,
+    /// A verification could not be done.
+    Verify,
+    /// A mirror could not be filled, or is not complete.
+    Mirror,
+    /// `dozo prune --yes` failed, or could not delete everything.
+    Prune,
+    /// `dozo repair --yes` failed, or could not repair everything.
+    Repair,
 }
 
+/// Whatever is bad, and its end.
 fn usual() -> Vec<On> {
+<<<<<<< HEAD
     vec![On::Failure, On::Partial, On::Suspicious, On::Recovered]
+=======
+    use On::{Damage, Failure, Mirror, Partial, Prune, Recovered, RecoveryGap, Repair, Verify};
+    vec![Failure, Partial, Recovered, RecoveryGap, Damage, Verify, Mirror, Prune, Repair]
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
 }
 
 impl From<On> for EventKind {
@@ -63,6 +86,12 @@ impl From<On> for EventKind {
             On::Suspicious => EventKind::Suspicious,
             On::Failure => EventKind::Failure,
             On::Recovered => EventKind::Recovered,
+            On::RecoveryGap => EventKind::RecoveryGap,
+            On::Damage => EventKind::Damage,
+            On::Verify => EventKind::Verify,
+            On::Mirror => EventKind::Mirror,
+            On::Prune => EventKind::Prune,
+            On::Repair => EventKind::Repair,
         }
     }
 }
@@ -125,7 +154,12 @@ mod tests {
     #[test]
     fn trouble_is_told_if_nobody_says_otherwise() {
         let loaded = loaded("").unwrap();
+<<<<<<< HEAD
         assert_eq!(loaded.config.notify["ops"].on, [On::Failure, On::Partial, On::Suspicious, On::Recovered]);
+=======
+        let on = &loaded.config.notify["ops"].on;
+        assert!(on.contains(&On::Failure) && on.contains(&On::Damage) && !on.contains(&On::Success), "{on:?}");
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
         assert_eq!(loaded.notifiers(&[]).unwrap().len(), 1);
         let missing = loaded.notifiers(&["opps".to_string()]).map(|_| ()).unwrap_err().to_string();
         assert!(missing.contains("there is no notifier `opps`"), "{missing}");

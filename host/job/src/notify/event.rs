@@ -1,4 +1,4 @@
-//! What of a run is told: the kind of event, and one line for people. Pure.
+//! What is reported of a run, or of other work on the repository: the kind of event, and one line for people. Pure.
 
 use dozo_repository::format::record::Outcome;
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ pub fn event_of_run(report: &Report, before: Option<Outcome>) -> Event {
         // Also of one that is partial: that is named in it, and this is worse.
         _ if !report.suspicious.is_empty() => EventKind::Suspicious,
         (Outcome::Partial, _) => EventKind::Partial,
+        (Outcome::Complete, _) if report.recovery_gap.is_some() => EventKind::RecoveryGap,
         (Outcome::Complete, Some(Outcome::Failed | Outcome::Partial)) => EventKind::Recovered,
         (Outcome::Complete, _) => EventKind::Success,
     };
@@ -46,6 +47,34 @@ pub fn event_of_no_run(job: &str, host: &str, at: Timestamp, error: &Failure) ->
         job: job.into(),
         host: host.into(),
         summary: format!("{host}: {job} did not run: {}", reason(error)),
+        report: json(&report),
+    }
+}
+
+/// The event of other work on the repository than a run: what became of it, in a few words, and why. It is about no job.
+pub fn event_of_upkeep(
+    kind: EventKind,
+    host: &str,
+    (started, ended): (Timestamp, Timestamp),
+    what: &str,
+    error: Option<&Failure>,
+) -> Event {
+    let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Complete };
+    let report = NoRun {
+        schema: Report::SCHEMA,
+        job: String::new(),
+        host: host.into(),
+        outcome: Some(outcome),
+        started,
+        ended,
+        error,
+    };
+    let why = error.map_or(String::new(), |error| format!(": {}", reason(error)));
+    Event {
+        kind,
+        job: String::new(),
+        host: host.into(),
+        summary: format!("{host}: {what}{why}"),
         report: json(&report),
     }
 }
@@ -92,6 +121,10 @@ fn what_happened(report: &Report, kind: EventKind) -> String {
         (_, EventKind::Suspicious) => format!("is backed up, but is much smaller than before: {}", drops(report)),
         (_, EventKind::Partial) => format!("is backed up in part, {}: {much}", missing(report)),
         (_, EventKind::Recovered) => format!("is backed up again: {much}"),
+        (_, EventKind::RecoveryGap) => match report.recovery_gap {
+            Some(gap) => format!("cannot be recovered to moments between {} and {}: {much}", gap.after, gap.until),
+            None => format!("cannot be recovered to some moments: {much}"),
+        },
         _ => format!("is backed up: {much}"),
     }
 }
@@ -116,7 +149,7 @@ fn missing(report: &Report) -> String {
 
 /// The error and its causes.
 fn reason(error: &Failure) -> String {
-    one_line(&[std::slice::from_ref(&error.message), &error.causes].concat().join(": "))
+    one_line(&error.one_line())
 }
 
 /// Bounded, and without line breaks.
@@ -162,6 +195,7 @@ mod tests {
             answers: Vec::new(),
             suspicious: vec![],
             notes: vec![],
+            recovery_gap: None,
             error: None,
             usage: Usage::default(),
         }
@@ -180,6 +214,26 @@ mod tests {
             assert_eq!(kind(Outcome::Partial, before), EventKind::Partial);
             assert_eq!(kind(Outcome::Failed, before), EventKind::Failure);
         }
+    }
+
+    #[test]
+    fn a_gap_is_told_also_where_it_is_a_recovery() {
+        let gap = crate::Gap { after: Timestamp::UNIX_EPOCH, until: "1970-01-01T00:10:00Z".parse().unwrap() };
+        let report = Report { recovery_gap: Some(gap), ..report(Outcome::Complete) };
+        let event = event_of_run(&report, Some(Outcome::Failed));
+        assert_eq!(event.kind, EventKind::RecoveryGap);
+        assert!(event.summary.contains("moments between 1970-01-01T00:00:00Z and 1970-01-01T00:10:00Z"), "{event:?}");
+        assert_eq!(event_of_run(&Report { outcome: Outcome::Partial, ..report }, None).kind, EventKind::Partial);
+    }
+
+    #[test]
+    fn other_work_is_about_no_job() {
+        let failure = Failure::from(&Error::unavailable("reach the store").hinted("is it up?"));
+        let times = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        let event = event_of_upkeep(EventKind::Prune, "web-1", times, "the prune failed", Some(&failure));
+        assert_eq!((event.job.as_str(), event.summary.as_str()), ("", "web-1: the prune failed: reach the store"));
+        let report: serde_json::Value = serde_json::from_str(&event.report).unwrap();
+        assert_eq!((&report["outcome"], &report["error"]["hint"]), (&"failed".into(), &"is it up?".into()));
     }
 
     #[test]

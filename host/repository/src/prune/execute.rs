@@ -21,6 +21,8 @@ pub struct Pruned {
     pub packs: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Files that killed writes had left, and that were deleted.
+    pub leftovers: u64,
 }
 
 impl Pruner {
@@ -32,17 +34,20 @@ impl Pruner {
         if plan.lease != self.lease.id() {
             return Err(stale_plan());
         }
+        self.lease.may_change()?;
         self.lease.assure().await?;
         // Tried on an object that nothing depends on.
         self.delete(self.lease.superseded().as_slice()).await?;
-        let mut done = Pruned::default();
+        // First what makes room and needs none: a store may be full.
+        self.repository.store().remove_leftovers(plan.leftovers.names.clone()).await?;
+        self.delete(&plan.leases).await?;
+        let mut done = Pruned { leftovers: plan.leftovers.files, ..Pruned::default() };
         self.delete_packs(&plan, &mut done).await?;
         let removed = plan.tombstones.iter().filter(|tombstone| tombstone.remove);
         let removed: Vec<String> = removed.map(|tombstone| Place::Tombstone.object(&tombstone.id)).collect();
         self.delete(&removed).await?;
         self.delete(&plan.damage).await?;
         self.delete_snapshots(&plan, &mut done).await?;
-        self.delete(&plan.leases).await?;
         Ok(done)
     }
 

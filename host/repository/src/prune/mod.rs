@@ -1,26 +1,30 @@
 //! Deleting what nothing needs, beside whoever is at work. FORMAT.md section 14.4. A [`Pruner`] holds the lease of a prune;
-//! it [plans](Pruner::plan) without writing anything else, and [executes](Pruner::execute) what it planned. Which snapshots
-//! are to go is not its affair.
+//! it [plans](Pruner::plan) without writing anything else, and [executes](Pruner::execute) what it planned; one that only
+//! [looks](Pruner::look) plans without that lease. Which snapshots are to go is not its affair.
 
 mod execute;
+mod grip;
 mod plan;
 mod survey;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, Kind, Result};
+use crate::format::lease::Purpose;
 use crate::format::record::PruneRecord;
 use crate::format::snapshot::Named;
 use crate::format::tombstone::TombstoneDocument;
 use crate::id::{HostUid, ObjectId};
-use crate::lease::{Lease, LeaseRequest};
+use crate::lease::LeaseRequest;
 use crate::limits::TOMBSTONE_PACKS_MAX;
 use crate::repository::Repository;
 
 pub use execute::Pruned;
+pub(crate) use grip::Grip;
 pub(crate) use plan::Replaced;
 pub use plan::{
-    KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, TombstoneState, YoungPacks,
+    KeptSnapshot, Leftovers, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, TombstoneState,
+    YoungPacks,
 };
 pub use survey::Usage;
 pub(crate) use survey::{guard, replaced};
@@ -52,25 +56,44 @@ pub struct Doomed {
     pub why: String,
 }
 
-/// Whoever prunes, with the lease to do it.
+/// Whoever prunes, with the lease to do it, or only looks.
 pub struct Pruner {
     pub(crate) repository: Repository,
-    pub(crate) lease: Lease,
+    pub(crate) lease: Grip,
     pub(crate) rules: PruneRules,
     started: Timestamp,
     host: Named<HostUid>,
 }
 
 impl Pruner {
-    /// Puts the lease.
+    /// Puts the lease. On a store that is full, what nobody needs goes first, to make room for it.
     ///
     /// # Errors
     /// [`Busy`](Kind::Busy) if a prune is at work already.
     pub async fn begin(repository: &Repository, request: LeaseRequest, rules: PruneRules) -> Result<Self> {
         let host = Named { uid: repository.host(), name: request.host.clone() };
         let started = request.started;
-        let lease = repository.lease(request).await?;
-        Ok(Pruner { repository: repository.clone(), lease, rules, started, host })
+        let lease = match repository.lease(request.clone()).await {
+            Err(full) if full.is_out_of_space() => {
+                clear(repository, started, rules).await?;
+                repository.lease(request).await.map_err(no_room)?
+            }
+            lease => lease?,
+        };
+        Ok(Pruner { repository: repository.clone(), lease: Grip::Deletes(lease), rules, started, host })
+    }
+
+    /// Only looks: plans, and changes nothing. Needs no room in the store, and no right to write.
+    pub async fn look(repository: &Repository, request: LeaseRequest, rules: PruneRules) -> Self {
+        let host = Named { uid: repository.host(), name: request.host.clone() };
+        let started = request.started;
+        let lease = repository.read_lease(LeaseRequest { purpose: Purpose::Read, job: None, ..request }).await;
+        Pruner { repository: repository.clone(), lease: Grip::Looks { lease, now: started }, rules, started, host }
+    }
+
+    /// What the operator should know: why a look has no lease.
+    pub fn note(&self) -> Option<&str> {
+        self.lease.note()
     }
 
     /// The store's now.
@@ -115,6 +138,7 @@ impl Pruner {
 
     /// Deletes objects, as long as the lease holds.
     pub(crate) async fn delete(&self, names: &[String]) -> Result<()> {
+        self.lease.may_change()?;
         /// Objects between two looks at the lease: deleting them takes a minute at most.
         const BATCH: usize = 1_000;
         for some in names.chunks(BATCH) {
@@ -134,6 +158,25 @@ impl PlannedPack {
     fn object(&self) -> String {
         self.kind.object(&self.id)
     }
+}
+
+/// Removes what nobody needs and no lease must be held to remove: what killed writes left, and leases that ended long ago.
+async fn clear(repository: &Repository, now: Timestamp, rules: PruneRules) -> Result<()> {
+    let leases = repository.leases(now).await?;
+    let live: Vec<_> = leases.iter().filter(|holder| holder.is_live()).collect();
+    let left = survey::left(repository, &live, now).await?;
+    repository.store().remove_leftovers(left.into_iter().map(|left| left.name).collect()).await?;
+    repository.store().delete(&survey::ended(&leases, now, rules)).await
+}
+
+fn no_room(error: Error) -> Error {
+    if !error.is_out_of_space() {
+        return error;
+    }
+    error.context("there is no room to begin").hinted(
+        "the lease, and new indexes and records, are written before anything is deleted: make about 1 MiB free on the file \
+         system of the store, beside the repository, or let it grow; without `--yes` the plan is shown, and when space comes back",
+    )
 }
 
 /// What a plan that is not this lease's is worth.

@@ -13,6 +13,8 @@ use crate::id::{LeaseId, ObjectId};
 pub struct PrunePlan {
     /// The store's time when it was made.
     pub now: Timestamp,
+    /// Packs that this plan condemns are deleted by a prune after this time.
+    pub space_back: Timestamp,
     /// Snapshots to delete.
     pub snapshots: Vec<PlannedSnapshot>,
     /// Snapshots that were to be deleted, and stay.
@@ -21,6 +23,8 @@ pub struct PrunePlan {
     pub condemn: Vec<PlannedPack>,
     /// Packs that nothing reaches, and that are too young to be condemned.
     pub young: YoungPacks,
+    /// Files that killed writes left in a store that is a directory, and that go.
+    pub leftovers: Leftovers,
     /// What becomes of the tombstones that are there.
     pub tombstones: Vec<PlannedTombstone>,
     /// Data packs that are not condemned, as they are once the snapshots are gone.
@@ -97,6 +101,19 @@ pub struct YoungPacks {
     pub packs: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// When the last of them is old enough.
+    pub until: Option<Timestamp>,
+}
+
+/// Files that killed writes left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Leftovers {
+    /// How many.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    #[serde(skip)]
+    pub(super) names: Vec<String>,
 }
 
 /// A tombstone, and what becomes of it.
@@ -174,6 +191,9 @@ impl PrunePlan {
             let delete = matches!(&tombstone.state, TombstoneState::Ready { delete, .. } if !delete.is_empty());
             !delete && !tombstone.remove
         };
-        self.snapshots.is_empty() && self.condemn.is_empty() && self.tombstones.iter().all(idle)
+        self.snapshots.is_empty()
+            && self.condemn.is_empty()
+            && self.leftovers.files == 0
+            && self.tombstones.iter().all(idle)
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::plan::{
-    KeptSnapshot, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, Replaced, TombstoneState,
-    YoungPacks,
+    KeptSnapshot, Leftovers, PackTotals, PlannedPack, PlannedSnapshot, PlannedTombstone, PrunePlan, Replaced,
+    TombstoneState, YoungPacks,
 };
-use super::{Doomed, Pruner};
+use super::{Doomed, PruneRules, Pruner};
 use crate::documents::Document;
 use crate::error::{Error, Kind, Result};
 use crate::format::name::{PackKind, Place, parse_pack};
@@ -20,9 +20,15 @@ use crate::format::tombstone::TombstoneDocument;
 use crate::id::ObjectId;
 use crate::index::{IndexedPack, PackState};
 use crate::leases::{Holder, Standing};
+<<<<<<< HEAD
 use crate::newest::Found;
+=======
+use crate::limits::LEFTOVER_AGE_MIN;
+>>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
 use crate::pipeline::blocking;
 use crate::reach::Reach;
+use crate::repository::Repository;
+use crate::store::Leftover;
 use crate::view::View;
 
 /// What the plan is made of.
@@ -69,17 +75,24 @@ impl Pruner {
         let (condemn, young) = self.condemned(&survey);
         let unnamed = unnamed(&survey, &tombstones);
         let replaced = replaced(&view, &unnamed).await?;
+        let left = left(&self.repository, &survey.others, now).await?;
         Ok(PrunePlan {
             now,
+            space_back: later(now, self.rules.grace),
             snapshots: choice.going,
             kept: choice.kept,
             condemn,
             young,
+            leftovers: Leftovers {
+                files: left.len() as u64,
+                bytes: left.iter().map(|left| left.bytes).sum(),
+                names: left.into_iter().map(|left| left.name).collect(),
+            },
             tombstones,
             data: totals(&view, &kept, PackKind::Data),
             catalog: totals(&view, &kept, PackKind::Catalog),
             notes,
-            leases: self.ended(&leases, now),
+            leases: ended(&leases, now, self.rules),
             damage: healed(&survey, &unnamed),
             replaced,
             unnamed,
@@ -137,6 +150,7 @@ impl Pruner {
             if later(modified, self.rules.pack_age_min) > survey.now {
                 young.packs += 1;
                 young.bytes += pack.bytes;
+                young.until = young.until.max(Some(later(modified, self.rules.pack_age_min)));
             } else {
                 condemn.push(pack);
             }
@@ -157,15 +171,23 @@ impl Pruner {
         }
         Ok(executed)
     }
+}
 
-    /// Documents of leases that ended long ago.
-    fn ended(&self, leases: &[Holder], now: Timestamp) -> Vec<String> {
-        let old = |holder: &&Holder| match holder.standing {
-            Standing::Ended(since) => later(since, self.rules.lease_kept) <= now,
-            _ => false,
-        };
-        leases.iter().filter(old).flat_map(|holder| holder.objects.clone()).collect()
-    }
+/// Documents of leases that ended long ago.
+pub(super) fn ended(leases: &[Holder], now: Timestamp, rules: PruneRules) -> Vec<String> {
+    let old = |holder: &&Holder| match holder.standing {
+        Standing::Ended(since) => later(since, rules.lease_kept) <= now,
+        _ => false,
+    };
+    leases.iter().filter(old).flat_map(|holder| holder.objects.clone()).collect()
+}
+
+/// What killed writes left: old enough that no write takes so long, and older than everybody who is at work.
+pub(super) async fn left(repository: &Repository, others: &[&Holder], now: Timestamp) -> Result<Vec<Leftover>> {
+    let mut left = repository.store().leftovers().await?;
+    let begun = others.iter().map(|holder| holder.began).min().unwrap_or(Timestamp::MAX);
+    left.retain(|left| later(left.modified, LEFTOVER_AGE_MIN) <= now && left.modified < begun);
+    Ok(left)
 }
 
 /// Stops before anything is deleted, if the repository is not what it should be. Returns what is worth a note. Indexes

@@ -46,6 +46,7 @@ impl Repairer {
         if plan.lease != self.pruner.lease.id() {
             return Err(Error::internal("a plan that was made under another lease"));
         }
+        self.pruner.lease.may_change()?;
         let mut done = Repaired::default();
         let (snapshots, before): (Vec<_>, Vec<_>) =
             plan.copies.iter().partition(|copy| order(&copy.object) >= order("snapshots/"));

@@ -42,7 +42,7 @@ pub struct Mirror {
     pub repository: Repository,
 }
 
-/// Whoever repairs, with the lease to do it: that of a prune, because both delete.
+/// Whoever repairs, with the lease to do it: that of a prune, because both delete. Or only looks.
 pub struct Repairer {
     pruner: Pruner,
     help: Help,
@@ -53,14 +53,21 @@ impl Repairer {
     ///
     /// # Errors
     /// [`Busy`](crate::Kind::Busy) if a prune or another repair is at work.
-    pub async fn begin(repository: &Repository, request: LeaseRequest, mut help: Help) -> Result<Self> {
+    pub async fn begin(repository: &Repository, request: LeaseRequest, help: Help) -> Result<Self> {
         let request = LeaseRequest { purpose: Purpose::Prune, job: None, ..request };
-        // What this machine remembers of an index heals nobody else.
-        let repository = repository.afresh(repository.store());
-        for mirror in &mut help.mirrors {
-            mirror.repository = mirror.repository.afresh(mirror.repository.store());
-        }
+        let (repository, help) = afresh(repository, help);
         Ok(Repairer { pruner: Pruner::begin(&repository, request, PruneRules::default()).await?, help })
+    }
+
+    /// Only looks: plans, and changes nothing. Needs no room in the store, and no right to write.
+    pub async fn look(repository: &Repository, request: LeaseRequest, help: Help) -> Self {
+        let (repository, help) = afresh(repository, help);
+        Repairer { pruner: Pruner::look(&repository, request, PruneRules::default()).await, help }
+    }
+
+    /// What the operator should know: why a look has no lease.
+    pub fn note(&self) -> Option<&str> {
+        self.pruner.note()
     }
 
     /// Says that the repair is over.
@@ -71,6 +78,14 @@ impl Repairer {
     fn repository(&self) -> &Repository {
         &self.pruner.repository
     }
+}
+
+/// What this machine remembers of an index heals nobody else.
+fn afresh(repository: &Repository, mut help: Help) -> (Repository, Help) {
+    for mirror in &mut help.mirrors {
+        mirror.repository = mirror.repository.afresh(mirror.repository.store());
+    }
+    (repository.afresh(repository.store()), help)
 }
 
 /// What a repair would do.

@@ -145,8 +145,12 @@ impl Repairer {
         problems.extend(self.repository().check_indexes(&view.packs.unread).await?);
         let keys = current_keys(self.repository()).await?;
         problems.retain(|problem| parse_pack(&problem.object).is_err());
+        // Records and leases, as a verification has them.
+        let known: HashSet<String> = problems.iter().chain(&keys).map(|problem| problem.object.clone()).collect();
+        let others = unreadable_documents(self.repository()).await?;
+        problems.extend(others.into_iter().filter(|problem| !known.contains(&problem.object)));
         for problem in problems {
-            let copied = problem.object.starts_with("index/") || problem.object.starts_with("snapshots/");
+            let copied = ["index/", "snapshots/", "records/"].iter().any(|kept| problem.object.starts_with(kept));
             // One that is as it was put, and is refused for what it says, is the same everywhere.
             let copied = copied && is_rotten(self.repository(), &problem.object).await?;
             match self.help.copy_of(&problem.object, None).await? {

@@ -11,6 +11,7 @@ mod cold;
 mod config;
 mod create;
 mod http;
+mod leftovers;
 mod listing;
 mod open;
 mod pace;
@@ -48,6 +49,7 @@ pub use config::{
     Addressing, AzureCredentials, AzurePlace, Bucket, GcsPlace, Hidden, Network, Proxy, S3Credentials, S3Encryption,
     S3Place, StoreConfig, StorePlace, Traffic, Transport,
 };
+pub(crate) use leftovers::Leftover;
 pub use probe::{Examination, Permitted};
 pub(crate) use translate::lies_cold;
 

@@ -146,6 +146,28 @@ async fn a_pack_outlives_its_last_snapshot() {
     pruner.end().await.unwrap();
 }
 
+/// A plan takes no lease to delete, so it can be had beside a prune that is at work. It is the same plan, and whoever only looked
+/// can do nothing of it.
+#[tokio::test]
+async fn a_look_plans_the_same_and_changes_nothing() {
+    let stage = three().await;
+    let repository = stage.plain().await;
+    let doomed = stage.oldest(&repository.view().await.unwrap(), 1);
+    let pruner = Pruner::begin(&repository, stage.request(Purpose::Prune, None), quick()).await.unwrap();
+    let planned = pruner.plan(&doomed).await.unwrap();
+    let look = Pruner::look(&repository, stage.request(Purpose::Read, None), quick()).await;
+    assert_eq!(look.note(), None);
+    let plan = look.plan(&doomed).await.unwrap();
+    let snapshots = |plan: &dozo_repository::PrunePlan| plan.snapshots.iter().map(|going| going.id).collect::<Vec<_>>();
+    assert!(!plan.snapshots.is_empty() && snapshots(&plan) == snapshots(&planned), "{plan:#?}");
+    assert_eq!(plan.condemn, planned.condemn);
+    let before = stage.world.names("").await;
+    assert!(look.execute(plan).await.is_err());
+    assert_eq!(stage.world.names("").await, before);
+    look.end().await.unwrap();
+    pruner.end().await.unwrap();
+}
+
 /// Lists of extents lead to chunks, too.
 #[tokio::test]
 async fn the_chunks_of_a_large_file_are_reached() {

@@ -63,6 +63,18 @@ fn messages_are_as_they_were() {
         json!({"suspicious": ["3 entries, where the last good snapshot (1a2b3c4d of 2026-11-22T02:00:00Z) has 2,003"]});
     golden("suspicious", &message("suspicious", "web-1: attachments is backed up, but much is gone", &gone));
     golden("recovered", &message("recovered", "web-1: attachments is backed up again", &json!({})));
+    let damaged = json!({
+        "kind": "corrupt", "message": "1 object is damaged or missing in file:///backup/dozo, which 21 entries of snapshots need",
+        "causes": ["packs/12/34: its bytes do not have the digest that it is named by"],
+        "hint": "`dozo run` stores again what the source still has, `dozo repair` brings back what a mirror has",
+    });
+    let report = json!({
+        "schema": "dozo/report/1", "job": "", "host": "web-1", "outcome": "failed",
+        "started": "2026-11-23T02:00:00Z", "ended": "2026-11-23T02:05:10Z", "error": damaged,
+    });
+    let summary = "web-1: the repository is damaged: 1 object is damaged or missing";
+    let damage = Event::new("damage", String::new(), "web-1".into(), summary.into(), report.to_string());
+    golden("damage", &of(&damage));
     let test = Event::new("test", String::new(), "web-1".into(), "web-1: this is a test".into(), "{}".into());
     golden("test", &of(&test));
 }

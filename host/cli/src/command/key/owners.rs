@@ -4,7 +4,6 @@ use dozo_repository::{Changed, KeyTest, OwnerRow, Recipient};
 
 use super::{problems, take};
 use crate::args::{Global, IdentityArgs, KeyAddArgs, KeyEpochArgs, KeyRemoveArgs, KeyTestArgs};
-use crate::command::verify::released;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::ui::{self, words};
@@ -142,7 +141,7 @@ pub(super) async fn test(global: &Global, args: &KeyTestArgs) -> anyhow::Result<
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;
     let test = repository.test_owner(&owner, &view, &context.stamp(&repository)).await;
-    released(lease).await;
+    context.released(lease).await;
     let test = test?;
     if global.json {
         let epochs: Vec<_> = test.epochs.iter().map(|epoch| (epoch.epoch, &epoch.pack, epoch.chunks)).collect();

@@ -1,5 +1,6 @@
 //! Whether the backups can be read at all: owners' keys that were tried, and when.
 
+use dozo_job::health::Finding;
 use dozo_repository::OwnerRow;
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,16 +15,22 @@ pub(super) fn last_tried(owners: &[OwnerRow]) -> Option<Timestamp> {
 }
 
 /// What the operator must do before the backups can be trusted, if there is anything.
-pub(super) fn alert(owners: &[OwnerRow], now: Timestamp) -> Option<String> {
-    let try_one = "try one: `dozo key test --identity FILE`";
-    match last_tried(owners) {
-        None => Some(format!("no owner's key was ever tried, so nobody knows whether backups can be read: {try_one}")),
-        Some(last) if now.duration_since(last) > TRIED_WITHIN => {
-            let ago = words::age(now.duration_since(last));
-            Some(format!("no owner's key was tried for {ago}: {try_one}"))
-        }
-        Some(_) => None,
-    }
+pub(super) fn alert(owners: &[OwnerRow], now: Timestamp) -> Option<Finding> {
+    let last = last_tried(owners);
+    let message = match last.map(|last| now.duration_since(last)) {
+        None => "no owner's key was ever tried, so nobody knows whether backups can be read".to_string(),
+        Some(ago) if ago > TRIED_WITHIN => format!("no owner's key was tried for {}", words::age(ago)),
+        Some(_) => return None,
+    };
+    Some(Finding {
+        job: None,
+        host: None,
+        kind: "owner-key",
+        message,
+        advice: "try one: `dozo key test --identity FILE`".into(),
+        damage: false,
+        at: last,
+    })
 }
 
 #[cfg(test)]
@@ -38,8 +45,8 @@ mod tests {
     #[test]
     fn four_hundred_green_runs_to_a_lost_key_are_worth_nothing() {
         let now = Timestamp::from_second(400 * 86_400).unwrap();
-        assert!(alert(&[owner(None)], now).unwrap().contains("ever tried"));
-        assert!(alert(&[owner(Some(299)), owner(None)], now).unwrap().contains("was tried for"));
+        assert!(alert(&[owner(None)], now).unwrap().message.contains("ever tried"));
+        assert!(alert(&[owner(Some(299)), owner(None)], now).unwrap().message.contains("was tried for"));
         assert!(alert(&[owner(Some(10)), owner(Some(301))], now).is_none(), "one that works is enough");
     }
 }

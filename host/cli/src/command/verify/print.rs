@@ -1,0 +1,108 @@
+//! What a verification found, for people: entries by job and path, the first of each. `--json` has them all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dozo_repository::format::snapshot::Snapshot;
+use dozo_repository::{Findings, ObjectId, Problem, View};
+
+use crate::args::VerifyArgs;
+use crate::ui::{self, words};
+
+/// Lines of a kind: what an operator acts on. One bad pack may touch a thousand entries.
+const SHOWN: usize = 10;
+
+pub(super) fn print(findings: &Findings, view: &View, args: &VerifyArgs) {
+    findings.problems.iter().take(SHOWN).for_each(tell);
+    more(findings.problems.len(), "damaged object", "damaged objects");
+    for problem in findings.superseded.iter().take(SHOWN) {
+        ui::line(format!("superseded: {}: {}", problem.object, problem.why.chain()));
+    }
+    more(findings.superseded.len(), "superseded object", "superseded objects");
+    for (job, paths) in by_job(findings, view) {
+        print_job(&job, &paths);
+    }
+    if findings.damaged_count > findings.damaged.len() as u64 {
+        let named = words::count(findings.damaged.len() as u64);
+        let all = words::count(findings.damaged_count);
+        ui::line(format!("damaged: {all} entries of snapshots in all, of which these are the first {named}"));
+    }
+    let snapshots = words::counted(findings.snapshots, "snapshot", "snapshots");
+    let entries = words::counted(findings.entries, "entry", "entries");
+    let packs = words::counted(findings.packs, "pack", "packs");
+    let depth = match (&args.read_data, args.scrub) {
+        (Some(_), _) => format!(
+            "{} packs ({}) decrypted, every chunk compared with its id",
+            words::count(findings.packs_read),
+            words::bytes(findings.bytes_read)
+        ),
+        (None, true) => format!(
+            "{} packs ({}) compared with their digests",
+            words::count(findings.packs_read),
+            words::bytes(findings.bytes_read)
+        ),
+        (None, false) => "content not read: `--scrub` or `--read-data` do".to_string(),
+    };
+    let verdict = if findings.is_clean() { "whole" } else { "DAMAGED" };
+    ui::line(format!("{verdict}: {snapshots}, {entries}, {packs}; {depth}"));
+    if !findings.is_clean() {
+        ui::note(
+            "hint: entries that are not named still restore; the next run stores again what it finds at the source",
+        );
+    } else if !findings.superseded.is_empty() {
+        ui::note("hint: no snapshot needs what is superseded: `dozo repair` removes it");
+    }
+}
+
+fn tell(problem: &Problem) {
+    ui::line(format!("damaged: {}: {}", problem.object, problem.why.chain()));
+    if let Some(hint) = problem.why.hint() {
+        ui::line(format!("  {hint}"));
+    }
+}
+
+/// An entry that is damaged in some snapshots of a job: these, oldest first, and why.
+type Paths<'a> = BTreeMap<&'a str, (Vec<ObjectId>, &'a str)>;
+
+fn by_job<'a>(findings: &'a Findings, view: &View) -> BTreeMap<String, Paths<'a>> {
+    // Jobs of several hosts may have one name.
+    let hosts: BTreeSet<_> = view.snapshots().iter().map(|(_, s)| s.host.uid).collect();
+    let name = |s: &Snapshot| match hosts.len() {
+        1 => s.job.name.clone(),
+        _ => format!("{}/{}", s.host.name, s.job.name),
+    };
+    let jobs: BTreeMap<ObjectId, String> = view.snapshots().iter().map(|(id, s)| (*id, name(s))).collect();
+    let mut damaged: BTreeMap<String, Paths<'a>> = BTreeMap::new();
+    for (snapshot, path, why) in &findings.damaged {
+        let job = jobs.get(snapshot).cloned().unwrap_or_default();
+        let (snapshots, _) = damaged.entry(job).or_default().entry(path).or_insert((Vec::new(), why));
+        snapshots.push(*snapshot);
+    }
+    damaged
+}
+
+fn print_job(job: &str, paths: &Paths<'_>) {
+    let mut snapshots: Vec<ObjectId> = paths.values().flat_map(|(snapshots, _)| snapshots).copied().collect();
+    snapshots.sort_unstable();
+    snapshots.dedup();
+    let entries = words::counted(paths.len() as u64, "entry", "entries");
+    let snapshots = words::counted(snapshots.len() as u64, "snapshot", "snapshots");
+    ui::line(format!("damaged: {job}: {entries} in {snapshots}"));
+    for (path, (snapshots, why)) in paths.iter().take(SHOWN) {
+        let of = match snapshots.as_slice() {
+            [one] => one.short(),
+            [first, .., last] => {
+                format!("{} snapshots, {} to {}", words::count(snapshots.len() as u64), first.short(), last.short())
+            }
+            [] => String::new(),
+        };
+        ui::line(format!("  /{path}: {why} ({of})"));
+    }
+    more(paths.len(), "entry", "entries");
+}
+
+/// How many were not shown.
+fn more(all: usize, one: &str, many: &str) {
+    if let Some(rest @ 1..) = all.checked_sub(SHOWN) {
+        ui::line(format!("  … and {} more: `--json` lists them", words::counted(rest as u64, one, many)));
+    }
+}

@@ -1,0 +1,132 @@
+//! Whether backups are as they should be: facts about jobs and the repository go in, findings come out, each with what to do.
+//! Pure: knows no store, no terminal and no clock but the time that is handed in.
+
+mod age;
+mod judge;
+#[cfg(test)]
+mod tests;
+
+use dozo_repository::format::record::Outcome;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::gap::Gap;
+
+pub use age::overdue_after;
+pub use judge::judge;
+
+/// All that is known.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Now.
+    pub now: Timestamp,
+    /// The jobs that are configured here, or have snapshots.
+    pub jobs: Vec<JobFacts>,
+    /// Packs that were found damaged and are not repaired yet.
+    pub damaged_packs: u64,
+    /// What other work on the repository this host does, and what became of it.
+    pub upkeep: Vec<UpkeepFacts>,
+    /// The room in the store, where that can be known.
+    pub room: Option<RoomFacts>,
+}
+
+/// What is known of one job.
+#[derive(Clone, Debug, Default)]
+pub struct JobFacts {
+    /// Its name.
+    pub job: String,
+    /// Whose it is; none if it is this host's.
+    pub host: Option<String>,
+    /// Nobody runs it any more: it is not configured, or its host was removed.
+    pub retired: bool,
+    /// How often the operator expects a complete snapshot.
+    pub expect_every: Option<SignedDuration>,
+    /// Complete snapshots that can be believed, oldest first.
+    pub complete: Vec<Made>,
+    /// Whether newer snapshots than the newest complete one are partial.
+    pub newest_is_partial: bool,
+    /// What became of the last run, if anybody knows.
+    pub last_run: Option<Last>,
+    /// The last gap in what its snapshots recover.
+    pub gap: Option<Gap>,
+    /// On how many stores the newest complete snapshot is whole, of how many that were looked at.
+    pub copies: Option<(u32, u32)>,
+}
+
+/// A snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// When.
+    pub at: Timestamp,
+    /// Its number among those of the job: retention deletes some, and runs are counted all the same.
+    pub sequence: u64,
+}
+
+/// What became of something that is done again and again, the last time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Last {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+    /// Why it did not end well.
+    pub why: Option<String>,
+    /// When it last ended well.
+    pub well: Option<Timestamp>,
+}
+
+/// Work on the repository that is no run.
+#[derive(Clone, Debug)]
+pub struct UpkeepFacts {
+    /// What it is.
+    pub what: Upkeep,
+    /// What became of it the last time, on this host.
+    pub last: Option<Last>,
+    /// How long something may be left to do; none if nobody expects this host to do it.
+    pub expect_every: Option<SignedDuration>,
+    /// Since when something is left to do, if anything is.
+    pub due_since: Option<Timestamp>,
+}
+
+/// Which work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Verifying the repository, or a mirror.
+    Verify(Option<String>),
+    /// Filling a mirror.
+    Mirror(String),
+    /// Deleting what retention gives up.
+    Prune,
+    /// Repairing the repository, or a mirror.
+    Repair(Option<String>),
+}
+
+/// Room in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RoomFacts {
+    /// Bytes that are free.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that runs stored in the last days, without those that began a job.
+    pub stored_lately: u64,
+}
+
+/// Something that a person should do something about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The job; none if it is about the repository.
+    pub job: Option<String>,
+    /// The job's host, if it is another.
+    pub host: Option<String>,
+    /// What it is, in a word for programs.
+    pub kind: &'static str,
+    /// What it is, for people.
+    pub message: String,
+    /// What to do.
+    pub advice: String,
+    /// Whether something is damaged.
+    pub damage: bool,
+    /// When it happened, or since when it is so.
+    pub at: Option<Timestamp>,
+}

@@ -1,0 +1,202 @@
+//! `dozo status` judges: each thing that is not as it should be has a line with what to do, an entry in JSON, and an exit code.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::house::{House, Said, is_root};
+
+/// A house with a job that ran, and an owner's key that was tried: there is nothing to complain of.
+fn well() -> House {
+    let house = House::new();
+    std::fs::create_dir(house.path("data")).unwrap();
+    std::fs::write(house.path("data/x"), "x").unwrap();
+    house.configure_files("files", "data");
+    house.dozo(&["run"]).expect(0);
+    house.dozo(&["key", "test", "--identity", "owner.key"]).expect(0);
+    house.dozo(&["status"]).expect(0);
+    house
+}
+
+/// Puts a line at the end of a table of the configuration.
+fn into_table(house: &House, head: &str, line: &str) {
+    let file = house.path("dozo.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(head), "{text}");
+    std::fs::write(&file, text.replacen(head, &format!("{head}\n{line}"), 1)).unwrap();
+}
+
+fn findings(said: &Said) -> Vec<Value> {
+    said.json()["findings"].as_array().unwrap().clone()
+}
+
+/// The one finding there is, in both forms.
+#[track_caller]
+fn finds(house: &House, code: i32, kind: &str, words: &[&str]) -> Value {
+    let said = house.dozo(&["status", "--json"]).expect(code);
+    let found = findings(&said);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["kind"], kind);
+    let text = house.dozo(&["status"]).expect(code).out;
+    let line = text.lines().find(|line| line.starts_with("alert: ") || line.starts_with("damaged: ")).unwrap();
+    words.iter().for_each(|word| assert!(line.contains(word), "no {word} in {line}"));
+    found[0].clone()
+}
+
+#[test]
+fn a_job_that_never_ran_is_an_alert_and_one_that_is_gone_is_not() {
+    let house = well();
+    house.configure_files("late", "data");
+    let found = finds(&house, 3, "never-run", &["alert: late: ", "it has never run", "`dozo run late`"]);
+    assert_eq!((&found["job"], &found["damage"]), (&"late".into(), &false.into()));
+    house.dozo(&["run", "late"]).expect(0);
+    house.dozo(&["status"]).expect(0);
+    // Renamed: the old one is retired, also when its last run failed.
+    let file = house.path("dozo.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("[job.late]", "[job.new]")).unwrap();
+    house.dozo(&["run", "new"]).expect(0);
+    let said = house.dozo(&["status"]).expect(0);
+    assert!(said.out.lines().any(|line| line.starts_with("late ") && line.ends_with("  retired")), "{}", said.out);
+}
+
+#[test]
+fn a_run_that_failed_is_an_alert_until_one_ends_well() {
+    let house = well();
+    std::fs::rename(house.path("data"), house.path("away")).unwrap();
+    house.dozo(&["run"]).expect(2);
+    let found =
+        finds(&house, 3, "failed", &["alert: files: the last run failed, 0 min ago: ", "data", "`dozo check files`"]);
+    assert!(found["at"].is_string(), "{found}");
+    // Another host, or one whose memory is gone, knows it by the record.
+    std::fs::remove_dir_all(house.path("state/dozo/outcomes")).unwrap();
+    std::fs::rename(house.path("away"), house.path("data")).unwrap();
+    house.dozo(&["run"]).expect(0);
+    house.dozo(&["status"]).expect(0);
+    // One that could not even begin leaves no record.
+    std::fs::rename(house.path("repository"), house.path("elsewhere")).unwrap();
+    house.dozo(&["run"]).expect(2);
+    std::fs::rename(house.path("elsewhere"), house.path("repository")).unwrap();
+    finds(&house, 3, "failed", &["files: the last run failed", "open the store"]);
+}
+
+#[test]
+fn a_run_that_lacks_something_is_an_alert() {
+    let house = well();
+    house.configure_guest("db", "hostile", "{ act = \"drop-and-omit\" }", "");
+    house.dozo(&["run", "db"]).expect(3);
+    let said = house.dozo(&["status", "--json"]).expect(3);
+    let kinds: Vec<Value> = findings(&said).iter().map(|found| found["kind"].clone()).collect();
+    assert_eq!(kinds, ["partial", "no-complete-snapshot"]);
+}
+
+#[test]
+fn a_snapshot_that_is_older_than_expected_is_an_alert() {
+    let house = well();
+    into_table(&house, "[job.files]", "expect_every = \"1s\"");
+    std::thread::sleep(Duration::from_secs(2));
+    finds(&house, 3, "overdue", &["alert: files: the newest complete snapshot is 0 min old", "expected every"]);
+    let file = house.path("dozo.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (every, code) in [("26h", 0), ("0s", 2), ("-1h", 2)] {
+        std::fs::write(&file, text.replace("\"1s\"", &format!("{every:?}"))).unwrap();
+        house.dozo(&["status"]).expect(code);
+    }
+}
+
+#[test]
+fn damage_that_is_recorded_is_an_alert_with_the_exit_code_of_damage() {
+    let house = well();
+    for pack in packs(&house) {
+        let mut bytes = std::fs::read(&pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&pack, bytes).unwrap();
+    }
+    house.dozo(&["verify", "--scrub"]).expect(5);
+    let said = house.dozo(&["status", "--json"]).expect(5);
+    let kinds: Vec<Value> = findings(&said).iter().map(|found| found["kind"].clone()).collect();
+    assert_eq!(kinds, ["damage", "verify"], "{}", said.out);
+    // What looks less deep finds nothing, and does not make it well.
+    house.dozo(&["verify"]).expect(0);
+    house.dozo(&["status"]).expect(5);
+}
+
+fn packs(house: &House) -> Vec<std::path::PathBuf> {
+    let directories = std::fs::read_dir(house.path("repository/packs")).unwrap();
+    directories
+        .flat_map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap())
+        .map(|pack| pack.unwrap().path())
+        .collect()
+}
+
+#[test]
+fn a_prune_that_fails_is_an_alert() {
+    let house = well();
+    house.dozo(&["prune", "--yes"]).expect(2);
+    finds(&house, 3, "prune", &["alert: the last prune failed", "does not delete", "`dozo prune --yes`"]);
+    into_table(&house, "[repository]", "role = \"maintain\"");
+    house.dozo(&["prune", "--yes"]).expect(0);
+    house.dozo(&["status"]).expect(0);
+}
+
+#[test]
+fn a_mirror_that_lacks_snapshots_is_an_alert() {
+    let house = well();
+    let mirror = format!(
+        "mirrors = [{{ name = \"nas\", url = \"file://{}\", expect_every = \"2s\" }}]",
+        house.path("nas").display()
+    );
+    into_table(&house, "[repository]", &mirror);
+    std::thread::sleep(Duration::from_secs(3));
+    finds(&house, 3, "mirror", &["alert: this host has never done the mirroring to `nas`", "`dozo mirror nas`"]);
+    house.dozo(&["mirror"]).expect(2);
+    finds(&house, 3, "mirror", &["the last mirroring to `nas` failed"]);
+    std::fs::create_dir(house.path("nas")).unwrap();
+    house.dozo(&["mirror", "--create"]).expect(0);
+    std::thread::sleep(Duration::from_secs(3));
+    house.dozo(&["status"]).expect(0);
+    house.dozo(&["status", "--copies"]).expect(0);
+    house.dozo(&["run"]).expect(0);
+    let said = house.dozo(&["status", "--copies", "--json"]).expect(3);
+    assert_eq!(findings(&said)[0]["kind"], "copies", "{}", said.out);
+    std::thread::sleep(Duration::from_secs(3));
+    finds(&house, 3, "mirror", &["the last mirroring to `nas` on this host is 0 min ago"]);
+}
+
+#[test]
+fn a_store_that_is_nearly_full_is_an_alert() {
+    if !is_root("a file system that is nearly full") {
+        return;
+    }
+    let house = House::bare();
+    let small = house.path("small");
+    std::fs::create_dir(&small).unwrap();
+    let mut mount = Command::new("mount");
+    let mounted = mount.args(["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs"]).arg(&small).status().unwrap();
+    assert!(mounted.success());
+    let done = std::panic::catch_unwind(|| {
+        house.dozo(&["init", &format!("file://{}", house.path("small/r").display()), "--single-owner"]).expect(0);
+        std::fs::create_dir(house.path("data")).unwrap();
+        house.configure_files("files", "data");
+        let noise = |seed: u8, bytes: usize| -> Vec<u8> {
+            let mut state = u64::from(seed) + 1;
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) as u8
+            };
+            (0..bytes).map(|_| next()).collect()
+        };
+        for seed in 0..2 {
+            std::fs::write(house.path(format!("data/{seed}")), noise(seed, 2 << 20)).unwrap();
+            house.dozo(&["run"]).expect(0);
+        }
+        house.dozo(&["key", "test", "--identity", "owner.key"]).expect(0);
+        house.dozo(&["status"]).expect(0);
+        std::fs::write(house.path("small/other"), noise(9, 2 << 20)).unwrap();
+        finds(&house, 3, "room", &["alert: the store is nearly full", "dozo prune"]);
+    });
+    assert!(Command::new("umount").arg(&small).status().unwrap().success());
+    done.unwrap();
+}
