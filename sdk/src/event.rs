@@ -111,17 +111,13 @@ impl Event {
                 _ => format!("dozo run {job} -v"),
             }),
             EventKind::Partial => Some(format!("dozo run {job}")),
-<<<<<<< HEAD
             // It says what is missing, and what to type if that is right.
-            EventKind::Suspicious => Some(format!("dozo snapshots {job}")),
-=======
-            EventKind::RecoveryGap => Some(format!("dozo snapshots {job}")),
+            EventKind::Suspicious | EventKind::RecoveryGap => Some(format!("dozo snapshots {job}")),
             // What they found is in the event; these say what can be done.
             EventKind::Damage | EventKind::Repair => Some("dozo repair".into()),
             EventKind::Verify => Some("dozo check && dozo verify".into()),
             EventKind::Mirror => Some("dozo mirror".into()),
             EventKind::Prune => Some("dozo prune".into()),
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
             _ => None,
         }
     }

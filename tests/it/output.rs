@@ -66,11 +66,7 @@ fn standard_output_that_is_read_only_closed_or_left_keeps_no_job_from_running() 
 #[test]
 fn a_full_log_ends_nothing() {
     let house = three();
-    std::fs::write(house.path("dozo.toml"), {
-        let text = std::fs::read_to_string(house.path("dozo.toml")).unwrap();
-        text + "[job.gone]\nplugin = \"no-such-plugin\"\n"
-    })
-    .unwrap();
+    house.configure("[job.gone]\nplugin = \"no-such-plugin\"");
     for (arguments, code) in [(&["run", "a", "b", "c", "-vv"][..], 0), (&["run", "-vv"], 2)] {
         let before = house.snapshots();
         let mut command = house.command();

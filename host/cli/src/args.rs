@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Hold(HoldArgs),
     /// Say that a suspicious snapshot is right: it becomes as good as any other, and what the next one is compared with
     Accept(AcceptArgs),
-    /// Show each job's last good snapshot, and how the repository is
+    /// Show each job's last good snapshot, and what is not as it should be: exit 3, or 5 for damage
     Status(StatusArgs),
     /// Copy what mirrors lack, ciphertext to ciphertext
     Mirror(MirrorArgs),

@@ -21,11 +21,8 @@ use crate::plugins::PluginShelf;
 use crate::suspicion;
 use crate::typed_time::TypedTime;
 use crate::ui::ask::Operator;
-<<<<<<< HEAD
+use crate::ui;
 use crate::zones::Zones;
-=======
-use crate::ui::{self, words};
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
 
 /// Threads that read contents wait for disks more than for cores.
 const READERS_PER_CORE: usize = 1;
@@ -85,8 +82,9 @@ impl Context {
                 let busy = Error::busy(format!("the job `{job}` is at work already on this host"));
                 Err(busy.hinted("wait until it is done").into())
             }
+            // The leases in the store guard it all the same.
             Err(error) => {
-                ui::note(format!("note: whether `{job}` runs already on this host is not known: {}", error.chain()));
+                self.not_remembered(&error);
                 Ok(None)
             }
         }
@@ -106,10 +104,8 @@ impl Context {
                 predecessors.extend(registered.dead);
                 self.leases.lock().unwrap_or_else(PoisonError::into_inner).push(registered.held);
             }
-            Err(error) => ui::note(format!(
-                "note: if this command is killed, others wait until its lease ends: {}",
-                error.chain()
-            )),
+            // If this command is killed, others wait until its lease ends.
+            Err(error) => self.not_remembered(&error),
         }
         Ok(LeaseRequest { id, purpose, host: self.host(), job: None, started: SystemClock.now(), predecessors })
     }

@@ -23,20 +23,14 @@ mod plugins;
 mod prepare;
 mod proxy;
 mod rollback;
-<<<<<<< HEAD
-mod suspicion;
-=======
 mod signals;
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+mod suspicion;
 mod target;
 mod thaw;
 mod typed_time;
 mod ui;
-<<<<<<< HEAD
-mod zones;
-=======
 mod upkeep;
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+mod zones;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

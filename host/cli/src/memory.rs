@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dozo_job::{Error, Memory, Seen};
 use dozo_repository::{Repository, RepositoryId};
 
 use crate::context::Context;
+use crate::ui;
 
 /// A line for each job.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -22,6 +24,20 @@ impl Context {
     /// What this host remembers of a repository.
     pub(crate) fn memory(&self, repository: &Repository) -> FileMemory {
         FileMemory::new(&self.state_dir(), repository.id())
+    }
+
+    /// Says, once in a process, that this host cannot remember what it does. It changes nothing of what is done.
+    pub(crate) fn not_remembered(&self, why: &Error) {
+        static SAID: AtomicBool = AtomicBool::new(false);
+        if SAID.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // Why, without the name of each file.
+        let mut innermost: &dyn std::error::Error = why;
+        while let Some(cause) = innermost.source() {
+            innermost = cause;
+        }
+        ui::note(format!("note: what this host does is not remembered in {}: {innermost}", self.state_dir().display()));
     }
 
     /// Not where the cache is: what lies here is worth keeping.

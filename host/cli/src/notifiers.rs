@@ -17,15 +17,14 @@ use crate::command::sources::outside;
 use crate::config::NotifyTable;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
-use crate::outcomes::{Outcomes, Task};
+use crate::outcomes::Task;
 use crate::plugins::PluginShelf;
 use crate::prepare::Prepared;
 use crate::{proxy, ui};
 
 /// Who is told in this process.
-pub(crate) struct Notifiers {
-    host: String,
-    outcomes: Outcomes,
+pub(crate) struct Notifiers<'a> {
+    context: &'a Context,
     lines: Vec<Line>,
 }
 
@@ -38,9 +37,14 @@ struct Line {
     sent: Vec<Event>,
 }
 
-impl Notifiers {
+impl<'a> Notifiers<'a> {
     /// Makes the notifiers ready for as many events.
-    pub(crate) async fn prepare(global: &Global, context: &Context, plugins: &mut PluginShelf, events: usize) -> Self {
+    pub(crate) async fn prepare(
+        global: &Global,
+        context: &'a Context,
+        plugins: &mut PluginShelf,
+        events: usize,
+    ) -> Self {
         let mut lines = Vec::new();
         for (name, table) in &context.loaded.config.notify {
             match context.listener(name, table, plugins).await {
@@ -48,19 +52,15 @@ impl Notifiers {
                 Err(error) => ui::errors::tell(global, &error.context(format!("the notifier `{name}` tells nobody"))),
             }
         }
-        Notifiers { host: context.host(), outcomes: context.outcomes(), lines }
+        Notifiers { context, lines }
     }
 
     /// Tells of a run.
     pub(crate) fn run(&mut self, report: &Report) {
-<<<<<<< HEAD
         // What comes after a suspicious snapshot and is well is a recovery.
         let outcome = if report.suspicious.is_empty() { report.outcome } else { report.outcome.max(Outcome::Partial) };
-        let before = self.replace(&report.job, outcome);
-=======
         let why = report.error.as_ref().map(Failure::one_line);
-        let before = self.replace(&report.job, report.outcome, why);
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+        let before = self.replace(&report.job, outcome, why);
         self.send(&event_of_run(report, before));
     }
 
@@ -68,15 +68,13 @@ impl Notifiers {
     pub(crate) fn no_run(&mut self, job: &str, error: &anyhow::Error) {
         let failure = ui::errors::failure(error);
         self.replace(job, Outcome::Failed, Some(failure.one_line()));
-        self.send(&event_of_no_run(job, &self.host, SystemClock.now(), &failure));
+        self.send(&event_of_no_run(job, &self.context.host(), SystemClock.now(), &failure));
     }
 
     /// Remembers what became of a job; returns what became of it before.
     fn replace(&self, job: &str, outcome: Outcome, why: Option<String>) -> Option<Outcome> {
-        let (before, errors) = self.outcomes.replace(Task::Job(job), outcome, (SystemClock.now(), why));
-        for error in errors {
-            ui::note(format!("note: what became of `{job}` is not remembered on this host: {}", error.chain()));
-        }
+        let (before, errors) = self.context.outcomes().replace(Task::Job(job), outcome, (SystemClock.now(), why));
+        errors.iter().for_each(|error| self.context.not_remembered(error));
         before.map(|last| last.outcome)
     }
 

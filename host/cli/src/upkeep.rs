@@ -71,9 +71,7 @@ impl<'a> Watch<'a> {
         let now = SystemClock.now();
         let why = trouble.as_ref().map(Failure::one_line);
         let (before, errors) = self.context.outcomes().replace(Task::Upkeep(what), outcome, (now, why));
-        for error in errors {
-            ui::note(format!("note: what became of this is not remembered on this host: {}", error.chain()));
-        }
+        errors.iter().for_each(|error| self.context.not_remembered(error));
         let again = before.is_some_and(|last| last.outcome != Outcome::Complete);
         let (kind, words) = match (&trouble, was_done) {
             (None, _) if again => (EventKind::Recovered, well_again(what)),

@@ -3,12 +3,9 @@
 //! but the one that is handed in.
 
 mod content;
-<<<<<<< HEAD
-mod guard;
-=======
 mod gap;
+mod guard;
 pub mod health;
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
 mod intake;
 pub mod limits;
 mod needed;
@@ -26,11 +23,8 @@ mod stored;
 pub mod tidy;
 pub mod words;
 
-<<<<<<< HEAD
-pub use guard::Size;
-=======
 pub use gap::{Gap, gap, recovers_further};
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+pub use guard::Size;
 pub use port::{Content, EntryWriter, Intake, Notifier, Source, Stored};
 pub use progress::Progress;
 pub use report::{Failure, Report, RestoreReport};

@@ -8,11 +8,8 @@ use dozo_repository::limits::STARTED_AHEAD_MAX;
 use dozo_repository::{Error, Kind, Lease, LeaseId, LeaseRequest, ObjectId, Purpose, Repository, Resources, Result};
 use jiff::Timestamp;
 
-<<<<<<< HEAD
-use crate::guard;
-=======
 use crate::gap::{Gap, gap};
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+use crate::guard;
 use crate::intake::{History, RunIntake, SharedIntake};
 use crate::limits::{CLOCK_SKEW_MAX, OMITTED_IN_REPORT};
 use crate::port::{BackupRequest, Finished, Source};
@@ -148,17 +145,11 @@ async fn backup(
     let _ = house.progress.counters.set(writer.counters());
     let job_uid = repository.job_uid(&job.name);
     let history = History { view, host: repository.host(), job: job_uid, plugin: source.stamp().name.clone() };
-<<<<<<< HEAD
     let last_run = history.last_run();
     let sequence = last_run.map_or(0, |(_, last)| last.sequence) + 1;
     notes.extend(clock_notes(started, house.clock.now(), lease, last_run.map(|(_, last)| last.started)));
-    let last_good = history.last_good();
+    let (last_good, furthest) = (history.last_good(), history.furthest());
     lease.keep(history.kept());
-=======
-    let sequence = history.last_sequence() + 1;
-    let furthest = history.furthest();
-    lease.keep(history.newest().into_iter().collect());
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
     let intake = Arc::new(RunIntake::new(writer.clone(), history, house.progress.clone(), house.readers));
 
     let request = BackupRequest { config: job.config.clone(), scope: job.scope, probes: job.probes.clone() };

@@ -45,7 +45,7 @@ async fn run_jobs(
     global: &Global,
     (context, repository, plugins): (&Context, &Repository, &mut PluginShelf),
     (jobs, args): (&[(&str, &JobTable)], &RunArgs),
-    notifiers: &mut Notifiers,
+    notifiers: &mut Notifiers<'_>,
 ) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
     for (name, job) in jobs.iter().copied() {

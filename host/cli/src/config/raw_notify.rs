@@ -16,11 +16,7 @@ use super::{ConfigError, Loaded};
 pub(crate) struct NotifyTable {
     /// The name of a notifier that is bundled or in `plugin_dir`, or a path (with `/`) to a component.
     pub(crate) plugin: String,
-<<<<<<< HEAD
-    /// Of what. Default: `["failure", "partial", "suspicious", "recovered"]`.
-=======
     /// Of what. Default: of all but `"success"`.
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
     #[serde(default = "usual")]
     #[schemars(length(min = 1))]
     pub(crate) on: Vec<On>,
@@ -70,12 +66,8 @@ pub(crate) enum On {
 
 /// Whatever is bad, and its end.
 fn usual() -> Vec<On> {
-<<<<<<< HEAD
-    vec![On::Failure, On::Partial, On::Suspicious, On::Recovered]
-=======
-    use On::{Damage, Failure, Mirror, Partial, Prune, Recovered, RecoveryGap, Repair, Verify};
-    vec![Failure, Partial, Recovered, RecoveryGap, Damage, Verify, Mirror, Prune, Repair]
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+    use On::{Damage, Failure, Mirror, Partial, Prune, Recovered, RecoveryGap, Repair, Suspicious, Verify};
+    vec![Failure, Partial, Suspicious, Recovered, RecoveryGap, Damage, Verify, Mirror, Prune, Repair]
 }
 
 impl From<On> for EventKind {
@@ -154,12 +146,8 @@ mod tests {
     #[test]
     fn trouble_is_told_if_nobody_says_otherwise() {
         let loaded = loaded("").unwrap();
-<<<<<<< HEAD
-        assert_eq!(loaded.config.notify["ops"].on, [On::Failure, On::Partial, On::Suspicious, On::Recovered]);
-=======
         let on = &loaded.config.notify["ops"].on;
         assert!(on.contains(&On::Failure) && on.contains(&On::Damage) && !on.contains(&On::Success), "{on:?}");
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
         assert_eq!(loaded.notifiers(&[]).unwrap().len(), 1);
         let missing = loaded.notifiers(&["opps".to_string()]).map(|_| ()).unwrap_err().to_string();
         assert!(missing.contains("there is no notifier `opps`"), "{missing}");

@@ -16,11 +16,8 @@ use dozo_repository::{
     Cutting, Entry, EntryKind, EntryWriter, Error, Found, ObjectId, Result, SnapshotReader, StoredEntry, View, Writer, path,
 };
 
-<<<<<<< HEAD
-use crate::guard::{MEASURE, Measure};
-=======
 use crate::gap::recovers_until;
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+use crate::guard::{MEASURE, Measure};
 use crate::limits::{NOTES, PAGE_ENTRIES};
 use crate::port::{self, Content};
 use crate::progress::Progress;
@@ -57,24 +54,16 @@ impl History {
         self.view.last_run(self.host, self.job)
     }
 
-<<<<<<< HEAD
     /// The snapshot that the next one is compared with: the last of this job and plugin that is not suspicious, whatever
     /// its source was. A file system that is not mounted is another source than one that is.
     pub(crate) fn last_good(&self) -> Option<Found> {
         last(self.of_plugin().filter(|found| !self.view.is_suspicious(found))).cloned()
-=======
-    /// The attributes of this job's snapshot that recovers to the latest moment.
-    pub(crate) fn furthest(&self) -> Vec<(String, String)> {
-        let of_job = self.view.snapshots().iter().filter(|(_, s)| s.host.uid == self.host && s.job.uid == self.job);
-        let furthest = of_job.max_by_key(|(_, s)| recovers_until(&s.attributes));
-        furthest.map(|(_, s)| s.attributes.clone()).unwrap_or_default()
     }
 
-    /// The highest sequence of this job, whatever its plugin and source.
-    pub(crate) fn last_sequence(&self) -> u64 {
-        let of_job = self.view.snapshots().iter().filter(|(_, s)| s.host.uid == self.host && s.job.uid == self.job);
-        of_job.map(|(_, s)| s.sequence).max().unwrap_or(0)
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+    /// The attributes of this job's snapshot that recovers to the latest moment.
+    pub(crate) fn furthest(&self) -> Vec<(String, String)> {
+        let furthest = self.of_job().max_by_key(|(_, s)| recovers_until(&s.attributes));
+        furthest.map(|(_, s)| s.attributes.clone()).unwrap_or_default()
     }
 
     /// The last snapshot of this job, and the last good one: what the run will build on, if the source is still the same.

@@ -24,24 +24,15 @@ pub struct Listener {
 }
 
 impl Listener {
-<<<<<<< HEAD
-    /// Whether this one wants to hear of an event. Who wants each success wants one that is a recovery, too: to whoever waits
-    /// for it, silence means that there was none. Who wants those that lack something wants suspicious ones, too. A test is for
-    /// everybody.
-=======
     /// Whether this one wants to hear of an event. Who wants each success wants one that is a recovery, or leaves a gap, too: to
-    /// whoever waits for it, silence means that there was none. A test is for everybody. What is about no job is about all.
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+    /// whoever waits for it, silence means that there was none. Who wants those that lack something wants suspicious ones, too. A
+    /// test is for everybody. What is about no job is about all.
     pub fn hears(&self, event: &Event) -> bool {
         let wanted = |kind| self.on.contains(&kind);
         match event.kind {
             EventKind::Test => return true,
-<<<<<<< HEAD
-            EventKind::Recovered if wanted(EventKind::Success) => {}
-            EventKind::Suspicious if wanted(EventKind::Partial) => {}
-=======
             EventKind::Recovered | EventKind::RecoveryGap if !event.job.is_empty() && wanted(EventKind::Success) => {}
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+            EventKind::Suspicious if wanted(EventKind::Partial) => {}
             kind if wanted(kind) => {}
             _ => return false,
         }
@@ -199,19 +190,15 @@ mod tests {
         assert!(!listener.hears(&event(EventKind::Success, "db")));
         assert!(!listener.hears(&event(EventKind::Partial, "db")));
         assert!(listener.hears(&event_of_test("web-1", Timestamp::UNIX_EPOCH)));
-<<<<<<< HEAD
         listener.on = vec![EventKind::Partial];
         assert!(listener.hears(&event(EventKind::Suspicious, "db")), "much of it may be missing");
-        listener.on = vec![EventKind::Success];
-        assert!(!listener.hears(&event(EventKind::Suspicious, "db")), "that is no success");
-=======
         assert!(!listener.hears(&event(EventKind::Prune, "")), "not in `on`");
         listener.on = vec![EventKind::Prune];
         assert!(listener.hears(&event(EventKind::Prune, "")), "what is about no job is about all");
         listener.on = vec![EventKind::Success];
+        assert!(!listener.hears(&event(EventKind::Suspicious, "db")), "that is no success");
         assert!(!listener.hears(&event(EventKind::Recovered, "")), "no snapshot was made");
         assert!(listener.hears(&event(EventKind::RecoveryGap, "db")), "a snapshot all the same");
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
         assert!(listener.hears(&event(EventKind::Recovered, "db")), "a recovery is a success");
         listener.jobs = vec![];
         assert!(listener.hears(&event(EventKind::Success, "files")));

@@ -20,11 +20,8 @@ use crate::format::tombstone::TombstoneDocument;
 use crate::id::ObjectId;
 use crate::index::{IndexedPack, PackState};
 use crate::leases::{Holder, Standing};
-<<<<<<< HEAD
-use crate::newest::Found;
-=======
 use crate::limits::LEFTOVER_AGE_MIN;
->>>>>>> cf4c60f (Nothing is silent: status judges, people hear of all work, plans need nothing but to read, dead leases are passed over)
+use crate::newest::Found;
 use crate::pipeline::blocking;
 use crate::reach::Reach;
 use crate::repository::Repository;

@@ -16,7 +16,6 @@ use super::copies::Copies;
 use crate::config::{Role, Secrecy};
 use crate::context::Context;
 use crate::outcomes::Task;
-use crate::ui;
 
 /// Of the newest runs of all hosts so many records are read: each host's own runs are remembered there.
 const RUNS_READ: usize = 100;
@@ -94,7 +93,7 @@ impl Gathering<'_> {
 
     fn remembered(&self, task: Task<'_>) -> Option<Last> {
         self.context.outcomes().last(task).unwrap_or_else(|error| {
-            ui::note(format!("note: what this host did last is not known: {}", error.chain()));
+            self.context.not_remembered(&error);
             None
         })
     }

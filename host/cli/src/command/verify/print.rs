@@ -22,9 +22,7 @@ pub(super) fn print(findings: &Findings, view: &View, args: &VerifyArgs) {
         print_job(&job, &paths);
     }
     if findings.damaged_count > findings.damaged.len() as u64 {
-        let named = words::count(findings.damaged.len() as u64);
-        let all = words::count(findings.damaged_count);
-        ui::line(format!("damaged: {all} entries of snapshots in all, of which these are the first {named}"));
+        ui::line(format!("damaged: {} entries in all", words::count(findings.damaged_count)));
     }
     let snapshots = words::counted(findings.snapshots, "snapshot", "snapshots");
     let entries = words::counted(findings.entries, "entry", "entries");
