@@ -58,7 +58,7 @@ impl Ignored {
     }
 
     fn has(&self, kind: SignalKind) -> bool {
-        u32::try_from(kind.as_raw_value() - 1).is_ok_and(|bit| self.0 >> bit & 1 == 1)
+        u32::try_from(kind.as_raw_value() - 1).is_ok_and(|bit| (self.0 >> bit) & 1 == 1)
     }
 }
 

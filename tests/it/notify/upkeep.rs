@@ -44,7 +44,7 @@ fn damage_is_told_and_that_it_is_over_only_when_it_is() {
     dozo(&house, &slack, &["verify", "--scrub"]).expect(5);
     let text = slack.messages()[0].json.to_string();
     assert!(header(&slack.messages()[0].json).ends_with(": backups are damaged"), "{text}");
-    for words in ["the repository is damaged", "packs/", "dozo repair", "does not have the digest", "*Hint*"] {
+    for words in ["the repository is damaged", "packs/", "dozo repair", "do not have the digest", "*Hint*"] {
         assert!(text.contains(words), "no {words} in {text}");
     }
     // What looks less deep is no recovery. A repair that cannot help is told.

@@ -98,7 +98,7 @@ fn ended(findings: &Findings, view: &View, behind: Exit, args: &VerifyArgs) -> E
     }
     let (objects, entries) = (findings.problems.len() as u64, findings.damaged_count);
     let message = format!(
-        "{} damaged or missing in {url}, which {} of snapshots need",
+        "{} damaged or missing in {url}; {} of snapshots cannot be restored whole",
         words::counted(objects, "object is", "objects are"),
         words::counted(entries, "entry", "entries"),
     );

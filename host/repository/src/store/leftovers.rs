@@ -33,7 +33,7 @@ impl Store {
         let url = self.to_string();
         blocking(move || {
             let mut found = Vec::new();
-            look(&root, String::new(), DEPTH_MAX, &mut found)
+            look(&root, "", DEPTH_MAX, &mut found)
                 .map_err(|e| Error::io(format!("look for what was left behind in {url}"), e))?;
             found.sort();
             Ok(found)
@@ -61,7 +61,7 @@ impl Store {
     }
 }
 
-fn look(directory: &Path, prefix: String, depth: usize, found: &mut Vec<Leftover>) -> io::Result<()> {
+fn look(directory: &Path, prefix: &str, depth: usize, found: &mut Vec<Leftover>) -> io::Result<()> {
     for item in fs::read_dir(directory)? {
         let item = item?;
         // The library's names and ours are plain.
@@ -69,7 +69,7 @@ fn look(directory: &Path, prefix: String, depth: usize, found: &mut Vec<Leftover
         let name = format!("{prefix}{name}");
         let kind = item.file_type()?;
         if kind.is_dir() && depth > 1 {
-            look(&item.path(), format!("{name}/"), depth - 1, found)?;
+            look(&item.path(), &format!("{name}/"), depth - 1, found)?;
         } else if kind.is_file() && is_leftover(&name) {
             let metadata = match item.metadata() {
                 // It got its name, or was cleaned up.

@@ -64,7 +64,7 @@ fn messages_are_as_they_were() {
     golden("suspicious", &message("suspicious", "web-1: attachments is backed up, but much is gone", &gone));
     golden("recovered", &message("recovered", "web-1: attachments is backed up again", &json!({})));
     let damaged = json!({
-        "kind": "corrupt", "message": "1 object is damaged or missing in file:///backup/dozo, which 21 entries of snapshots need",
+        "kind": "corrupt", "message": "1 object is damaged or missing in file:///backup/dozo; 21 entries of snapshots cannot be restored whole",
         "causes": ["packs/12/34: its bytes do not have the digest that it is named by"],
         "hint": "`dozo run` stores again what the source still has, `dozo repair` brings back what a mirror has",
     });
