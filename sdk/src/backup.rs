@@ -35,6 +35,11 @@ impl Backup {
         snapshot::answer(&probe.name, value)
     }
 
+    /// Why a probe is not answered: a note for the operator, and the backup goes on.
+    pub fn unanswered(&self, probe: &Probe, why: &Error) -> Result<()> {
+        snapshot::unanswered(&probe.name, why)
+    }
+
     /// Begins a file; the path is of escaped names ([`crate::escape`]).
     pub fn file(&self, path: impl Into<String>) -> EntryBuilder {
         EntryBuilder { entry: plain(path.into(), Kind::File), chunking: Chunking::Content }

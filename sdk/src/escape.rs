@@ -57,3 +57,47 @@ pub fn unescape(name: &str) -> Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+/// The path of an entry as one of files. Names that no file can have (with a `/`, `.`, `..`) become what they are escaped as; so
+/// do those that look like one that did, or two entries could get the same file.
+pub(crate) fn file_path(path: &str) -> String {
+    let name = |name: &str| if is_written_out(name) { escape(name) } else { name.to_string() };
+    path.split('/').map(name).collect::<Vec<_>>().join("/")
+}
+
+fn is_written_out(name: &str) -> bool {
+    let Ok(mut meant) = unescape(name) else { return false };
+    loop {
+        if meant == b"." || meant == b".." || meant.contains(&b'/') || meant.contains(&0) {
+            return true;
+        }
+        match std::str::from_utf8(&meant).ok().and_then(|text| unescape(text).ok()) {
+            Some(inner) if inner != meant && escape(&inner).as_bytes() == meant => meant = inner,
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_names_become_one_file() {
+        for (name, file) in [
+            (&b"plain"[..], "plain"),
+            (b"100%", "100%"),
+            (b"100%41", "100%41"),
+            (b"a/b", "a%2Fb"),
+            (b"a%2Fb", "a%252Fb"),
+            (b"a%252Fb", "a%25252Fb"),
+            (b"..", "%2E%2E"),
+            (b"%2E%2E", "%252E%252E"),
+            (b"%01", "%01"),
+        ] {
+            let path = file_path(&escape(name));
+            assert_eq!(unescape(&path).unwrap(), file.as_bytes(), "{name:?}");
+        }
+        assert_eq!(file_path("deep/%2Fetc%2Fx/y"), "deep/%252Fetc%252Fx/y");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::bindings::dozo::plugin::source_types::{Request, RestoreRequest};
+use crate::bindings::dozo::plugin::source_types::{Request, RestoreRequest, Target};
 use crate::bindings::dozo::plugin::types::Description;
 use crate::bindings::exports::dozo::plugin::source::Guest;
 use crate::notifier_bindings::exports::dozo::plugin::notifier;
@@ -69,9 +69,12 @@ impl<S: Source> Guest for Glue<S> {
     }
 
     async fn restore(request: RestoreRequest) -> Result<()> {
-        let RestoreRequest { config: json, paths, at, conflict, options } = request;
-        let config = if json.is_empty() { None } else { Some(config::<S>(&json)?) };
-        S::restore(config, Restore { paths, at, conflict, options }).await
+        let RestoreRequest { target, paths, at, conflict, options } = request;
+        let restore = Restore { paths, at, conflict, options };
+        match target {
+            Target::Directory => S::restore_to_directory(restore).await,
+            Target::Service(json) => S::restore_to_service(config::<S>(&json)?, restore).await,
+        }
     }
 
     async fn probe(json: String, question: String) -> Result<String> {

@@ -199,10 +199,24 @@ pub trait Source: 'static {
         }
     }
 
-    /// Puts a snapshot back. There may be no configuration: a snapshot can be restored into a directory on a machine that
-    /// knows nothing of the job.
-    async fn restore(_config: Option<Self::Config>, _restore: Restore) -> Result<()> {
-        Err(Error::Unsupported(format!("{} cannot restore; `dozo cat` reads single entries", Self::INFO.name)))
+    /// Puts a snapshot into the granted directories ([`tree::granted`]), and nowhere else: nothing of the job's is there, no
+    /// configuration, no secret, no network, because the machine may know nothing of the job. What a restore needs to know
+    /// stands in the snapshot's attributes, or is an option of the operator's.
+    async fn restore_to_directory(_restore: Restore) -> Result<()> {
+        Err(Error::Unsupported(format!(
+            "{} does not restore into a directory; hint: name a target of the job that is a service, \
+             `[job.NAME.target.NAME]`; `dozo cat` reads single entries",
+            Self::INFO.name
+        )))
+    }
+
+    /// Puts a snapshot into a service, with the configuration of a target that the operator named for this: never the job's
+    /// own.
+    async fn restore_to_service(_config: Self::Config, _restore: Restore) -> Result<()> {
+        Err(Error::Unsupported(format!(
+            "{} does not restore into a service; hint: name a directory, `--to ./DIR`",
+            Self::INFO.name
+        )))
     }
 
     /// Asks the source a question in its own language. Read-only.

@@ -13,7 +13,7 @@ use crate::{Needs, ProgramNeed};
 /// ```
 impl Default for Needs {
     fn default() -> Self {
-        Needs { network: vec![], read: vec![], write: vec![], programs: vec![] }
+        Needs { network: vec![], read: vec![], write: vec![], programs: vec![], exclusive: vec![] }
     }
 }
 

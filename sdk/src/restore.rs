@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::bindings::dozo::plugin::stored;
+use crate::escape::file_path;
 use crate::tree::{self, NewEntry};
 use crate::{Conflict, Content, Entry, Error, Kind, Moment, Result};
 
@@ -61,7 +62,9 @@ impl Restore {
     }
 
     /// Puts every chosen entry into the directory that the operator named, each under its path. The contents do not enter
-    /// the plugin. All that a source of files, dumps or objects needs for restoring.
+    /// the plugin. All that a source of files, dumps or objects needs for restoring into a directory.
+    ///
+    /// A name that no file can have (with a `/`, `.`, `..`) becomes a file of the name that `dozo ls` shows, `orders%2F2026`.
     ///
     /// # Errors
     /// The first thing that could not be restored; what could be is there, and the host names the rest.
@@ -72,11 +75,15 @@ impl Restore {
         let (mut failed, mut directories) = (None, Vec::new());
         for page in self.pages("") {
             let mut batch = Vec::new();
-            for entry in page? {
+            for mut entry in page? {
                 let content = match entry.kind {
                     Kind::File | Kind::Hardlink(_) => Some(self.read(&entry.path, 0)?),
                     _ => None,
                 };
+                entry.path = file_path(&entry.path);
+                if let Kind::Hardlink(path) = &mut entry.kind {
+                    *path = file_path(path);
+                }
                 directories.extend((entry.kind == Kind::Directory).then(|| entry.clone()));
                 batch.push(NewEntry { entry, content });
             }

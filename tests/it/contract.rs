@@ -52,6 +52,12 @@ fn run(house: &House, act: &str) -> Said {
     house.dozo(&["run", "--json"])
 }
 
+/// Restores with an act of the guest's, which is an option: into a directory, no configuration comes along.
+fn restore(house: &House, act: &str, to: &str, more: &[&str]) -> Said {
+    let act = format!("act={act}");
+    house.restore("job", to, &[&["--option", &act], more].concat())
+}
+
 #[track_caller]
 fn content(house: &House, path: &str) -> Vec<u8> {
     let output = house.command().args(["cat", "job", path, "--identity", "owner.key"]).output().unwrap();
@@ -140,14 +146,12 @@ fn every_way_to_restore_writes_the_same() {
     let house = house("first");
     run(&house, "first").expect(0);
     for act in ["plain", "through-memory", "streaming", "attributes"] {
-        configure(&house, act);
-        house.restore("job", act, &[]).expect(0);
+        restore(&house, act, act, &[]).expect(0);
         assert!(fs::read(house.path(act).join("base")).unwrap() == noise(5_000_000, 3), "{act}");
         assert_eq!(fs::read(house.path(act).join("dir/b")).unwrap(), b"dir/b", "{act}");
     }
     run(&house, "write").expect(0);
-    configure(&house, "wrong-offset");
-    house.restore("job", "wrong-offset", &[]).expect(0);
+    restore(&house, "wrong-offset", "wrong-offset", &[]).expect(0);
     let left = fs::read_dir(house.path("plain")).unwrap().count();
     assert_eq!(left, 3, "no temporary file is left");
 }
@@ -165,11 +169,22 @@ fn what_the_plugin_notes_is_in_the_report() {
 #[test]
 fn probes_are_answered_in_the_snapshot() {
     let house = house("answer");
-    let probes = "[job.job.probe]\ndocuments = \"how many?\"\nunanswered = \"why?\"\n";
+    let probes = "[job.job.probe]\ndocuments = \"how many?\"\nunanswered = \"why?\"\nrefused = \"who?\"\n";
     configure_with(&house, "answer", probes);
     let said = house.dozo(&["run"]).expect(0);
     assert!(said.out.contains("\n  documents: how many? …\n"), "{}", said.out);
     assert!(said.err.contains("note: the plugin did not answer the probe `unanswered`"), "{}", said.err);
+    assert!(
+        said.err.contains("note: the probe `refused` was not answered: the role may not; hint: GRANT it\n"),
+        "{}",
+        said.err
+    );
+    assert_eq!(said.err.matches("probe").count(), 2, "each is reported once: {}", said.err);
+    // `check` asks the same questions for real.
+    let said = house.dozo(&["check", "job"]).expect(0);
+    assert!(said.out.contains("\n  probe documents: 42 to how many?\n"), "{}", said.out);
+    assert!(said.err.contains("note: the job `job`: the probe `refused` is not answered: "), "{}", said.err);
+    assert!(said.err.contains("the role may not") && said.err.contains("hint: GRANT it"), "{}", said.err);
     let report = house.dozo(&["run", "--json"]).expect(0).json();
     assert_eq!(report["answers"], serde_json::json!([["documents", "how many?\nand more"]]));
     let snapshot = house.dozo(&["snapshots", "--json"]).expect(0).json();
@@ -183,18 +198,15 @@ fn probes_are_answered_in_the_snapshot() {
 fn a_restore_is_narrowed_to_what_it_needs() {
     let house = house("first");
     run(&house, "first").expect(0);
-    configure(&house, "narrow");
-    let report = house.restore("job", "narrow", &["--json"]).expect(0).json();
+    let report = restore(&house, "narrow", "narrow", &["--json"]).expect(0).json();
     assert_eq!((&report["entries"], &report["files"], &report["files_read"]), (&3.into(), &2.into(), &2.into()));
     assert_eq!(report["bytes"], 10);
     assert_eq!(fs::read_dir(house.path("narrow")).unwrap().count(), 1);
     for act in ["narrow-and-forget", "read-before-narrow"] {
-        configure(&house, act);
-        let said = house.restore("job", act, &[]).expect(5);
+        let said = restore(&house, act, act, &[]).expect(5);
         assert!(said.err.contains("read only 1 of 2 files"), "{act}: {}", said.err);
     }
-    configure(&house, "narrow-late");
-    house.restore("job", "narrow-late", &[]).expect(0);
+    restore(&house, "narrow-late", "narrow-late", &[]).expect(0);
 }
 
 /// `base` has five million bytes, and there is room for four: whether that is too little, the plugin decides.
@@ -212,8 +224,7 @@ fn room_is_looked_for_when_it_is_known_what_is_needed() {
     let refused = house.restore("job", "out", &[]);
     let left = fs::read_dir(&point).unwrap().count();
     let elsewhere = house.restore("job", "out", &["--map", "big=elsewhere"]);
-    configure(&house, "narrow");
-    let narrowed = house.restore("job", "out", &["--conflict", "skip"]);
+    let narrowed = restore(&house, "narrow", "out", &["--conflict", "skip"]);
     assert!(Command::new("umount").arg(&point).status().unwrap().success());
     assert_eq!((refused.code, left), (2, 0), "{}", refused.err);
     assert!(refused.err.contains("caused by: there is no room for the restore: it takes 4.8 MiB"), "{}", refused.err);
@@ -226,8 +237,7 @@ fn room_is_looked_for_when_it_is_known_what_is_needed() {
 fn a_restore_goes_into_several_directories() {
     let house = house("first");
     run(&house, "first").expect(0);
-    configure(&house, "maps");
-    let options = ["--option", "colour=a=b", "--map", "big=over/there"];
+    let options = ["--option", "colour=a=b", "--option", "act=maps", "--map", "big=over/there"];
     let restore = |to: &str, more: &[&str]| {
         let to = ["restore", "job", "--to", to, "--identity", "owner.key"];
         house.dozo(&[&to[..], more].concat())
@@ -254,7 +264,7 @@ fn two_windows() -> House {
     let house = house("first");
     run(&house, "window 2026-11-20T00:00:00Z 2026-11-20T23:00:00Z").expect(0);
     run(&house, "window 2026-11-21T00:00:00Z 2026-11-21T23:00:00Z").expect(0);
-    configure_with(&house, "moment", "timezone = \"Asia/Tokyo\"");
+    configure_with(&house, "first", "timezone = \"Asia/Tokyo\"");
     house
 }
 
@@ -273,7 +283,7 @@ fn a_job_is_recovered_from_the_newest_snapshot_that_covers_the_moment() {
     .enumerate()
     {
         let to = format!("out-{number}");
-        let said = house.restore("job", &to, &["--at", at]).expect(0);
+        let said = restore(&house, "moment", &to, &["--at", at]).expect(0);
         let read = |name: &str| fs::read_to_string(house.path(&to).join(name)).unwrap();
         assert_eq!((read("window")[7..17].to_string(), read("moment")), (day.into(), moment.into()), "{at}");
         assert_eq!(said.out.contains(", recovered to "), at != "latest", "{}", said.out);
@@ -328,4 +338,80 @@ fn sources_of_jobs_that_cannot_run_let_go() {
         said.err
     );
     assert!(said.err.contains("the source is gone too"), "{}", said.err);
+}
+
+/// Secrets in a map, a pair, a table that may be missing, and enums of both kinds.
+const DEEP: &str = "deep = { tokens = { a = { env = \"S1\" }, b = { env = \"S2\" } }, pair = [\"user\", { env = \"S3\" }], \
+     login = { user = \"u\", password = { env = \"S4\" } }, access = { token = { env = \"S5\" } }, \
+     tagged = [{ kind = \"password\", value = { env = \"S6\" } }, { kind = \"key\", value = \"/etc/key\" }] }";
+
+#[test]
+fn secrets_are_put_in_place_at_any_depth_and_are_never_told() {
+    let house = house("deep-secrets");
+    let secret = |n: u32| format!("s3cr3t-number-{n}");
+    let config = |deep: &str| {
+        let file = house.path("dozo.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.split("\n[job.").next().unwrap()).unwrap();
+        house.configure_guest("job", "contract", &format!("{{ act = \"deep-secrets\", {deep} }}"), "");
+    };
+    let dozo = |arguments: &[&str]| {
+        let mut command = house.command();
+        command.args(arguments).envs((1..=6).map(|n| (format!("S{n}"), secret(n))));
+        crate::house::said(command.output().unwrap())
+    };
+    config(DEEP);
+    let said = dozo(&["run", "-v"]).expect(3);
+    assert_eq!(said.err.matches("[secret] [secret] [secret] [secret] [secret] [secret] of").count(), 3, "{}", said.err);
+    assert!(said.err.contains("/etc/key") && !said.err.contains("s3cr3t"), "{}", said.err);
+    // The plugin had them: what it stored is content.
+    let stored = String::from_utf8(content(&house, "secrets")).unwrap();
+    assert_eq!(stored, (1..=6).map(secret).collect::<Vec<_>>().join("\n"));
+
+    // Written out, each is refused, and neither the message nor the line of the file that it shows has it.
+    for n in 1..=6 {
+        config(&DEEP.replace(&format!("{{ env = \"S{n}\" }}"), "\"hunter2-hunter2\""));
+        for command in [&["config", "check"][..], &["run"], &["check", "job"], &["run", "--json"]] {
+            let said = dozo(command).expect(2);
+            assert!(said.err.contains("a secret is written out in the configuration"), "S{n}: {}", said.err);
+            assert!(!said.err.contains("hunter2") && !said.out.contains("hunter2"), "S{n}: {}", said.err);
+        }
+    }
+    // With another mistake beside it, or in another shape, too.
+    for (from, to) in [
+        ("kind = \"password\", value = { env = \"S6\" }", "kind = \"pasword\", value = \"hunter2-hunter2\""),
+        ("user = \"u\", password = { env = \"S4\" }", "usr = \"u\", password = \"hunter2-hunter2\""),
+        ("{ env = \"S4\" }", "{ plain = \"hunter2-hunter2\" }"),
+        ("{ env = \"S4\" }", "[\"hunter2-hunter2\"]"),
+        ("{ env = \"S1\" }", "123454321"),
+    ] {
+        config(&DEEP.replace(from, to));
+        let said = dozo(&["config", "check"]).expect(2);
+        assert!(!said.err.contains("hunter2") && !said.err.contains("12345"), "{to}: {}", said.err);
+    }
+    // And where the file is not even TOML.
+    config(&DEEP.replace("password = { env = \"S4\" }", "password = \"hunter2-hunter2\" oops"));
+    let said = dozo(&["config", "check"]).expect(2);
+    assert!(!said.err.contains("hunter2"), "{}", said.err);
+}
+
+#[test]
+fn a_schema_with_a_secret_that_cannot_be_put_in_its_place_is_refused() {
+    let house = House::new();
+    house.configure_guest("job", "misplaced", "{ tokens = { token1 = { env = \"HOME\" } } }", "");
+    let component = crate::house::guests().join("misplaced.wasm").display().to_string();
+    let words = "a secret is marked where none can be put, at `/properties/tokens/patternProperties/^token`";
+    for command in [
+        &["run"][..],
+        &["config", "check"],
+        &["check"],
+        &["plugin", "info", &component],
+        &["plugin", "add", &component],
+    ] {
+        let said = house.dozo(command).expect(2);
+        assert!(said.err.contains(words), "{command:?}: {}", said.err);
+    }
+    fs::write(house.path("kit.toml"), "config = { tokens = {} }").unwrap();
+    let said = house.dozo(&["plugin", "test", &component, "--config", "kit.toml"]).expect(1);
+    assert!(said.out.contains(words), "{}", said.out);
 }

@@ -400,21 +400,25 @@ fn a_source_without_async_works_too() {
     assert!(said.out.bytes().all(|b| b == b'p'));
 }
 
-/// A house with a snapshot of the hostile guest, which will misbehave when it restores.
-fn to_restore(act: &str) -> House {
+/// A house with a snapshot of the hostile guest.
+fn to_restore() -> House {
     let house = House::new();
     house.configure_guest("guest", "hostile", "{ act = \"good\" }", "");
     house.dozo(&["run"]).expect(0);
-    let text = std::fs::read_to_string(house.path("dozo.toml")).unwrap();
-    std::fs::write(house.path("dozo.toml"), text.replace("\"good\"", &format!("{act:?}"))).unwrap();
     house
+}
+
+/// The guest misbehaves as it restores.
+fn restore(house: &House, act: &str, more: &[&str]) -> crate::house::Said {
+    let act = format!("act={act}");
+    house.restore("guest", "out", &[&["--option", &act], more].concat())
 }
 
 #[test]
 fn a_restore_that_reads_nothing_or_half_is_no_restore() {
     for act in ["restore-nothing", "restore-half"] {
-        let house = to_restore(act);
-        let said = house.restore("guest", "out", &[]);
+        let house = to_restore();
+        let said = restore(&house, act, &[]);
         assert_eq!(said.code, 5, "{}", said.err);
         assert!(said.err.contains("read only 0 of 1 files"), "{act}: {}", said.err);
     }
@@ -422,8 +426,8 @@ fn a_restore_that_reads_nothing_or_half_is_no_restore() {
 
 #[test]
 fn a_restore_closes_what_it_writes() {
-    let house = to_restore("restore-unclosed");
-    let said = house.restore("guest", "out", &[]);
+    let house = to_restore();
+    let said = restore(&house, "restore-unclosed", &[]);
     let words = "it ended well without having seen a file that it began to write to its end";
     assert!(said.code != 0 && said.err.contains(words), "{}", said.err);
     assert!(std::fs::read_dir(house.path("out")).unwrap().next().is_none());
@@ -431,14 +435,36 @@ fn a_restore_closes_what_it_writes() {
 
 #[test]
 fn a_restore_stays_in_its_target() {
-    let house = to_restore("restore-outside");
+    let house = to_restore();
     std::fs::create_dir(house.path("out")).unwrap();
     std::os::unix::fs::symlink("..", house.path("out/link")).unwrap();
     // It says that all is well, and the host knows better.
-    let said = house.restore("guest", "out", &["--conflict", "replace"]).expect(3);
+    let said = restore(&house, "restore-outside", &["--conflict", "replace"]).expect(3);
     for words in ["not restored: 5 entries", "leads out of the granted directory"] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
-    house.restore("guest", "out", &["--conflict", "skip"]).expect(1);
+    restore(&house, "restore-outside", &["--conflict", "skip"]).expect(1);
     assert!(!house.path("outside").exists() && !std::path::Path::new("/etc/outside").exists());
+}
+
+/// The job's configuration has a secret that cannot be had any more, and the grant of a server that is there: a restore into a
+/// directory needs the one as little as it gets the other.
+#[test]
+fn a_restore_into_a_directory_gets_nothing_of_the_job() {
+    let house = to_restore();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    let text = std::fs::read_to_string(house.path("dozo.toml")).unwrap();
+    let table = "config = { act = \"good\", secret = { env = \"DOZO_TEST_SURELY_UNSET\" } }";
+    let granted = format!("{table}\ngrant = {{ network = [{server:?}], read = [\"{}\"] }}", house.path("").display());
+    let text = text.replace("config = { act = \"good\" }", &granted);
+    assert!(text.contains("SURELY"), "{text}");
+    std::fs::write(house.path("dozo.toml"), text).unwrap();
+    restore(&house, "restore-connected", &["--option", &format!("server={server}")]).expect(0);
+    assert!(house.path("out/good.txt").exists());
+    assert!(listener.accept().is_err(), "the job's server was connected to");
+    // What is not offered is said, with what is: nothing is left of the attempt but the directory.
+    let said = house.restore("guest", "other", &[]).expect(1);
+    assert!(said.err.contains("hostile restores only to do harm"), "{}", said.err);
 }

@@ -8,6 +8,7 @@ mod keys;
 mod ports;
 mod server;
 
+mod check;
 mod clock;
 mod cold;
 mod contract;
@@ -19,6 +20,7 @@ mod fidelity;
 mod filesystem;
 mod forest;
 mod guard;
+mod hardened;
 mod hostile;
 mod kit;
 mod leases;

@@ -86,7 +86,7 @@ class Source(exports.Source):
     def requires(self, config):
         url = urlsplit(Server(config).url)
         port = url.port or (443 if url.scheme == "https" else 80)
-        return types.Needs([f"{url.hostname}:{port}"], [], [], [])
+        return types.Needs([f"{url.hostname}:{port}"], [], [], [], [])
 
     async def check(self, config):
         server = Server(config)
@@ -120,7 +120,9 @@ class Source(exports.Source):
         raise Err(types.Error_Unsupported("a snapshot of it has one moment only"))
 
     async def restore(self, request):
-        server, after = Server(request.config), None
+        if not isinstance(request.target, source_types.Target_Service):
+            raise Err(types.Error_Unsupported("it restores to a server: name a target, `[job.NAME.target.NAME]`"))
+        server, after = Server(request.target.value), None
         while page := stored.entries("", after, 1000):
             for entry in page:
                 # Many servers take no body of unknown length.

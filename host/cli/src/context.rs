@@ -47,7 +47,11 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the configuration.
     pub(crate) fn load(global: &Global) -> anyhow::Result<Self> {
-        let loaded = Loaded::read(global.config.as_deref())?;
+        Context::of(Loaded::read(global.config.as_deref())?)
+    }
+
+    /// What follows from a configuration that was read.
+    pub(crate) fn of(loaded: Loaded) -> anyhow::Result<Self> {
         let cache_dir = cache_dir(Some(&loaded))?;
         Ok(Context { loaded, cache_dir, leases: Mutex::default() })
     }
@@ -69,7 +73,10 @@ impl Context {
     pub(crate) fn resources(&self) -> anyhow::Result<Resources> {
         let scratch = self.cache_dir.join("scratch");
         std::fs::create_dir_all(&scratch)
-            .map_err(|e| Error::io(format!("make the scratch directory {}", scratch.display()), e))?;
+            .and_then(|()| Ok(rustix::fs::access(&scratch, rustix::fs::Access::WRITE_OK)?))
+            .map_err(|e| {
+                Error::io(format!("use the scratch directory {}", scratch.display()), e).hinted(self.cache_hint())
+            })?;
         Ok(Resources { scratch, workers: cores() })
     }
 
@@ -156,7 +163,36 @@ impl Context {
 
     async fn open(&self, store: Store) -> anyhow::Result<Repository> {
         let repository = Repository::open(store, self.host_key()?).await?;
-        Ok(repository.remembering_in(&self.cache_dir.join("index")))
+        let index = self.cache_dir.join("index");
+        let usable = std::fs::create_dir_all(&index)
+            .and_then(|()| Ok(rustix::fs::access(&index, rustix::fs::Access::WRITE_OK)?));
+        Ok(match usable {
+            Ok(()) => repository.remembering_in(&index),
+            // Whoever reads can do without.
+            Err(e) => {
+                let what = "what is read of indexes is not kept";
+                crate::ui::note(format!(
+                    "note: {} cannot be written ({e}): {what}; {}",
+                    index.display(),
+                    self.cache_hint()
+                ));
+                repository
+            }
+        })
+    }
+
+    /// What to do about a cache that cannot be written.
+    fn cache_hint(&self) -> String {
+        let user = rustix::process::geteuid().as_raw();
+        match std::env::var_os("HOME").filter(|_| self.loaded.config.cache_dir.is_none()) {
+            Some(home) => {
+                let home = Path::new(&home).display();
+                format!(
+                    "set `cache_dir` in the configuration to a directory of the user {user}, who runs this with HOME={home}"
+                )
+            }
+            None => format!("set `cache_dir` in the configuration to a directory of the user {user}, who runs this"),
+        }
     }
 
     fn host_key(&self) -> anyhow::Result<HostKey> {
@@ -185,6 +221,17 @@ impl Context {
     /// This host's key file.
     pub(crate) fn key_file(&self) -> PathBuf {
         self.loaded.path(&self.loaded.config.repository.key)
+    }
+
+    /// Where compiled plugins, indexes and temporary files are kept.
+    pub(crate) fn cache_dir(&self) -> &Path {
+        &self.cache_dir
+    }
+
+    /// The file of the owner key that the configuration names.
+    pub(crate) fn identity_file(&self) -> Option<PathBuf> {
+        let file = self.loaded.config.repository.identity.as_ref().filter(|file| label(file).is_none())?;
+        Some(self.loaded.path(file))
     }
 
     /// The owner key of the command line or the configuration.
@@ -241,10 +288,14 @@ pub(crate) fn cache_dir(loaded: Option<&Loaded>) -> anyhow::Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Ok("/var/cache/dozo".into());
     }
-    let home = std::env::var_os("HOME").ok_or_else(|| {
-        Error::invalid("there is no HOME to keep compiled plugins in").hinted("set `cache_dir` in the configuration")
-    })?;
-    Ok(Path::new(&home).join(".cache/dozo"))
+    match (std::env::var_os("HOME"), loaded) {
+        (Some(home), _) => Ok(Path::new(&home).join(".cache/dozo")),
+        // A service without a home has its key somewhere all the same.
+        (None, Some(loaded)) => Ok(loaded.path(&loaded.config.repository.key).with_file_name("dozo-cache")),
+        (None, None) => Err(Error::invalid("there is no HOME to keep compiled plugins in")
+            .hinted("set HOME, or `cache_dir` in a configuration")
+            .into()),
+    }
 }
 
 /// Bytes from the system's random generator: the only one.

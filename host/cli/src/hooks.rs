@@ -68,13 +68,28 @@ impl<'a> Hooks<'a> {
     }
 }
 
-/// Runs one program to its end. What it prints is the operator's to see.
-fn perform(job: &str, line: &str) -> Result<()> {
+/// A program and its arguments, if it is one that can be started: what a run would find out is known before.
+pub(crate) fn program(line: &str) -> Result<Vec<String>> {
     let words = shlex::split(line).filter(|words| words.first().is_some_and(|program| program.starts_with('/')));
     let Some(words) = words else {
         return Err(Error::invalid(format!("`{line}` does not begin with the absolute path of a program"))
             .hinted("it is run as it is, without a shell: `/bin/sh -c '…'` where you want one"));
     };
+    let failed = |e| Error::io(format!("start `{}`", words[0]), e);
+    if std::fs::metadata(&words[0]).map_err(failed)?.is_dir() {
+        return Err(Error::invalid(format!("`{}` is a directory, not a program", words[0])));
+    }
+    match rustix::fs::access(&words[0], rustix::fs::Access::EXEC_OK) {
+        Ok(()) => Ok(words),
+        Err(errno) => {
+            Err(failed(errno.into()).with_kind(dozo_job::Kind::Invalid).hinted(format!("chmod +x {}", words[0])))
+        }
+    }
+}
+
+/// Runs one program to its end. What it prints is the operator's to see.
+fn perform(job: &str, line: &str) -> Result<()> {
+    let words = program(line)?;
     let mut command = Command::new(&words[0]);
     // What it prints goes to standard error: standard output is for what was asked of dozo.
     command.args(&words[1..]).env("DOZO_JOB", job).stdin(Stdio::null()).stdout(std::io::stderr());

@@ -12,6 +12,7 @@ mod covering;
 #[cfg(test)]
 mod documents;
 mod exit;
+mod foreign;
 mod hooks;
 mod keyfile;
 mod memory;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(shown) => return usage(&shown).into(),
+        Err(mut shown) => return usage(&mut shown).into(),
     };
     start_log(&cli.global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -77,8 +78,8 @@ fn main() -> ExitCode {
 }
 
 /// Prints what the command line asked for (`--help`), or what is wrong with it.
-fn usage(shown: &clap::Error) -> Exit {
-    let printed = shown.print();
+fn usage(shown: &mut clap::Error) -> Exit {
+    let printed = foreign::show(shown);
     match (shown.use_stderr(), printed) {
         (true, _) => Exit::Usage,
         (false, Ok(())) => Exit::Done,

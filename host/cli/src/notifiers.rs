@@ -138,15 +138,6 @@ impl Context {
             notifier: Box::new(plugin.notifier(permit)?),
         })
     }
-
-    /// Checks the notifiers' tables: kind of plugin, configuration, grants, limits. Fetches no secret.
-    pub(crate) async fn check_notifiers(&self, plugins: &mut PluginShelf) -> anyhow::Result<()> {
-        for (name, table) in &self.loaded.config.notify {
-            let plugin = plugins.get_as(&table.plugin, PluginKind::Notifier).await?;
-            self.check_table(table.table(&["notify", name]), &plugin).await?;
-        }
-        Ok(())
-    }
 }
 
 /// Asks each notifier whether it could tell, and prints what it says.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dozo_job::Error;
-use dozo_plugin::{Access, Directory, Grants, Permit, Plugin};
+use dozo_plugin::{Access, Directory, Grants, Permit, Plugin, PluginKind};
 
 use crate::config::{Granted, Need, PluginTable, ResolvedConfig, Secrecy};
 use crate::context::Context;
+use crate::plugins::PluginShelf;
 
 /// A configuration as the plugin gets it, and what it is permitted.
 pub(crate) struct Prepared {
@@ -49,12 +50,26 @@ impl Context {
         Ok(Prepared { config: resolved.json, permit })
     }
 
-    /// Checks a table against its plugin. Fetches no secret, opens nothing.
-    pub(crate) async fn check_table(&self, table: PluginTable<'_>, plugin: &Plugin) -> anyhow::Result<()> {
+    /// Checks a table against its plugin. Fetches no secret, opens nothing. Returns what only one job can use.
+    pub(crate) async fn check_table(&self, table: PluginTable<'_>, plugin: &Plugin) -> anyhow::Result<Vec<String>> {
         let resolved = self.loaded.resolve(table, &plugin.description().config_schema, Secrecy::Pretend)?;
         self.grants(table, plugin, &resolved).await?;
         self.loaded.limits(table)?;
-        Ok(())
+        Ok(plugin.needs(&resolved.json, resolved.secrets).await?.exclusive)
+    }
+
+    /// The plugin that a table names, if it may run; one that is not there is shown where it is named.
+    pub(crate) async fn plugin(
+        &self,
+        plugins: &mut PluginShelf,
+        (keys, name): (&[&str], &str),
+        kind: PluginKind,
+    ) -> anyhow::Result<Plugin> {
+        if let Err(error) = plugins.find(name) {
+            let hint = error.downcast_ref::<Error>().and_then(Error::hint).unwrap_or_default().to_string();
+            return Err(self.loaded.fault(&[keys, &["plugin"]].concat(), error.to_string()).hinted(hint).into());
+        }
+        plugins.get_as(name, kind).await
     }
 
     /// What is granted, if that is all that the plugin needs; else everything that is missing, and the line to write.

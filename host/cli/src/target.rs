@@ -5,10 +5,10 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use dozo_job::Error;
-use dozo_job::port::Conflict;
+use dozo_job::port::{Conflict, RestoreTarget};
 use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Planner, Plugin};
 
-use crate::config::{Loaded, Secrecy, TargetTable};
+use crate::config::{Loaded, TargetTable};
 use crate::context::Context;
 use crate::prepare::Prepared;
 
@@ -69,6 +69,14 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// The same, as the plugin gets it: a target's configuration is that of its table.
+    pub(crate) fn for_plugin(&self, config: String) -> RestoreTarget {
+        match self {
+            Target::Directory { .. } => RestoreTarget::Directory,
+            Target::Named { .. } => RestoreTarget::Service(config),
+        }
+    }
+
     /// What the plugin gets there, and what it is permitted.
     pub(crate) async fn prepare(
         &self,
@@ -80,7 +88,7 @@ impl<'a> Target<'a> {
             Target::Directory { job, path, maps } => {
                 let maps = maps.iter().map(|(_, directory)| Path::new(directory));
                 let directories = open_directories([*path].into_iter().chain(maps), manner)?;
-                into_directories(context, job, directories, plugin)
+                into_directories(context, job, directories)
             }
             Target::Named { job, name, table } => {
                 let keys = ["job", job, "target", name];
@@ -137,25 +145,16 @@ fn nowhere(path: &Path, conflict: Conflict) -> anyhow::Result<Directory> {
     Ok(Directory::open_as(empty.path(), &shown, Access::Write(conflict))?)
 }
 
-/// On another machine there is no configuration of the job, and none is needed. Secrets are not fetched: who reaches nothing but
-/// directories has nobody to show them to, and when a server is lost, the vault that has its password may be, too.
-fn into_directories(
-    context: &Context,
-    job: &str,
-    directories: Vec<Directory>,
-    plugin: &Plugin,
-) -> anyhow::Result<Prepared> {
+/// Into directories there is nothing of the job's but its limits: no configuration, no secret, no other grant. A plugin that could
+/// reach its source would restore over it; and when a server is lost, its configuration and the vault with its password may be, too.
+fn into_directories(context: &Context, job: &str, directories: Vec<Directory>) -> anyhow::Result<Prepared> {
+    let limits = match context.loaded.config.job.get(job) {
+        Some(table) => context.loaded.limits(table.table(&["job", job]))?,
+        None => Limits::default(),
+    };
     let grants = Grants { directories, ..Grants::default() };
-    let mut permit = Permit { job: job.to_string(), grants, limits: Limits::default(), ..Permit::default() };
-    let mut config = String::new();
-    if let Some(table) = context.loaded.config.job.get(job) {
-        let keys = ["job", job];
-        let table = table.table(&keys);
-        let resolved = context.loaded.resolve(table, &plugin.description().config_schema, Secrecy::Pretend)?;
-        permit.limits = context.loaded.limits(table)?;
-        (config, permit.secrets) = (resolved.json, resolved.secrets);
-    }
-    Ok(Prepared { config, permit })
+    let permit = Permit { job: job.to_string(), grants, limits, ..Permit::default() };
+    Ok(Prepared { config: String::new(), permit })
 }
 
 /// Makes the directory; one that holds something is refused unless the operator said what to do with it.

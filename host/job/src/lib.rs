@@ -19,6 +19,7 @@ mod rollback;
 mod room;
 mod run;
 mod selection;
+mod shown;
 mod stored;
 pub mod tidy;
 pub mod words;
@@ -33,6 +34,7 @@ pub use rollback::{LookBack, Lost, Memory, Seen, look_back, newest};
 pub use room::Room;
 pub use run::{Clock, House, Job, run};
 pub use selection::Selection;
+pub use shown::shown;
 pub use stored::packs_to_restore;
 
 pub use dozo_repository::{Error, Kind, Result};

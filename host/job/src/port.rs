@@ -36,6 +36,8 @@ pub struct Needs {
     pub write: Vec<String>,
     /// Programs to run.
     pub programs: Vec<ProgramNeed>,
+    /// What only one job can use.
+    pub exclusive: Vec<String>,
 }
 
 /// A program that a plugin will run.
@@ -99,11 +101,20 @@ pub enum Conflict {
     Replace,
 }
 
+/// Where a restore goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreTarget {
+    /// Into granted directories, and nowhere else: without a configuration.
+    Directory,
+    /// To a service: the configuration of a target as JSON, secrets resolved.
+    Service(String),
+}
+
 /// What a restore is asked for.
 #[derive(Clone, Debug)]
 pub struct RestoreRequest {
-    /// The target's configuration as JSON, secrets resolved.
-    pub config: String,
+    /// Where it goes.
+    pub target: RestoreTarget,
     /// What the operator chose; [`Stored`] shows only what this chooses.
     pub paths: Vec<String>,
     /// To which point.
@@ -277,6 +288,8 @@ pub trait Intake: Send + Sync {
     async fn identify(&self, identity: String) -> Result<()>;
     /// The answer to a probe of the request.
     fn answer(&self, probe: String, value: String) -> Result<()>;
+    /// Why a probe of the request is not answered.
+    fn unanswered(&self, probe: String, why: Error) -> Result<()>;
     /// Begins an entry with content.
     fn open(&self, entry: Entry, cutting: Cutting) -> Result<Box<dyn EntryWriter>>;
     /// Small entries, whole.

@@ -163,7 +163,7 @@ async fn backup(
     let writer =
         Arc::try_unwrap(writer).map_err(|_| Error::internal("the plugin is still writing after it was done"))?;
 
-    let (attributes, earlier) = (told.attributes.clone(), told.notes.clone());
+    let (attributes, earlier, without) = (told.attributes.clone(), told.notes.clone(), told.unanswered.clone());
     let ended = house.clock.now();
     let last_good = last_good.as_ref().map(|(id, snapshot)| (*id, snapshot.as_ref()));
     let describe = |manifest: Manifest, stored| Snapshot {
@@ -191,7 +191,7 @@ async fn backup(
     };
     let (id, snapshot) = writer.commit(describe).await?;
     notes.extend(earlier);
-    notes.extend(unanswered(job, &snapshot));
+    notes.extend(unanswered(job, &snapshot, &without));
     let recovery_gap = gap(&furthest, &snapshot.attributes);
     notes.extend(recovery_gap.map(|Gap { after, until }| {
         format!("moments between {after} and {until} cannot be recovered: earlier snapshots end before, this one begins after")
@@ -227,11 +227,18 @@ fn clock_notes(started: Timestamp, now: Timestamp, lease: &Lease, before: Option
     wrong.into_iter().chain(before).collect()
 }
 
-/// A note for each probe that the source left without an answer.
-fn unanswered<'a>(job: &'a Job, snapshot: &'a Snapshot) -> impl Iterator<Item = String> + 'a {
+/// A note for each probe that the source left without an answer, with the reason where it said one.
+fn unanswered<'a>(
+    job: &'a Job,
+    snapshot: &'a Snapshot,
+    without: &'a [(String, String)],
+) -> impl Iterator<Item = String> + 'a {
     let is_answered = |name: &str| snapshot.answers.iter().any(|(answered, _)| answered == name);
     let names = job.probes.iter().map(|(name, _)| name).filter(move |name| !is_answered(name));
-    names.map(|name| format!("the plugin did not answer the probe `{name}`"))
+    names.map(|name| match without.iter().find(|(known, _)| known == name) {
+        Some((_, why)) => format!("the probe `{name}` was not answered: {why}"),
+        None => format!("the plugin did not answer the probe `{name}`"),
+    })
 }
 
 fn blank_report(job: &Job, source: &dyn Source, house: &House<'_>, started: Timestamp) -> Report {

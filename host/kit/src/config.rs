@@ -20,8 +20,8 @@ pub struct KitConfig {
     pub grants: GrantList,
     /// What the plugin may use.
     pub limits: Limits,
-    /// Where a snapshot is restored to, if not into a directory of the kit's.
-    pub restore: Option<RestoreTarget>,
+    /// A service that a snapshot is restored to, beside a directory of the kit's.
+    pub service: Option<Service>,
     /// Whether a second run is expected to take over what has not changed.
     pub previous: Previous,
     /// Whether the same source gives the same bytes.
@@ -32,7 +32,7 @@ pub struct KitConfig {
 
 /// A throw-away target of restores, such as another database.
 #[derive(Clone, Debug)]
-pub struct RestoreTarget {
+pub struct Service {
     /// The plugin's table for it as JSON, secrets in place.
     pub config: String,
     /// What it needs.

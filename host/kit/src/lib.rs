@@ -18,7 +18,7 @@ mod stage;
 mod suite;
 mod trial;
 
-pub use config::{Contents, GrantList, KitConfig, Previous, RestoreTarget};
+pub use config::{Contents, GrantList, KitConfig, Previous, Service};
 pub use fixture::Fixture;
 pub use report::{Case, KitReport, Verdict};
 pub use stage::World;

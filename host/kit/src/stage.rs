@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dozo_job::port::{Conflict, Moment, RestoreRequest, Scope};
+use dozo_job::port::{Conflict, Moment, RestoreRequest, RestoreTarget, Scope};
 use dozo_job::{
     Clock, Error, House, Job, Memory, Progress, Report, RestoreJob, RestoreReport, Result, Seen, Selection, Source,
 };
@@ -123,10 +123,15 @@ impl Stage {
     }
 
     /// Restores all of a snapshot through a source.
-    pub(crate) async fn restore(&self, taken: &Taken, source: &dyn Source, config: &str) -> Result<RestoreReport> {
+    pub(crate) async fn restore(
+        &self,
+        taken: &Taken,
+        source: &dyn Source,
+        target: RestoreTarget,
+    ) -> Result<RestoreReport> {
         let view = self.repository.view().await?;
         let request = RestoreRequest {
-            config: config.into(),
+            target,
             paths: Vec::new(),
             at: Moment::Latest,
             conflict: Conflict::Refuse,

@@ -94,7 +94,7 @@ const PROMISES: [Promise; 19] = [
     Promise {
         of: SOURCE,
         name: "restore",
-        holds: "what is restored and backed up again is what was there",
+        holds: "what is restored, into a directory and to a service, is what was there",
         check: |trial| Box::pin(restore::round_trip(trial)),
     },
     Promise {

@@ -26,8 +26,10 @@ pub(crate) struct Trial {
     pub(crate) moving: OnceLock<BTreeSet<String>>,
     /// An incremental run and the next one.
     pub(crate) again: OnceCell<(Report, Report)>,
-    /// How many calls a restore makes, if it could restore.
-    pub(crate) restore_calls: OnceLock<Calls>,
+    /// How many calls a restore into a directory makes, if it could restore there.
+    pub(crate) directory_calls: OnceLock<Calls>,
+    /// The same of a restore to a service.
+    pub(crate) service_calls: OnceLock<Calls>,
 }
 
 /// How many calls came that can fail.
@@ -43,7 +45,8 @@ impl Trial {
             first: OnceCell::new(),
             moving: OnceLock::new(),
             again: OnceCell::new(),
-            restore_calls: OnceLock::new(),
+            directory_calls: OnceLock::new(),
+            service_calls: OnceLock::new(),
         }
     }
 

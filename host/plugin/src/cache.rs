@@ -13,59 +13,72 @@ use wasmtime::component::Component;
 
 use crate::component::{NOT_A_COMPONENT, what_else};
 
-/// The directory of compiled components.
+/// The directory of compiled components; none where there can be none.
 pub(crate) struct Cache {
-    directory: PathBuf,
+    directory: Option<PathBuf>,
 }
 
 impl Cache {
-    /// Makes the directory, if it is missing, and refuses one that others could write to.
-    pub(crate) fn open(directory: PathBuf) -> Result<Self> {
+    /// Makes the directory, if it is missing. Where it cannot be made, or others could write to it, there is none: nothing is executed
+    /// from there, and a machine on which nothing can be kept does not stand between an operator and a restore.
+    pub(crate) fn open(directory: PathBuf) -> Self {
         let shown = directory.display();
-        let failed = |e| Error::io(format!("make the cache directory {shown}"), e);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
-        let metadata = fs::symlink_metadata(&directory).map_err(failed)?;
-        let mine = metadata.uid() == rustix::process::geteuid().as_raw();
-        if !metadata.is_dir() || !mine || metadata.mode() & 0o022 != 0 {
-            return Err(Error::denied(format!("the cache directory {shown} is not private"))
-                .hinted("compiled plugins are executed from it: let it belong to this user alone (chmod 700)"));
-        }
-        Ok(Cache { directory })
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+        let why = match made.and_then(|()| fs::symlink_metadata(&directory)) {
+            Ok(metadata) => {
+                let is_mine = metadata.uid() == rustix::process::geteuid().as_raw();
+                if metadata.is_dir() && is_mine && metadata.mode() & 0o022 == 0 {
+                    return Cache { directory: Some(directory) };
+                }
+                "it does not belong to this user alone (chmod 700)".to_string()
+            }
+            Err(e) => e.to_string(),
+        };
+        let what = "plugins are compiled again at every start; set `cache_dir` in the configuration";
+        tracing::warn!("the cache directory {shown} is not used: {why}: {what}");
+        Cache { directory: None }
     }
 
     /// The compiled component, from the cache or compiled now.
     pub(crate) fn component(&self, engine: &Engine, bytes: &[u8], digest: &[u8; 32]) -> Result<Component> {
-        let file = self.directory.join(file_name(engine, digest));
+        let compile = || Component::new(engine, bytes).map_err(|e| not_a_component(bytes, &e));
+        let Some(directory) = &self.directory else { return compile() };
+        let file = directory.join(file_name(engine, digest));
         if let Some(component) = load(engine, &file) {
             return Ok(component);
         }
         let compiled = engine.precompile_component(bytes).map_err(|e| not_a_component(bytes, &e))?;
-        match self.keep(&file, &compiled) {
-            Ok(()) => load(engine, &file)
-                .ok_or_else(|| Error::internal(format!("{} does not load though it was just made", file.display()))),
+        match keep(&file, &compiled) {
+            Ok(()) => match load(engine, &file) {
+                Some(component) => Ok(component),
+                // Says why, if that is not the file.
+                None => compile(),
+            },
             // A full disk of the cache must not stand between an operator and a restore.
             Err(error) => {
-                tracing::warn!("{}: the plugin is compiled again at every start", error.chain());
-                Component::new(engine, bytes).map_err(|e| not_a_component(bytes, &e))
+                let what =
+                    "the plugin is compiled again at every start; `cache_dir` in the configuration is another place";
+                tracing::warn!("{}: {what}", error.chain());
+                compile()
             }
         }
     }
+}
 
-    /// A file appears whole or not at all, so that two processes can compile side by side.
-    fn keep(&self, file: &Path, compiled: &[u8]) -> Result<()> {
-        let temporary = file.with_extension(format!("new-{}", std::process::id()));
-        let write = || {
-            let mut new = File::create(&temporary)?;
-            new.write_all(compiled)?;
-            new.write_all(&Sha256::digest(compiled))?;
-            new.sync_all()?;
-            fs::rename(&temporary, file)
-        };
-        write().map_err(|e| {
-            let _ = fs::remove_file(&temporary);
-            Error::io(format!("keep a compiled plugin in {}", self.directory.display()), e)
-        })
-    }
+/// A file appears whole or not at all, so that two processes can compile side by side.
+fn keep(file: &Path, compiled: &[u8]) -> Result<()> {
+    let temporary = file.with_extension(format!("new-{}", std::process::id()));
+    let write = || {
+        let mut new = File::create(&temporary)?;
+        new.write_all(compiled)?;
+        new.write_all(&Sha256::digest(compiled))?;
+        new.sync_all()?;
+        fs::rename(&temporary, file)
+    };
+    write().map_err(|e| {
+        let _ = fs::remove_file(&temporary);
+        Error::io(format!("keep a compiled plugin as {}", file.display()), e)
+    })
 }
 
 /// Digest of the component, wasmtime's version, and a hash of the engine's settings and target.
@@ -107,6 +120,10 @@ fn load(engine: &Engine, file: &Path) -> Option<Component> {
 
 fn not_a_component(bytes: &[u8], error: &wasmtime::Error) -> Error {
     let why = std::io::Error::other(format!("{error:#}"));
+    if error.root_cause().is::<std::io::Error>() {
+        let why = Error::unavailable("this machine does not let it be compiled").caused_by(why);
+        return crate::machine::explain(why);
+    }
     let error = Error::invalid(NOT_A_COMPONENT).caused_by(why);
     match what_else(bytes) {
         Some(what) => error.hinted(what),

@@ -47,18 +47,14 @@ pub(crate) fn error_from_wit(error: types::Error, secrets: &Secrets) -> Error {
     }
 }
 
-/// A message that can be printed: bounded, and without control characters that a terminal would obey.
+/// A message that can be printed: bounded, with what a terminal would obey written out.
 pub(crate) fn printable(mut message: String) -> String {
     if message.len() > MESSAGE_BYTES {
         let end = (0..=MESSAGE_BYTES).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
         message.truncate(end);
         message.push('…');
     }
-    if message.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
-        message =
-            message.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect();
-    }
-    message
+    dozo_job::shown(&message).into_owned()
 }
 
 /// What happened, as a notifier gets it.
@@ -149,7 +145,10 @@ pub(crate) fn request_to_wit(request: port::BackupRequest) -> source_types::Requ
 
 pub(crate) fn restore_to_wit(request: port::RestoreRequest) -> source_types::RestoreRequest {
     source_types::RestoreRequest {
-        config: request.config,
+        target: match request.target {
+            port::RestoreTarget::Directory => source_types::Target::Directory,
+            port::RestoreTarget::Service(config) => source_types::Target::Service(config),
+        },
         paths: request.paths,
         at: moment_to_wit(request.at),
         conflict: match request.conflict {
@@ -181,7 +180,7 @@ pub(crate) fn description_from_wit(description: types::Description) -> port::Des
 }
 
 pub(crate) fn needs_from_wit(needs: types::Needs) -> port::Needs {
-    let types::Needs { network, read, write, programs } = needs;
+    let types::Needs { network, read, write, programs, exclusive } = needs;
     // They stand in messages and in lines that an operator copies.
     let clean = |list: Vec<String>| list.into_iter().map(printable).collect();
     let programs = programs.into_iter().map(|types::ProgramNeed { run, read, write }| port::ProgramNeed {
@@ -190,5 +189,6 @@ pub(crate) fn needs_from_wit(needs: types::Needs) -> port::Needs {
         write: clean(write),
     });
     let programs = programs.collect();
-    port::Needs { network: clean(network), read: clean(read), write: clean(write), programs }
+    let exclusive = clean(exclusive);
+    port::Needs { network: clean(network), read: clean(read), write: clean(write), programs, exclusive }
 }

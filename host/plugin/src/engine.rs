@@ -10,7 +10,8 @@ use wasmtime::{Config, Engine};
 use crate::cache::Cache;
 use crate::component::ComponentBytes;
 use crate::interface;
-use crate::limits::EPOCH;
+use crate::limits::{EPOCH, RESERVED};
+use crate::machine;
 use crate::plugin::Plugin;
 use crate::state::State;
 
@@ -27,12 +28,17 @@ impl Plugins {
     /// An engine that keeps compiled components in `cache`, a private directory.
     ///
     /// # Errors
-    /// [`Denied`](dozo_job::Kind::Denied) if others can write to that directory.
+    /// [`Denied`](dozo_job::Kind::Denied) if this process may not run what it compiles.
     pub fn new(cache: PathBuf) -> Result<Self> {
-        let failed = |e: wasmtime::Error| Error::internal(format!("start the plugin engine: {e:#}"));
-        let cache = Cache::open(cache)?;
+        let failed = |e: wasmtime::Error| machine::explain(Error::internal(format!("start the plugin engine: {e:#}")));
+        machine::check_code()?;
+        let cache = Cache::open(cache);
         let mut config = Config::new();
         config.epoch_interruption(true);
+        if machine::address_space().is_some() {
+            // What is reserved and not used counts, too: then memory is moved when it grows.
+            config.memory_reservation(0).memory_reservation_for_growth(RESERVED).memory_guard_size(0);
+        }
         let engine = Engine::new(&config).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         interface::link(&mut linker).map_err(failed)?;

@@ -59,6 +59,9 @@ pub(crate) const TELLING_WALL: Duration = Duration::from_secs(120);
 pub(crate) const LETTING_GO: Duration = Duration::from_secs(5);
 /// How often the watchdog looks.
 pub(crate) const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// Address space that a plugin's memory has left to grow into where the process's is bounded: with less, memory is moved more often,
+/// with more, a plugin may not start.
+pub(crate) const RESERVED: u64 = 16 << 20;
 /// How often running plugins are made to yield, so that deadlines and other tasks get their turn.
 pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 /// The end of standard error that an error keeps.

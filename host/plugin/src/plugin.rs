@@ -12,9 +12,11 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::convert;
 use crate::exports::{Exports, Track};
 use crate::limits::{Limits, QUESTION_WALL};
+use crate::machine;
 use crate::notifier::WasmNotifier;
 use crate::program::EndWithCall;
 use crate::redact::Secrets;
+use crate::schema;
 use crate::source::WasmSource;
 use crate::state::{Call, Grants, Life, Names, State};
 use crate::tree::Directory;
@@ -299,7 +301,7 @@ impl Inner {
             let text = convert::printable(secrets.redact(text.clone()));
             why = why.caused_by(std::io::Error::other(format!("its standard error ends with:\n{text}")));
         }
-        Error::internal(format!("the plugin {name} {how}")).caused_by(why)
+        machine::explain(Error::internal(format!("the plugin {name} {how}")).caused_by(why))
     }
 }
 
@@ -317,8 +319,11 @@ fn check_description(description: &Description) -> Result<()> {
     if !plain(&description.name) || !plain(&description.version) {
         return Err(Error::invalid("its name or version is empty, too long, or more than letters, digits and `-._+`"));
     }
-    if let Err(error) = serde_json::from_str::<serde_json::Value>(&description.config_schema) {
-        return Err(Error::invalid("its configuration schema is not JSON").caused_by(error));
-    }
-    Ok(())
+    let schema: serde_json::Value = serde_json::from_str(&description.config_schema)
+        .map_err(|error| Error::invalid("its configuration schema is not JSON").caused_by(error))?;
+    // What stands there would reach the plugin as it is written, and be shown.
+    schema::check(&schema).map_err(|why| {
+        let hint = "its author finds in docs/PLUGINS.md, Secrets, where a secret may stand";
+        Error::invalid(format!("its configuration schema cannot be used: {why}")).hinted(hint)
+    })
 }

@@ -39,7 +39,8 @@ impl Source for Filesystem {
             let found = match roots::look(&place, &config)?.entry.kind {
                 Kind::Directory if roots::is_empty(&place.directory, &place.path)?.is_some() => "it is empty",
                 Kind::Directory => "it can be listed",
-                _ => "it is there, and no directory",
+                Kind::File => "it is a file",
+                _ => "it is there, and neither a directory nor a file",
             };
             Ok((path.clone(), found.to_string()))
         };
@@ -50,7 +51,7 @@ impl Source for Filesystem {
         backup::backup(&config, &backup)
     }
 
-    async fn restore(_config: Option<Config>, restore: Restore) -> Result<()> {
+    async fn restore_to_directory(restore: Restore) -> Result<()> {
         restore::restore(&restore)
     }
 }

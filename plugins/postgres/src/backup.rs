@@ -210,9 +210,7 @@ impl Run<'_> {
             match probe::ask(&mut self.server, &probe.question) {
                 Ok(answer) => self.backup.answer(probe, &answer)?,
                 Err(failure @ Failure::Server(_)) if !failure.is_end() => {
-                    let (why, database) = (Error::from(failure), &self.settings.place.database);
-                    let why = why.message().to_string();
-                    self.backup.note(&format!("the probe `{}`, asked in `{database}`: {why}", probe.name));
+                    self.backup.unanswered(probe, &probe::explain(failure, self.settings))?;
                 }
                 Err(failure) => return Err(failure),
             }

@@ -132,7 +132,10 @@ impl Config {
 
     /// What this configuration needs.
     pub(crate) fn needs(&self) -> Result<Needs> {
-        Ok(Needs { network: vec![self.settings()?.place.endpoint.grant()], ..Needs::default() })
+        let server = self.settings()?.place.endpoint.grant();
+        // One job would advance it past what the other has not stored.
+        let slot = format!("the replication slot `{}` of {server}", self.slot);
+        Ok(Needs { network: vec![server], exclusive: vec![slot], ..Needs::default() })
     }
 }
 

@@ -75,7 +75,7 @@ impl Source for Postgres {
         }
     }
 
-    async fn restore(_: Option<Config>, restore: Restore) -> Result<()> {
+    async fn restore_to_directory(restore: Restore) -> Result<()> {
         restore::restore(&restore)
     }
 
@@ -84,8 +84,9 @@ impl Source for Postgres {
     }
 
     async fn probe(config: Config, question: String) -> Result<String> {
-        let mut server = Server::connect(&config.settings()?)?;
-        let answer = probe::ask(&mut server, &question)?;
+        let settings = config.settings()?;
+        let mut server = Server::connect(&settings)?;
+        let answer = probe::ask(&mut server, &question).map_err(|failure| probe::explain(failure, &settings))?;
         server.wire.close();
         Ok(answer)
     }

@@ -125,6 +125,12 @@ fn calendars_and_cards_are_backed_up_by_a_plugin_in_python_and_restored() {
     assert_eq!((&report["entries"], &report["entries_kept"]), (&20.into(), &19.into()), "{report}");
     house.dozo(&["restore", "contacts", "--to", "fresh", "--identity", "owner.key"]).expect(0);
     assert_eq!(cards(&house, "fresh"), cards(&house, "server"));
+    // A directory is a directory: it is refused for what it is, and nothing is put to the server.
+    fs::rename(house.path("server/collection-root/alice/cards/c7.vcf"), house.path("c7.vcf")).unwrap();
+    let said = house.dozo(&["restore", "contacts", "--to", "./out", "--identity", "owner.key"]).expect(1);
+    assert!(said.err.contains("it restores to a server: name a target"), "{}", said.err);
+    assert!(!house.path("server/collection-root/alice/cards/c7.vcf").exists());
+    fs::rename(house.path("c7.vcf"), house.path("server/collection-root/alice/cards/c7.vcf")).unwrap();
     // What the server refuses is told as what it is.
     fs::write(house.path("password"), "wrong").unwrap();
     let said = house.dozo(&["run"]).expect(1);

@@ -71,6 +71,16 @@ fn etcd_is_backed_up_and_restored() {
     was.retain(|(key, _)| key != "bGF0ZXI=");
     assert_eq!(is.len(), 255);
     assert!(was == is, "what was restored is what was there");
+    // A directory is a directory: the server is not asked, whatever the job says. Each key is a file, under the name that `dozo
+    // ls` shows where no file can have its own.
+    drop(etcd);
+    let said = house.dozo(&["restore", "etcd", "--to", "./out", "--identity", "owner.key"]).expect(0);
+    assert!(said.out.contains("restored into ./out"), "{}", said.out);
+    assert_eq!(std::fs::read_dir(house.path("out")).unwrap().count(), 255);
+    for (name, bytes) in [("large", 900_000), ("%2Fa%2F..%2Fb", 0), ("%2E", 0), ("%252F", 0), ("%00%FF", 0)] {
+        let file = house.path("out").join(name);
+        assert!(std::fs::metadata(&file).is_ok_and(|it| it.len() == bytes), "{name}");
+    }
     // A target that grants nothing restores nothing.
     let file = house.path("dozo.toml");
     let text = std::fs::read_to_string(&file).unwrap();

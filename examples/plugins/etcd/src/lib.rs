@@ -51,8 +51,11 @@ impl Source for Etcd {
         }
     }
 
-    async fn restore(config: Option<Config>, restore: Restore) -> Result<()> {
-        let Some(config) = config else { return restore.to_directory() };
+    async fn restore_to_directory(restore: Restore) -> Result<()> {
+        restore.to_directory()
+    }
+
+    async fn restore_to_service(config: Config, restore: Restore) -> Result<()> {
         for entry in restore.entries("") {
             let entry = entry?;
             let key = entry.attributes.iter().find(|(name, _)| name == "key").map(|(_, key)| key);

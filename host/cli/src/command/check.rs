@@ -6,7 +6,7 @@ use dozo_job::newest;
 use dozo_repository::{Examination, Permitted};
 use jiff::{SignedDuration, Timestamp};
 
-use super::sources;
+use super::{around, sources};
 use crate::args::{CheckArgs, Global};
 use crate::context::Context;
 use crate::exit::Exit;
@@ -30,8 +30,19 @@ pub(crate) async fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<E
     crate::proxy::note_for(&context.loaded);
     let behind = look_back(&context).await?;
     let jobs = sources::check(global, &context, &args.jobs).await?;
-    let told = if args.jobs.is_empty() { notifiers::check(global, &context).await? } else { Exit::Done };
-    Ok(jobs.worst(told).worst(behind).worst(if found.write == Permitted::Yes { Exit::Done } else { Exit::Failed }))
+    // What no run needs is looked at where no job was named: else the exit code is what their run's would be.
+    let beside = match args.jobs.is_empty() {
+        true => beside(global, &context).await?,
+        false => Exit::Done,
+    };
+    Ok(jobs.worst(beside).worst(behind).worst(if found.write == Permitted::Yes { Exit::Done } else { Exit::Failed }))
+}
+
+/// Mirrors, the owner's key, and whoever is told.
+async fn beside(global: &Global, context: &Context) -> anyhow::Result<Exit> {
+    let told = notifiers::check(global, context).await?;
+    let mirrors = if context.key_file().exists() { around::mirrors(global, context).await? } else { Exit::Done };
+    Ok(told.worst(mirrors).worst(around::identity(global, context)))
 }
 
 /// Whether the repository that this host's key is for is there, and was not rolled back.

@@ -1,6 +1,7 @@
 //! One file for each command: resolve, call one use case, print.
 
 pub(crate) mod accept;
+mod around;
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod config;

@@ -151,8 +151,8 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let room = is_looked_for.then(|| Arc::new(Rooms::of(directories)) as Arc<dyn Room>);
     let options = options(args, directories);
     let source = plugin.source(prepared.permit)?;
-    let (config, paths, conflict) = (prepared.config, args.paths.clone(), conflict(args.conflict));
-    let request = RestoreRequest { config, paths, at, conflict, options };
+    let (paths, conflict) = (args.paths.clone(), conflict(args.conflict));
+    let request = RestoreRequest { target: target.for_plugin(prepared.config), paths, at, conflict, options };
     let is_plan = args.is_plan();
     let job = RestoreJob { snapshot: id, selection, keys: &keys, request, room, is_plan };
     let progress = Arc::new(Progress::default());

@@ -106,7 +106,7 @@ async fn run_source(
     (name, table): (&str, &JobTable),
     args: &RunArgs,
 ) -> anyhow::Result<Report> {
-    let plugin = plugins.get_as(&table.plugin, PluginKind::Source).await?;
+    let plugin = context.plugin(plugins, (&["job", name], &table.plugin), PluginKind::Source).await?;
     let mut prepared = context.prepare(table.table(&["job", name]), &plugin).await?;
     prepared.read_at(&table.grant.read, &table.read_at)?;
     let job = Job {
@@ -164,17 +164,8 @@ fn print(report: &Report) {
         ui::line(format!("  {read} read, {new} new, {} stored", words::bytes(report.bytes_stored)));
     }
     for (probe, answer) in &report.answers {
-        ui::line(format!("  {}: {}", words::plain(probe), first_line(answer)));
+        ui::line(format!("  {}: {}", words::plain(probe), words::first_line(answer)));
     }
-}
-
-/// The beginning of an answer; the snapshot has all of it.
-fn first_line(answer: &str) -> String {
-    const CHARS: usize = 200;
-    let line = answer.lines().next().unwrap_or_default();
-    let shown: String = line.chars().take(CHARS).collect();
-    let more = if shown.len() < answer.trim_end().len() { " …" } else { "" };
-    format!("{}{more}", words::plain(&shown))
 }
 
 /// What is missing, what should be known, and why there is no snapshot.

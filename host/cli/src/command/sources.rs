@@ -2,15 +2,16 @@
 //! there what it expects. Reads nothing that would be backed up, and changes nothing.
 
 use dozo_job::port::Source;
-use dozo_plugin::{Plugin, PluginKind};
+use dozo_plugin::{Plugin, PluginKind, WasmSource};
 
+use super::around;
 use crate::args::Global;
 use crate::config::{JobTable, Need, NeedKind, PluginTable};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::plugins::PluginShelf;
 use crate::prepare::Prepared;
-use crate::ui;
+use crate::ui::{self, words};
 
 /// Looks at the jobs that were named, or at all.
 pub(super) async fn check(global: &Global, context: &Context, named: &[String]) -> anyhow::Result<Exit> {
@@ -41,12 +42,42 @@ async fn look(
     name: &str,
     job: &JobTable,
 ) -> anyhow::Result<Vec<(String, String)>> {
-    let plugin = plugins.get_as(&job.plugin, PluginKind::Source).await?;
+    if let Some(mistake) = around::mistakes(context, name, job).into_iter().next() {
+        return Err(mistake);
+    }
     let keys = ["job", name];
+    let plugin = context.plugin(plugins, (&keys, &job.plugin), PluginKind::Source).await?;
     let table = job.table(&keys);
-    let prepared = context.prepare(table, &plugin).await?;
+    let mut prepared = context.prepare(table, &plugin).await?;
     outside(context, table, &plugin, &prepared).await?;
-    Ok(plugin.source(prepared.permit)?.check(&prepared.config).await?)
+    around::local(context)?;
+    let places = around::read_at(job)?;
+    let there = job.read_at.iter().filter(|(_, place)| place.exists()).map(|(at, place)| (at.clone(), place.clone()));
+    prepared.read_at(&job.grant.read, &there.collect())?;
+    let source = plugin.source(prepared.permit)?;
+    let facts = source.check(&prepared.config).await.map_err(|e| match job.before.is_empty() {
+        true => e,
+        false => e.context("`before` was not run, and may change what was found"),
+    })?;
+    let answers = probes(&source, name, job, &prepared.config).await;
+    Ok(facts.into_iter().chain(places).chain(answers).collect())
+}
+
+/// Asks the job's questions as a run would. One without an answer fails no run, and is named here with what would help.
+async fn probes(source: &WasmSource, name: &str, job: &JobTable, config: &str) -> Vec<(String, String)> {
+    let mut answers = Vec::new();
+    for (probe, question) in &job.probe {
+        match source.probe(config, question).await {
+            Ok(answer) => answers.push((format!("probe {probe}"), words::first_line(&answer))),
+            Err(error) => {
+                ui::note(format!("note: the job `{name}`: the probe `{probe}` is not answered: {}", error.chain()));
+                if let Some(hint) = error.hint() {
+                    ui::note(format!("hint: {hint}"));
+                }
+            }
+        }
+    }
+    answers
 }
 
 /// What cannot be seen in the configuration: names are granted as they are written, and whether what they lead to is granted

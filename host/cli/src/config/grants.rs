@@ -315,6 +315,7 @@ mod tests {
             network: vec!["db:5432".into(), "db-2:5432".into()],
             read: vec!["/srv/a/b".into(), "/srv/c".into()],
             write: vec![],
+            exclusive: vec![],
             programs: vec![
                 ProgramNeed { run: "/usr/bin/env --set=\"c\" **".into(), ..ProgramNeed::default() },
                 ProgramNeed { run: "/usr/bin/git".into(), read: vec!["/srv/git".into()], write: vec![] },

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use dozo_job::{Error, Kind};
-use dozo_kit::{Contents, Fixture, GrantList, KitConfig, Previous, RestoreTarget};
+use dozo_kit::{Contents, Fixture, GrantList, KitConfig, Previous, Service};
 use dozo_plugin::Secrets;
 use serde::Deserialize;
 
@@ -27,7 +27,7 @@ struct KitFile {
     /// What it may use.
     #[serde(default)]
     limits: LimitsTable,
-    /// A throw-away target of restores.
+    /// A throw-away service to restore to.
     restore: Option<TargetTable>,
     /// Whether a second run takes over what has not changed.
     #[serde(default)]
@@ -88,14 +88,14 @@ fn kit_config(file: &Path, text: String, schema: &str) -> Result<KitConfig, Conf
     let pretended = tables.resolve(table, schema, Secrecy::Pretend)?;
     let restored = kit.restore.as_ref();
     let restored = restored.map(|it| PluginTable { keys: &["restore"], config: &it.config, grant: &it.grant, ..table });
-    let (restore, more) = restore(&tables, restored, schema)?;
+    let (service, more) = service(&tables, restored, schema)?;
     Ok(KitConfig {
         config: config.json,
         pretended: pretended.json,
         secrets: config.secrets.and(more),
         grants: grants(&tables, table)?,
         limits: tables.limits_or(&dozo_kit::limits::usage(), table)?,
-        restore,
+        service,
         previous: match kit.previous {
             PreviousWord::Used => Previous::Used,
             PreviousWord::Unused => Previous::Unused,
@@ -116,15 +116,15 @@ fn fixture(file: &Path, table: FixtureTable) -> Fixture {
     Fixture { before, change, after, directory: directory.to_path_buf() }
 }
 
-/// The target of restores, and the secrets that it has beside the others.
-fn restore(
+/// The service that is restored to, and the secrets that it has beside the others.
+fn service(
     tables: &Loaded,
     table: Option<PluginTable<'_>>,
     schema: &str,
-) -> Result<(Option<RestoreTarget>, Secrets), ConfigError> {
+) -> Result<(Option<Service>, Secrets), ConfigError> {
     let Some(table) = table else { return Ok((None, Secrets::default())) };
     let resolved = tables.resolve(table, schema, Secrecy::Fetch)?;
-    let target = RestoreTarget { config: resolved.json, grants: grants(tables, table)? };
+    let target = Service { config: resolved.json, grants: grants(tables, table)? };
     Ok((Some(target), resolved.secrets))
 }
 

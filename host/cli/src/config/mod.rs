@@ -47,24 +47,26 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Reads the file that was named, or the first of the usual ones that is there.
     pub(crate) fn read(named: Option<&Path>) -> anyhow::Result<Self> {
-        let file = find(named)?;
-        let what = || format!("read the configuration {}", file.display());
-        let failed = |e| dozo_job::Error::io(what(), e).with_kind(Kind::Invalid);
-        let length = std::fs::metadata(&file).map_err(failed)?.len();
-        if length > FILE_BYTES_MAX {
-            let why = format!("{}: {length} bytes are too many for a configuration", file.display());
-            return Err(dozo_job::Error::invalid(why).into());
-        }
-        let text = std::fs::read_to_string(&file).map_err(failed)?;
+        let (file, text) = read_text(named)?;
         let config = raw::parse(&file, &text)?;
         let loaded = Loaded { file, text, config };
-        loaded.check_names()?;
-        loaded.check_retention()?;
-        loaded.check_guards()?;
-        loaded.check_mirrors()?;
-        loaded.check_notifiers()?;
-        loaded.check_expectations()?;
-        Ok(loaded)
+        match loaded.mistakes().into_iter().next() {
+            Some(mistake) => Err(mistake.into()),
+            None => Ok(loaded),
+        }
+    }
+
+    /// The same with all mistakes of its shape, not the first alone; those of its content, [`mistakes`](Self::mistakes) has.
+    pub(crate) fn read_with_mistakes(named: Option<&Path>) -> anyhow::Result<Result<Self, Vec<ConfigError>>> {
+        let (file, text) = read_text(named)?;
+        Ok(raw::parse_all(&file, &text).map(|config| Loaded { file, text, config }))
+    }
+
+    /// All that is wrong with the file by itself, before any plugin is asked.
+    pub(crate) fn mistakes(&self) -> Vec<ConfigError> {
+        let checks = [self.check_names(), self.check_retention(), self.check_mirrors(), self.check_notifiers()];
+        let values = [self.check_guards().err(), self.check_expectations().err()];
+        checks.into_iter().flatten().chain(values.into_iter().flatten()).collect()
     }
 
     /// The same, but none where nobody named a file and there is none: for commands that can do without.
@@ -83,6 +85,12 @@ impl Loaded {
     /// A complaint about the value at a path of keys.
     pub(crate) fn fault(&self, keys: &[&str], message: impl Into<String>) -> ConfigError {
         place::fault(&self.file, &self.text, keys, message.into())
+    }
+
+    /// The same, with the values at some paths of keys not shown.
+    fn fault_hiding(&self, keys: &[String], message: String, hidden: &[Vec<String>]) -> ConfigError {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        place::fault_hiding(&self.file, &self.text, (&keys, hidden), message)
     }
 
     /// The jobs that were named, or all in order of their names.
@@ -107,16 +115,15 @@ impl Loaded {
     }
 
     /// Names stand in messages, files and records.
-    fn check_names(&self) -> Result<(), ConfigError> {
-        let jobs = self.config.job.keys().map(|name| ("job", "a job", name));
-        let notifiers = self.config.notify.keys().map(|name| ("notify", "a notifier", name));
-        for (table, what, name) in jobs.chain(notifiers) {
-            self.check_name(&[table, name], what)?;
-        }
-        for (job, table) in &self.config.job {
-            table.probe.keys().try_for_each(|name| self.check_name(&["job", job, "probe", name], "a probe"))?;
-        }
-        Ok(())
+    fn check_names(&self) -> Vec<ConfigError> {
+        let jobs = self.config.job.keys().map(|name| (vec!["job", name], "a job"));
+        let notifiers = self.config.notify.keys().map(|name| (vec!["notify", name], "a notifier"));
+        let probes =
+            self.config.job.iter().flat_map(|(job, table)| {
+                table.probe.keys().map(move |name| (vec!["job", job, "probe", name], "a probe"))
+            });
+        let all = jobs.chain(notifiers).chain(probes);
+        all.filter_map(|(keys, what)| self.check_name(&keys, what).err()).collect()
     }
 
     /// The last of the keys.
@@ -129,6 +136,20 @@ impl Loaded {
         let message = format!("`{name}` cannot be the name of {what}");
         Err(self.fault(keys, message).hinted("letters, digits, `-`, `_` and `.`, at most 64"))
     }
+}
+
+/// The file that was named, or the first of the usual ones that is there, and what stands in it.
+fn read_text(named: Option<&Path>) -> anyhow::Result<(PathBuf, String)> {
+    let file = find(named)?;
+    let what = || format!("read the configuration {}", file.display());
+    let failed = |e| dozo_job::Error::io(what(), e).with_kind(Kind::Invalid);
+    let length = std::fs::metadata(&file).map_err(failed)?.len();
+    if length > FILE_BYTES_MAX {
+        let why = format!("{}: {length} bytes are too many for a configuration", file.display());
+        return Err(dozo_job::Error::invalid(why).into());
+    }
+    let text = std::fs::read_to_string(&file).map_err(failed)?;
+    Ok((file, text))
 }
 
 fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {

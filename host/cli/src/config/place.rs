@@ -80,6 +80,31 @@ fn without_passwords(line: &str) -> String {
     shown + rest
 }
 
+/// How the names of secrets end, where nothing else says what is one.
+const SECRET_NAMES: [&str; 8] =
+    ["password", "passphrase", "secret", "token", "api_key", "private_key", "secret_key", "credentials"];
+
+/// The same of what is written behind the name of a secret: the schema of its plugin is not known to the parser of TOML.
+fn without_secrets(line: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), line);
+    while let Some((before, behind)) = rest.split_once('=') {
+        let name = before.trim_end().trim_end_matches(['"', '\'']).to_lowercase();
+        let value = behind.trim_start();
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let Some(quote) = quote.filter(|_| SECRET_NAMES.iter().any(|ending| name.ends_with(ending))) else {
+            shown.push_str(&rest[..=before.len()]);
+            rest = behind;
+            continue;
+        };
+        let inner = &value[1..];
+        let end = inner.find(quote).unwrap_or(inner.len());
+        shown.push_str(&rest[..rest.len() - inner.len()]);
+        shown.extend(inner[..end].chars().map(|_| '*'));
+        rest = &inner[end..];
+    }
+    shown + rest
+}
+
 /// A complaint of the TOML parser, or of the shape of its tables.
 pub(super) fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let message = error.message().trim().to_string();
@@ -96,10 +121,40 @@ pub(super) fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> Con
     error.hinted(hint)
 }
 
+/// The text without the lines of a span; none if no TOML is left then, or the span is a table's name.
+pub(super) fn without_lines(text: &str, span: Range<usize>) -> Option<String> {
+    let begin = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+    let end = text.get(span.end..)?.find('\n').map_or(text.len(), |at| span.end + at);
+    let lines = text.get(begin..end)?;
+    let blank: String = lines.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+    let left = format!("{}{blank}{}", &text[..begin], &text[end..]);
+    (!lines.trim_start().starts_with('[') && DeTable::parse(&left).is_ok()).then_some(left)
+}
+
 /// A complaint about the value at a path of keys; about as much of the path as there is.
 pub(super) fn fault(file: &Path, text: &str, keys: &[&str], message: String) -> ConfigError {
     let span = DeTable::parse(text).ok().and_then(|table| span_of(table.get_ref(), keys));
     ConfigError { message, place: span.and_then(|span| place(file, text, span)), hint: None }
+}
+
+/// The same, with the values at some paths of keys not shown.
+pub(super) fn fault_hiding(
+    file: &Path,
+    text: &str,
+    (keys, hidden): (&[&str], &[Vec<String>]),
+    message: String,
+) -> ConfigError {
+    let table = DeTable::parse(text).ok();
+    let span = |keys: &[&str]| table.as_ref().and_then(|table| span_of(table.get_ref(), keys));
+    let mut shown = text.as_bytes().to_vec();
+    for keys in hidden {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let bytes = span(&keys).and_then(|span| shown.get_mut(span));
+        bytes.into_iter().flatten().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
+    }
+    // As many bytes, so that every span stays where it is.
+    let shown = String::from_utf8(shown).unwrap_or_default();
+    ConfigError { message, place: span(keys).and_then(|span| place(file, &shown, span)), hint: None }
 }
 
 /// A sentence that names what was probably meant.
@@ -178,7 +233,7 @@ fn place(file: &Path, text: &str, span: Range<usize>) -> Option<Place> {
     let column = text.get(begin..start)?.chars().count() + 1;
     let end = span.end.min(begin + line_text.len()).max(start);
     let width = text.get(start..end)?.chars().count();
-    Some(Place { file: file.to_path_buf(), line, column, text: without_passwords(line_text), width })
+    Some(Place { file: file.to_path_buf(), line, column, text: without_secrets(&without_passwords(line_text)), width })
 }
 
 #[cfg(test)]
@@ -206,6 +261,29 @@ mod tests {
         ] {
             assert_eq!(without_passwords(line), shown);
         }
+    }
+
+    #[test]
+    fn what_is_named_as_a_secret_is_not_shown() {
+        for (line, shown) in [
+            (r#"password = "hunter2" junk"#, r#"password = "*******" junk"#),
+            (r#"config = { user = "a", api_key='b c', x = 1"#, r#"config = { user = "a", api_key='***', x = 1"#),
+            (r#""db_password" = "hunter2"#, r#""db_password" = "*******"#),
+            (r#"password = { env = "PGPASSWORD" }"#, r#"password = { env = "PGPASSWORD" }"#),
+            (r#"key = "host.key""#, r#"key = "host.key""#),
+        ] {
+            assert_eq!(without_secrets(line), shown);
+        }
+    }
+
+    #[test]
+    fn values_are_hidden_in_the_line_that_is_shown() {
+        let text = "[job.a.config]\nlogin = { user = \"ü\", pin = 1234, words = [\"x\", \"y\"] }\n";
+        let keys = |keys: &[&str]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let login = ["job", "a", "config", "login"];
+        let hidden = [keys(&[&login[..], &["pin"]].concat()), keys(&[&login[..], &["words", "1"]].concat())];
+        let error = fault_hiding(Path::new("dozo.toml"), text, (&login, &hidden), "no".into()).to_string();
+        assert!(error.contains("{ user = \"ü\", pin = ****, words = [\"x\", ***] }"), "{error}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) struct Config {
     /// `dozo.lock` has its digest. Default: none.
     pub(crate) plugin_dir: Option<PathBuf>,
     /// Private directory for compiled plugins, for what was read of indexes, and for temporary files. Default: `dozo` in
-    /// the user's cache directory, `/var/cache/dozo` for root.
+    /// the user's cache directory, `/var/cache/dozo` for root; without a HOME, `dozo-cache` beside `key`.
     pub(crate) cache_dir: Option<PathBuf>,
     /// Where this host remembers the newest snapshot of each job, by which it finds out that a store was rolled back. Worth
     /// keeping. Default: `/var/lib/dozo` for root, `~/.local/state/dozo` for others.
@@ -215,6 +215,29 @@ pub(crate) struct TargetTable {
     /// What the plugin may reach while it restores. Nothing else.
     #[serde(default)]
     pub(crate) grant: GrantTable,
+}
+
+/// Mistakes of shape that are looked for in one file.
+const MISTAKES_MAX: usize = 20;
+
+/// The same with all mistakes of its shape: what is wrong is left out, and the rest is read again.
+pub(super) fn parse_all(file: &Path, text: &str) -> Result<Config, Vec<ConfigError>> {
+    let (mut mistakes, mut left) = (Vec::new(), text.to_string());
+    while mistakes.len() < MISTAKES_MAX {
+        let error = match toml::from_str::<Config>(&left) {
+            Ok(config) if mistakes.is_empty() => return Ok(config),
+            Ok(_) => break,
+            // What was left out is missing, perhaps.
+            Err(error) if !mistakes.is_empty() && error.message().starts_with("missing field") => break,
+            Err(error) => error,
+        };
+        mistakes.push(place::from_toml(file, text, &error));
+        match error.span().and_then(|span| place::without_lines(&left, span)) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+    }
+    Err(mistakes)
 }
 
 /// Parses the text of a configuration.

@@ -90,24 +90,26 @@ impl From<On> for EventKind {
 
 impl Loaded {
     /// Whoever is to be told is told of something, and of jobs that there are.
-    pub(super) fn check_notifiers(&self) -> Result<(), ConfigError> {
+    pub(super) fn check_notifiers(&self) -> Vec<ConfigError> {
+        let mut mistakes = Vec::new();
         for (name, table) in &self.config.notify {
             if table.on.is_empty() {
                 let message = format!("the notifier `{name}` would never tell anything");
-                return Err(self.fault(&["notify", name, "on"], message).hinted("leave `on` out for what is usual"));
+                let fault = self.fault(&["notify", name, "on"], message);
+                mistakes.push(fault.hinted("leave `on` out for what is usual"));
             }
-            let unknown = table.jobs.iter().enumerate().find(|(_, job)| !self.config.job.contains_key(*job));
-            if let Some((number, job)) = unknown {
+            let unknown = table.jobs.iter().enumerate().filter(|(_, job)| !self.config.job.contains_key(*job));
+            for (number, job) in unknown {
                 let keys = ["notify", name, "jobs", &number.to_string()];
                 let known = self.config.job.keys().map(String::as_str);
-                return Err(self.fault(&keys, format!("there is no job `{job}`")).hinted(did_you_mean(job, known)));
+                mistakes.push(self.fault(&keys, format!("there is no job `{job}`")).hinted(did_you_mean(job, known)));
             }
             if let Some(path) = table.grant.read.first() {
                 let message = format!("a notifier reads no directories, so {} cannot be granted", path.display());
-                return Err(self.fault(&["notify", name, "grant", "read"], message));
+                mistakes.push(self.fault(&["notify", name, "grant", "read"], message));
             }
         }
-        Ok(())
+        mistakes
     }
 
     /// The notifiers that were named, or all in order of their names.
@@ -140,7 +142,7 @@ mod tests {
         let file = Path::new("/etc/dozo.toml");
         let config = raw::parse(file, &text)?;
         let loaded = Loaded { file: file.into(), text, config };
-        loaded.check_notifiers().map(|()| loaded)
+        loaded.check_notifiers().into_iter().next().map_or(Ok(loaded), Err)
     }
 
     #[test]

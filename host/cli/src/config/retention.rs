@@ -116,16 +116,19 @@ impl Loaded {
     }
 
     /// Everything about retention, whether a job uses it or not.
-    pub(super) fn check_retention(&self) -> Result<(), ConfigError> {
+    pub(super) fn check_retention(&self) -> Vec<ConfigError> {
         let defaults = &self.config.defaults;
-        if let Some(zone) = &defaults.timezone {
-            self.find_zone(zone, &["defaults", "timezone"])?;
+        let zone = defaults.timezone.iter().map(|zone| self.find_zone(zone, &["defaults", "timezone"]).map(|_| ()));
+        let retention = defaults.retention.iter();
+        let retention =
+            retention.map(|table| self.convert(table, &["defaults", "retention"], TimeZone::UTC).map(|_| ()));
+        let shared: Vec<ConfigError> = zone.chain(retention).filter_map(Result::err).collect();
+        if !shared.is_empty() {
+            // Each job would say the same again.
+            return shared;
         }
-        if let Some(table) = &defaults.retention {
-            self.convert(table, &["defaults", "retention"], TimeZone::UTC)?;
-        }
-        self.retention_of_others()?;
-        self.config.job.iter().try_for_each(|(name, job)| self.retention(name, job).map(|_| ()))
+        let jobs = self.config.job.iter().map(|(name, job)| self.retention(name, job).map(|_| ()));
+        std::iter::once(self.retention_of_others().map(|_| ())).chain(jobs).filter_map(Result::err).collect()
     }
 
     /// What becomes of the snapshots of jobs that this configuration does not have.

@@ -1,9 +1,10 @@
 //! Secrets in a job's table: `{ env = "NAME" }`, `{ file = "PATH" }`, `{ command = ["PROGRAM", …] }`, wherever the
-//! plugin's schema says that a value is secret (`writeOnly`). One that is written out is refused.
+//! plugin's schema says that a value is secret (`writeOnly`). One that is written out is refused, and never shown.
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use dozo_plugin::schema::{Place, as_reference};
+use serde_json::Value;
 
 use super::secret_command::{self, TELLING};
 
@@ -33,71 +34,109 @@ pub(crate) fn resolve(
     directory: &Path,
     secrecy: Secrecy,
 ) -> Result<Vec<String>, SecretFault> {
-    let mut walk = Walk { root: schema, directory, secrecy, keys: Vec::new(), found: Vec::new() };
-    walk.value(config, schema)?;
+    let mut walk = Walk { directory, secrecy, keys: Vec::new(), found: Vec::new() };
+    walk.value(config, &Place::root(schema))?;
     Ok(walk.found)
 }
 
+/// Where values are written out that may have been meant as secrets, by their keys: they are not shown, whatever is wrong.
+pub(crate) fn written_out(config: &Value, schema: &Value) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    look(config, Some(&Place::root(schema).with_all()), &mut Vec::new(), &mut found);
+    found
+}
+
+/// Without a place, everything is taken for a secret.
+fn look(value: &Value, place: Option<&Place<'_>>, keys: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    let is_reference = value.as_object().is_some_and(|table| as_reference(table).is_some());
+    let is_secret = place.is_none_or(|place| !is_reference && place.is_written_out(value));
+    let mut below = |key: String, value: &Value, below: Option<Place<'_>>| {
+        if is_secret || below.is_some() {
+            keys.push(key);
+            look(value, below.as_ref().filter(|_| !is_secret), keys, found);
+            keys.pop();
+        }
+    };
+    match value {
+        Value::Object(table) => {
+            table
+                .iter()
+                .for_each(|(key, inner)| below(key.clone(), inner, place.and_then(|place| place.key(value, key))));
+        }
+        Value::Array(items) => items.iter().enumerate().for_each(|(number, inner)| {
+            below(number.to_string(), inner, place.and_then(|place| place.item(value, number)));
+        }),
+        _ if is_secret => found.push(keys.clone()),
+        _ => {}
+    }
+}
+
 struct Walk<'a> {
-    root: &'a Value,
     directory: &'a Path,
     secrecy: Secrecy,
     keys: Vec<String>,
     found: Vec<String>,
 }
 
-impl<'a> Walk<'a> {
-    fn value(&mut self, value: &mut Value, schema: &'a Value) -> Result<(), SecretFault> {
-        let schema = self.follow(schema);
-        if is_secret(self.root, schema) {
-            return self.secret(value);
+impl Walk<'_> {
+    fn value(&mut self, value: &mut Value, place: &Place<'_>) -> Result<(), SecretFault> {
+        let reference = value.as_object().and_then(as_reference);
+        if place.is_secret(value) {
+            if let Some(reference) = reference {
+                return self.secret(reference, value);
+            }
+            if place.is_written_out(value) {
+                return Err(self.written_out(value));
+            }
         }
+        let shape = value.clone();
         match value {
             Value::Object(table) => {
-                if let Some(reference) = as_reference(table) {
-                    return Err(self.fault(
-                        format!("`{reference}` refers to a secret, but this value is none"),
-                        "write the value itself",
-                    ));
+                if let Some(reference) = reference.filter(|key| place.key(&shape, key).is_none()) {
+                    let why = format!("`{reference}` refers to a secret, but this value is none");
+                    return Err(self.fault(why, "write the value itself"));
                 }
                 for (key, value) in table {
-                    self.keys.push(key.clone());
-                    if let Some(schema) = schema.get("properties").and_then(|p| p.get(key)) {
-                        self.value(value, schema)?;
+                    if let Some(place) = place.key(&shape, key) {
+                        self.below(key.clone(), value, &place)?;
                     }
-                    self.keys.pop();
                 }
-                Ok(())
             }
             Value::Array(items) => {
-                for (number, item) in items.iter_mut().enumerate() {
-                    self.keys.push(number.to_string());
-                    if let Some(schema) = schema.get("items") {
-                        self.value(item, schema)?;
+                for (number, value) in items.iter_mut().enumerate() {
+                    if let Some(place) = place.item(&shape, number) {
+                        self.below(number.to_string(), value, &place)?;
                     }
-                    self.keys.pop();
                 }
-                Ok(())
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
-    fn secret(&mut self, value: &mut Value) -> Result<(), SecretFault> {
-        let hint = "`{ env = \"NAME\" }`, `{ file = \"PATH\" }` or `{ command = [\"PROGRAM\", \"ARGUMENT\"] }`";
-        let Value::Object(table) = value else {
-            return Err(self.fault("a secret is written out in the configuration".into(), hint));
-        };
-        let Some(reference) = as_reference(table) else {
-            return Err(self.fault("this is no reference to a secret".into(), hint));
-        };
+    fn below(&mut self, key: String, value: &mut Value, place: &Place<'_>) -> Result<(), SecretFault> {
+        self.keys.push(key);
+        self.value(value, place)?;
+        self.keys.pop();
+        Ok(())
+    }
+
+    fn secret(&mut self, reference: &str, value: &mut Value) -> Result<(), SecretFault> {
         let secret = match self.secrecy {
             Secrecy::Pretend => "pretended".to_string(),
-            Secrecy::Fetch => self.fetch(reference, &table[reference])?,
+            Secrecy::Fetch => self.fetch(reference, &value[reference])?,
         };
         self.found.push(secret.clone());
         *value = Value::String(secret);
         Ok(())
+    }
+
+    fn written_out(&self, value: &Value) -> SecretFault {
+        let hint = "`{ env = \"NAME\" }`, `{ file = \"PATH\" }` or `{ command = [\"PROGRAM\", \"ARGUMENT\"] }`";
+        match value {
+            Value::Object(_) => self.fault("this is no reference to a secret".into(), hint),
+            _ => self.fault("a secret is written out in the configuration".into(), hint),
+        }
     }
 
     fn fetch(&self, reference: &str, from: &Value) -> Result<String, SecretFault> {
@@ -127,40 +166,9 @@ impl<'a> Walk<'a> {
         secret_command::told(program, arguments, SECRET_BYTES_MAX, TELLING).map_err(|message| self.fault(message, ""))
     }
 
-    /// A schema behind a `$ref` into the same document.
-    fn follow(&self, schema: &'a Value) -> &'a Value {
-        follow(self.root, schema)
-    }
-
     fn fault(&self, message: String, hint: &str) -> SecretFault {
         SecretFault { keys: self.keys.clone(), message, hint: hint.into() }
     }
-}
-
-fn follow<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
-    for _ in 0..16 {
-        let target = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
-        match target.and_then(|pointer| root.pointer(pointer)) {
-            Some(target) => schema = target,
-            None => break,
-        }
-    }
-    schema
-}
-
-/// A value is secret if its schema is, or one of the alternatives that its schema gives.
-fn is_secret(root: &Value, schema: &Value) -> bool {
-    if schema.get("writeOnly") == Some(&Value::Bool(true)) {
-        return true;
-    }
-    let alternatives = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array);
-    alternatives.is_some_and(|list| list.iter().any(|s| follow(root, s).get("writeOnly") == Some(&Value::Bool(true))))
-}
-
-/// `env`, `file` or `command` if that is all that the table has.
-fn as_reference(table: &Map<String, Value>) -> Option<&'static str> {
-    let known = ["env", "file", "command"];
-    known.into_iter().find(|key| table.len() == 1 && table.contains_key(*key))
 }
 
 #[cfg(test)]
@@ -175,6 +183,8 @@ mod tests {
                 "password": {"$ref": "#/$defs/Secret"},
                 "token": {"anyOf": [{"$ref": "#/$defs/Secret"}, {"type": "null"}]},
                 "nested": {"properties": {"key": {"writeOnly": true}}},
+                "tokens": {"additionalProperties": {"$ref": "#/$defs/Secret"}},
+                "pair": {"prefixItems": [{"type": "string"}, {"$ref": "#/$defs/Secret"}]},
             },
             "$defs": {"Secret": {"type": "string", "writeOnly": true}},
         })
@@ -191,15 +201,17 @@ mod tests {
         std::fs::write(file.path(), "from-file\n").unwrap();
         let config = json!({
             "url": "x", "password": {"file": file.path()}, "nested": {"key": {"command": ["echo", "from-command"]}},
-            "token": {"command": ["printf", "t0ken"]},
+            "token": {"command": ["printf", "t0ken"]}, "tokens": {"a": {"command": ["printf", "map"]}},
+            "pair": ["env", {"command": ["printf", "pair"]}],
         });
         let (config, mut found) = run(config).ok().unwrap();
         assert_eq!(
             config,
-            json!({"url": "x", "password": "from-file", "token": "t0ken", "nested": {"key": "from-command"}})
+            json!({"url": "x", "password": "from-file", "token": "t0ken", "nested": {"key": "from-command"},
+                "tokens": {"a": "map"}, "pair": ["env", "pair"]})
         );
         found.sort();
-        assert_eq!(found, ["from-command", "from-file", "t0ken"]);
+        assert_eq!(found, ["from-command", "from-file", "map", "pair", "t0ken"]);
     }
 
     #[test]
@@ -212,10 +224,17 @@ mod tests {
             (json!({"password": {"command": ["true"]}}), "password"),
             (json!({"nested": {"key": 7}}), "nested.key"),
             (json!({"url": {"env": "HOME"}}), "url"),
+            (json!({"password": {"plain": "hunter2"}}), "password"),
+            (json!({"tokens": {"a": "hunter2"}}), "tokens.a"),
+            (json!({"pair": ["user", "hunter2"]}), "pair.1"),
         ] {
             let fault = run(config.clone()).err().unwrap_or_else(|| panic!("{config} passed"));
             assert_eq!(fault.keys.join("."), keys, "{config}");
             assert!(!fault.message.contains("hunter2"));
+            if config.to_string().contains("hunter2") {
+                let written: Vec<String> = written_out(&config, &schema()).iter().map(|keys| keys.join(".")).collect();
+                assert!(written.len() == 1 && written[0].starts_with(keys), "{written:?} of {config}");
+            }
         }
     }
 }

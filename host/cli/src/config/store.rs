@@ -81,6 +81,7 @@ impl Reading<'_> {
         let url = self.url()?;
         let traffic = self.traffic()?;
         self.only_its_own_table(url.scheme())?;
+        self.no_limit_of_a_directory(url.scheme(), &traffic)?;
         let (place, network) = match url.scheme() {
             "file" => {
                 let directory = url.to_file_path();
@@ -118,6 +119,18 @@ impl Reading<'_> {
         match rates.into_iter().find(|(_, rate)| *rate == Some(0)) {
             Some((key, _)) => Err(self.fault(&[key], "this must be more than nothing")),
             None => Ok(traffic),
+        }
+    }
+
+    /// A directory is reached by no line that could be limited.
+    fn no_limit_of_a_directory(&self, scheme: &str, traffic: &Traffic) -> Result<(), ConfigError> {
+        let limits =
+            [("limit_upload", traffic.upload_bytes_per_second), ("limit_download", traffic.download_bytes_per_second)];
+        match limits.into_iter().find(|(_, rate)| rate.is_some() && scheme == "file") {
+            Some((key, _)) => {
+                Err(self.fault(&[key], format!("`{key}` does not apply to a `file://` store")).hinted("remove it"))
+            }
+            None => Ok(()),
         }
     }
 

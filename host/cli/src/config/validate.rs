@@ -29,14 +29,15 @@ impl Loaded {
         let at = |keys: &[String]| -> Vec<String> {
             table.keys.iter().copied().chain(["config"]).map(str::to_string).chain(keys.iter().cloned()).collect()
         };
-        let fault = |keys: &[String], message: String| {
-            let keys = at(keys);
-            self.fault(&keys.iter().map(String::as_str).collect::<Vec<_>>(), message)
-        };
+        let plain = |keys: &[String], message: String| self.fault_hiding(&at(keys), message, &[]);
         let schema: Value = serde_json::from_str(schema)
-            .map_err(|e| fault(&[], format!("the schema of its plugin is not JSON: {e}")))?;
+            .map_err(|e| plain(&[], format!("the schema of its plugin is not JSON: {e}")))?;
         let mut config = serde_json::to_value(table.config)
-            .map_err(|e| fault(&[], format!("this table cannot be handed to the plugin: {e}")))?;
+            .map_err(|e| plain(&[], format!("this table cannot be handed to the plugin: {e}")))?;
+        // Whatever is wrong: a secret that is written out is not shown with it.
+        let hidden = secrets::written_out(&config, &schema);
+        let hidden: Vec<Vec<String>> = hidden.iter().map(|keys| at(keys)).collect();
+        let fault = |keys: &[String], message: String| self.fault_hiding(&at(keys), message, &hidden);
         let directory = self.file.parent().unwrap_or(Path::new(""));
         let found = secrets::resolve(&mut config, &schema, directory, secrecy)
             .map_err(|wrong| fault(&wrong.keys, wrong.message).hinted(wrong.hint))?;
@@ -45,7 +46,10 @@ impl Loaded {
             .map_err(|e| fault(&[], format!("the schema of its plugin is not a JSON Schema: {e}")))?;
         if let Some(error) = validator.iter_errors(&config).next() {
             let mut keys: Vec<String> = error.instance_path().iter().map(|part| part.to_string()).collect();
-            let (message, hint) = describe(&error, &schema, &mut keys);
+            // A secret that is in its place is part of what is not as it should be.
+            let shows =
+                secrets.redact(error.instance().to_string()) == error.instance().to_string() && hidden.is_empty();
+            let (message, hint) = describe(&error, &schema, &mut keys, shows);
             return Err(fault(&keys, secrets.redact(message)).hinted(hint));
         }
         Ok(ResolvedConfig { json: config.to_string(), secrets })
@@ -53,7 +57,12 @@ impl Loaded {
 }
 
 /// A complaint of the schema in the operator's words; may lengthen the path of keys it is about.
-fn describe(error: &jsonschema::ValidationError<'_>, schema: &Value, keys: &mut Vec<String>) -> (String, String) {
+fn describe(
+    error: &jsonschema::ValidationError<'_>,
+    schema: &Value,
+    keys: &mut Vec<String>,
+    shows: bool,
+) -> (String, String) {
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let key = unexpected.first().cloned().unwrap_or_default();
@@ -67,6 +76,7 @@ fn describe(error: &jsonschema::ValidationError<'_>, schema: &Value, keys: &mut 
             let about = schema.pointer(&format!("/properties/{key}/description")).and_then(Value::as_str);
             (format!("the plugin needs `{key}`"), about.unwrap_or_default().to_string())
         }
-        _ => (error.to_string(), String::new()),
+        _ if shows => (error.to_string(), String::new()),
+        _ => (error.masked().to_string(), String::new()),
     }
 }

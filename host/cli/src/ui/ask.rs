@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use dozo_job::shown;
 use dozo_repository::{Ask, Error, Result};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
@@ -100,7 +101,7 @@ fn ask_hidden(what: &str, hint: &str) -> Result<Zeroizing<String>> {
     let terminal = terminal(what).map_err(|e| e.hinted(hint))?;
     let settings = tcgetattr(&terminal).map_err(|e| Error::io("ask the terminal", e.into()))?;
     *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some((terminal, settings));
-    let secret = rpassword::prompt_password(format!("{what}: "));
+    let secret = rpassword::prompt_password(format!("{}: ", shown(what)));
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
     Ok(Zeroizing::new(secret.map_err(|e| Error::io(format!("ask for {what}"), e))?))
 }
@@ -108,7 +109,7 @@ fn ask_hidden(what: &str, hint: &str) -> Result<Zeroizing<String>> {
 fn ask_line(what: &str, prompt: &str) -> Result<String> {
     let mut terminal = terminal(what)?;
     let failed = |e| Error::io(format!("ask for {what}"), e);
-    terminal.write_all(prompt.as_bytes()).map_err(failed)?;
+    terminal.write_all(shown(prompt).as_bytes()).map_err(failed)?;
     let mut line = String::new();
     BufReader::new(terminal).read_line(&mut line).map_err(failed)?;
     Ok(line)

@@ -73,7 +73,8 @@ fn print_json(error: &anyhow::Error) {
         "file": place.map(|(file, _)| file.display().to_string()),
         "line": place.map(|(_, line)| line),
     });
-    super::line(value);
+    // A value of JSON is one.
+    let _ = super::json(&value);
 }
 
 fn hint_of<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {

@@ -8,9 +8,12 @@ pub(crate) mod words;
 
 use std::io::Write;
 
+use dozo_job::shown;
+
 pub(crate) use out::{json, line};
 
-/// Prints a line for people, beside the data. One that cannot be printed changes nothing: a log that is full ends no backup.
+/// Prints a line for people, beside the data; what a terminal would obey is written out, whoever wrote it. One that cannot be
+/// printed changes nothing: a log that is full ends no backup.
 pub(crate) fn note(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", shown(&text.to_string()));
 }

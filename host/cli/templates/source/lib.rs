@@ -51,7 +51,8 @@ impl Source for Plugin {
         Ok(())
     }
 
-    async fn restore(_config: Option<Config>, restore: Restore) -> Result<()> {
+    /// `dozo restore … --to DIR`. A source that is a service also has `restore_to_service`.
+    async fn restore_to_directory(restore: Restore) -> Result<()> {
         restore.to_directory()
     }
 }

@@ -110,6 +110,7 @@ struct State {
     omitted_count: u64,
     attributes: Vec<(String, String)>,
     answers: Vec<(String, String)>,
+    unanswered: Vec<(String, String)>,
     notes: Vec<String>,
     /// What the source wants the operator to know, and how many more such notes there were.
     told: Vec<String>,
@@ -140,6 +141,8 @@ pub(crate) struct Told {
     pub(crate) omitted_count: u64,
     pub(crate) attributes: Vec<(String, String)>,
     pub(crate) answers: Vec<(String, String)>,
+    /// Probes without an answer, and why.
+    pub(crate) unanswered: Vec<(String, String)>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -182,6 +185,7 @@ impl RunIntake {
             omitted_count: state.omitted_count,
             attributes: state.attributes,
             answers: state.answers,
+            unanswered: state.unanswered,
             notes: state.notes,
         })
     }
@@ -315,6 +319,13 @@ impl port::Intake for SharedIntake {
     fn answer(&self, probe: String, value: String) -> Result<()> {
         check_text("the answer to a probe", &value)?;
         push_bounded(&mut self.0.state().answers, probe, value, "answers")
+    }
+
+    fn unanswered(&self, probe: String, why: Error) -> Result<()> {
+        let hint = why.hint().map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+        let why = format!("{}{hint}", why.chain());
+        check_text("what is said of a probe", &why)?;
+        push_bounded(&mut self.0.state().unanswered, probe, why, "probes without an answer")
     }
 
     fn open(&self, entry: Entry, cutting: Cutting) -> Result<Box<dyn port::EntryWriter>> {

@@ -4,7 +4,7 @@
 use dozo_job::{Error, Result};
 use dozo_plugin::died;
 
-use super::restore::{config, faulty};
+use super::restore::Way;
 use crate::faults::{Faulty, Plan, points};
 use crate::outcome::{Ended, Outcome};
 use crate::trial::{Calls, TRAP, Trial};
@@ -34,26 +34,39 @@ pub(crate) async fn backup(trial: &Trial) -> Outcome {
 }
 
 pub(crate) async fn restore(trial: &Trial) -> Outcome {
-    let (first, _) = trial.first()?;
-    let Some(Calls(calls)) = trial.restore_calls.get() else {
-        return Err(Ended::skipped("it did not restore anything before"));
-    };
-    let mut tried = 0;
-    for point in points(*calls) {
-        let target = trial.stage.directory(&format!("interrupted-{point}"))?;
-        let source = faulty(trial, &target, Plan::FailFrom(point))?;
-        let restored = trial.stage.restore(first, &source, config(trial)).await;
-        if source.calls() < point {
-            continue;
+    let mut notes = Vec::new();
+    if let Some(Calls(calls)) = trial.directory_calls.get() {
+        let mut tried = 0;
+        for point in points(*calls) {
+            let directory = trial.stage.directory(&format!("interrupted-{point}"))?;
+            tried += u64::from(restore_until(trial, Way::Directory(&directory), point).await?);
         }
-        tried += 1;
-        handed_on(&source, "restore", point)?;
-        if restored.is_ok() {
-            let why = format!("a restore that was interrupted at call {point} went through");
-            return Err(Ended::failed(why, "end with the error of the host: `?`"));
-        }
+        notes.push(format!("into a directory: interrupted at {tried} of {calls} calls"));
     }
-    Ok(vec![format!("interrupted at {tried} of {calls} calls")])
+    if let (Some(Calls(calls)), Some(service)) = (trial.service_calls.get(), &trial.config.service) {
+        let mut tried = 0;
+        for point in points(*calls) {
+            tried += u64::from(restore_until(trial, Way::Service(service), point).await?);
+        }
+        notes.push(format!("to a service: interrupted at {tried} of {calls} calls"));
+    }
+    if notes.is_empty() { Err(Ended::skipped("it did not restore anything before")) } else { Ok(notes) }
+}
+
+/// Restores until the host refuses; false if that was never reached.
+async fn restore_until(trial: &Trial, way: Way<'_>, point: u64) -> Outcome<bool> {
+    let (first, _) = trial.first()?;
+    let (source, target) = way.prepare(trial, Plan::FailFrom(point))?;
+    let restored = trial.stage.restore(first, &source, target).await;
+    if source.calls() < point {
+        return Ok(false);
+    }
+    handed_on(&source, "restore", point)?;
+    if restored.is_ok() {
+        let why = format!("a restore that was interrupted at call {point} went through");
+        return Err(Ended::failed(why, "end with the error of the host: `?`"));
+    }
+    Ok(true)
 }
 
 /// The plugin must have said that it failed, without a trap.

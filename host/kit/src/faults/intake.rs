@@ -26,6 +26,11 @@ impl Intake for FaultyIntake {
         self.inner.answer(probe, value)
     }
 
+    fn unanswered(&self, probe: String, why: Error) -> Result<()> {
+        self.control.count("unanswered")?;
+        self.inner.unanswered(probe, why)
+    }
+
     fn open(&self, entry: Entry, cutting: Cutting) -> Result<Box<dyn EntryWriter>> {
         self.control.count("a new writer")?;
         let inner = self.inner.open(entry, cutting)?;

@@ -28,6 +28,14 @@ impl snapshot::Host for State {
         }
     }
 
+    fn unanswered(&mut self, probe: String, why: Told) -> Result<Result<(), Told>> {
+        let _busy = self.life.enter();
+        match self.intake() {
+            Ok(intake) => told(intake.unanswered(probe, convert::error_from_wit(why, &self.secrets))),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
     async fn put_small(&mut self, batch: Vec<snapshot::SmallEntry>) -> Result<Result<(), Told>> {
         let _busy = self.life.enter();
         match self.intake() {

@@ -78,6 +78,9 @@ impl Intake for Sink {
     fn answer(&self, _: String, _: String) -> Result<()> {
         Ok(())
     }
+    fn unanswered(&self, _: String, _: Error) -> Result<()> {
+        Ok(())
+    }
     fn open(&self, _: Entry, _: Cutting) -> Result<Box<dyn EntryWriter>> {
         Ok(Box::new(Writer(self.0.clone())))
     }

@@ -29,6 +29,7 @@ pub(crate) async fn act(config: &Config, backup: &Backup) -> Result<()> {
         "wait" => wait(backup).await,
         "note" | "cannot-abandon" => note(backup, config),
         "answer" => answer(backup),
+        "deep-secrets" => deep_secrets(backup, config),
         window if window.starts_with("window ") => in_window(backup, window),
         other => Err(Error::Invalid(format!("`{other}` is no act"))),
     }
@@ -212,10 +213,24 @@ fn note(backup: &Backup, config: &Config) -> Result<()> {
     backup.put(entry("noted", Kind::Directory))
 }
 
-/// Answers all probes but one.
+/// Every secret, told in every way that there is.
+fn deep_secrets(backup: &Backup, config: &Config) -> Result<()> {
+    let deep = config.deep.as_ref().ok_or_else(|| Error::Invalid("there are no secrets".into()))?;
+    let told = format!("{} of {deep:?}", deep.revealed().join(" "));
+    backup.note(&told);
+    dozo_sdk::log::warn(&told);
+    backup.omit("told", &Error::Denied(told.clone()))?;
+    backup.file("secrets").write(deep.revealed().join("\n").as_bytes()).map(|_| ())
+}
+
+/// Answers all probes but some.
 fn answer(backup: &Backup) -> Result<()> {
-    for probe in backup.probes.iter().filter(|probe| probe.name != "unanswered") {
-        backup.answer(probe, &format!("{}\nand more", probe.question))?;
+    for probe in &backup.probes {
+        match probe.name.as_str() {
+            "unanswered" => {}
+            "refused" => backup.unanswered(probe, &Error::Denied("the role may not; hint: GRANT it".into()))?,
+            _ => backup.answer(probe, &format!("{}\nand more", probe.question))?,
+        }
     }
     backup.put(entry("answered", Kind::Directory))
 }

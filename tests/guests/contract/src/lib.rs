@@ -5,6 +5,8 @@ mod backup;
 mod restore;
 mod tell;
 
+use std::collections::BTreeMap;
+
 use dozo_sdk::prelude::*;
 
 /// What to do.
@@ -18,6 +20,82 @@ struct Config {
     file: String,
     /// What must not be told.
     password: Option<Secret>,
+    /// The same in other places.
+    deep: Option<Deep>,
+}
+
+/// Secrets wherever a configuration can have them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Deep {
+    /// By name.
+    tokens: BTreeMap<String, Secret>,
+    /// A user and a password.
+    pair: Option<(String, Secret)>,
+    /// The same as a table.
+    login: Option<Login>,
+    /// One of several ways.
+    access: Option<Access>,
+    /// One of several, told apart by a word.
+    tagged: Vec<Tagged>,
+}
+
+/// A user and a password.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    /// Who.
+    user: String,
+    /// What must not be told.
+    password: Secret,
+}
+
+/// How somebody is let in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Access {
+    /// By nothing.
+    Anonymous,
+    /// By a token.
+    Token(Secret),
+    /// By a file, whose path is no secret.
+    File {
+        /// Where it is.
+        path: String,
+    },
+}
+
+/// The same by a word.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Tagged {
+    /// By a password.
+    Password {
+        /// What must not be told.
+        value: Secret,
+    },
+    /// By a key, whose path is no secret.
+    Key {
+        /// Where it is.
+        value: String,
+    },
+}
+
+impl Deep {
+    /// Every secret, revealed.
+    fn revealed(&self) -> Vec<String> {
+        let tagged = self.tagged.iter().filter_map(|tagged| match tagged {
+            Tagged::Password { value } => Some(value),
+            Tagged::Key { .. } => None,
+        });
+        let access = self.access.iter().filter_map(|access| match access {
+            Access::Token(token) => Some(token),
+            Access::Anonymous | Access::File { .. } => None,
+        });
+        let all = self.tokens.values().chain(self.pair.iter().map(|(_, password)| password));
+        let all = all.chain(self.login.iter().map(|login| &login.password)).chain(access).chain(tagged);
+        all.map(|secret| secret.reveal().to_string()).collect()
+    }
 }
 
 struct Contract;
@@ -33,6 +111,13 @@ impl Source for Contract {
     async fn backup(config: Config, backup: Backup) -> Result<()> {
         backup.identify("contract")?;
         backup::act(&config, &backup).await
+    }
+
+    async fn probe(_: Config, question: String) -> Result<String> {
+        match question.as_str() {
+            "who?" => Err(Error::Denied("the role may not; hint: GRANT it".into())),
+            _ => Ok(format!("42 to {question}")),
+        }
     }
 
     async fn abandoned(config: Config) -> Result<()> {
@@ -60,8 +145,8 @@ impl Source for Contract {
         Ok((!covers).then(|| format!("it recovers to {from} … {until}")))
     }
 
-    async fn restore(config: Option<Config>, restore: Restore) -> Result<()> {
-        restore::act(&config.map(|config| config.act).unwrap_or_default(), &restore).await
+    async fn restore_to_directory(restore: Restore) -> Result<()> {
+        restore::act(&restore.options.iter().find(|(name, _)| name == "act").map_or("", |(_, act)| act), &restore).await
     }
 }
 

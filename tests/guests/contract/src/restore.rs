@@ -73,9 +73,9 @@ fn restore_one(restore: &Restore, target: &Directory, path: &str) -> Result<()> 
 fn maps(restore: &Restore, target: &Directory) -> Result<()> {
     let granted = tree::granted();
     let told: Vec<&str> = restore.options.iter().map(|(name, _)| name.as_str()).collect();
-    promise(told == ["colour", "map:big"], &format!("the options are {told:?}"))?;
+    promise(told == ["colour", "act", "map:big"], &format!("the options are {told:?}"))?;
     let (path, big) = granted.get(1).ok_or_else(|| Error::Internal("there is one directory".into()))?;
-    promise(path.starts_with('/') && *path == restore.options[1].1, "a directory is told by its absolute path")?;
+    promise(path.starts_with('/') && *path == restore.options[2].1, "a directory is told by its absolute path")?;
     for entry in restore.entries("") {
         let entry = entry?;
         let content = matches!(entry.kind, Kind::File).then(|| restore.read(&entry.path, 0)).transpose()?;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use dozo_sdk::bindings::dozo::plugin::{http, net, program, snapshot};
-use dozo_sdk::{Backup, Chunking, Entry, Error, Kind, Result, SmallEntry, log, tree};
+use dozo_sdk::{Backup, Chunking, Entry, Error, Kind, Restore, Result, SmallEntry, log, tree};
 
 use crate::Config;
 
@@ -183,6 +183,23 @@ fn connect() -> Result<()> {
         }
     }
     verdict(&got)
+}
+
+/// Into a directory: neither what the job may reach is reached, nor anything else.
+pub(crate) fn restore_connected(restore: &Restore) -> Result<()> {
+    let (directories, option) =
+        (tree::granted().len(), |name: &str| restore.options.iter().find(|(known, _)| known == name));
+    if directories != 1 {
+        return Err(Error::Internal(format!("{directories} directories are granted")));
+    }
+    if let Some((_, server)) = option("server") {
+        let connected = net::Connection::connect(&format!("tcp://{server}"));
+        if !matches!(connected, Err(Error::NotGranted(_))) {
+            return Err(Error::Internal(format!("{server} answered {:?}", connected.err())));
+        }
+    }
+    connect()?;
+    restore.to_directory()
 }
 
 fn environment() -> Result<()> {

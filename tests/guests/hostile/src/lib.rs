@@ -73,8 +73,10 @@ impl Source for Hostile {
         }
     }
 
-    async fn restore(config: Option<Config>, restore: Restore) -> Result<()> {
-        match config.map(|config| config.act).as_deref() {
+    /// The act is an option: into a directory, no configuration comes along.
+    async fn restore_to_directory(restore: Restore) -> Result<()> {
+        let act = restore.options.iter().find(|(name, _)| name == "act").map(|(_, act)| act.as_str());
+        match act {
             Some("restore-nothing") => Ok(()),
             Some("restore-half") => {
                 for entry in restore.entries("") {
@@ -84,6 +86,14 @@ impl Source for Hostile {
             }
             Some("restore-unclosed") => lies::restore_unclosed(&restore),
             Some("restore-outside") => lies::restore_outside(&restore),
+            Some("restore-connected") => harm::restore_connected(&restore),
+            _ => Err(Error::Unsupported("hostile restores only to do harm".into())),
+        }
+    }
+
+    async fn restore_to_service(config: Config, _: Restore) -> Result<()> {
+        match config.act.as_str() {
+            "restore-nothing" => Ok(()),
             _ => Err(Error::Unsupported("hostile restores only to do harm".into())),
         }
     }

@@ -23,7 +23,7 @@ impl Guest for Plain {
         }
     }
     fn requires(_: String) -> Result<Needs, Error> {
-        Ok(Needs { network: vec![], read: vec![], write: vec![], programs: vec![] })
+        Ok(Needs { network: vec![], read: vec![], write: vec![], programs: vec![], exclusive: vec![] })
     }
     fn check(_: String) -> Result<Vec<(String, String)>, Error> {
         Ok(vec![])
