@@ -95,7 +95,7 @@ fn a_user_with_nothing_restores_and_is_told_what_a_run_needs() {
             assert_eq!(said.code, 0, "{}", said.err);
             assert!(house.path("dozo-cache").is_dir());
         } else {
-            assert_eq!(said.code, 1, "{environment:?}: {}", said.err);
+            assert_ne!(said.code, 0, "{environment:?}: {}", said.err);
             assert!(said.err.contains("set `cache_dir` in the configuration"), "{environment:?}: {}", said.err);
         }
         let check = bare(&house, &before, &["check", "files"]);

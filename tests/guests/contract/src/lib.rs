@@ -41,6 +41,7 @@ struct Deep {
 }
 
 /// A user and a password.
+#[allow(dead_code, reason = "what is no secret is shown by `Debug` alone")]
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Login {
@@ -51,6 +52,7 @@ struct Login {
 }
 
 /// How somebody is let in.
+#[allow(dead_code, reason = "what is no secret is shown by `Debug` alone")]
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Access {
@@ -66,6 +68,7 @@ enum Access {
 }
 
 /// The same by a word.
+#[allow(dead_code, reason = "what is no secret is shown by `Debug` alone")]
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum Tagged {

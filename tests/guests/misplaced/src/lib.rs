@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dozo_sdk::prelude::*;
-use dozo_sdk::schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// What nobody can configure.
 #[derive(Deserialize, JsonSchema)]
