@@ -30,6 +30,8 @@ fn check(name: &str, text: &str) {
     } else {
         format!("[repository]\nurl = \"file:///backup/dozo\"\nkey = \"host.key\"\n{text}")
     };
+    // A program that not every machine has: here, that one is there is enough.
+    let whole = whole.replace("/usr/bin/btrfs", "/usr/bin/env");
     let file = house.path("shown.toml");
     fs::write(&file, whole).unwrap();
     let said = house.dozo(&["config", "check", "--config", &file.display().to_string()]);

@@ -77,7 +77,7 @@ fn keep(file: &Path, compiled: &[u8]) -> Result<()> {
     };
     write().map_err(|e| {
         let _ = fs::remove_file(&temporary);
-        Error::io(format!("keep a compiled plugin as {}", file.display()), e)
+        Error::io(format!("keep a compiled plugin in {}", file.parent().unwrap_or(file).display()), e)
     })
 }
 

@@ -13,10 +13,10 @@ const DEPTH_MAX: usize = 32;
 const ONE: [&str; 2] = ["additionalProperties", "items"];
 /// The same for lists of schemas.
 const LISTS: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
-/// Keywords whose values are no schemas, so that what stands there marks nothing.
-const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
+/// Keywords whose values are no schemas, or count only where something refers to them.
+const DATA: [&str; 6] = ["const", "default", "enum", "examples", "$defs", "definitions"];
 /// Keywords whose values are schemas by name.
-const NAMED: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
+const NAMED: [&str; 3] = ["properties", "patternProperties", "dependentSchemas"];
 
 /// One place in a configuration: all that its schema may be, alternatives included.
 #[derive(Clone)]
@@ -157,28 +157,51 @@ fn follow<'a>(root: &'a Value, schema: &'a Value, place: &str, seen: &mut Vec<&'
     Ok(())
 }
 
-/// The first secret anywhere in the document that no value is looked up by.
+/// The first secret that a schema has for a place which no value is looked up by: behind a keyword that is not followed.
 fn unfollowed(root: &Value, seen: &[&Value]) -> Option<String> {
-    fn look(schema: &Value, place: &str, seen: &[&Value]) -> Option<String> {
-        if is_marked(schema) && !seen.iter().any(|known| std::ptr::eq(*known, schema)) {
+    Look { root, seen, visited: Vec::new() }.at(root, "", false)
+}
+
+struct Look<'a> {
+    root: &'a Value,
+    /// The schemas that are followed.
+    seen: &'a [&'a Value],
+    /// Those that were looked at, and whether they were lost by then.
+    visited: Vec<(*const Value, bool)>,
+}
+
+impl<'a> Look<'a> {
+    /// `is_lost` behind a keyword that is not followed.
+    fn at(&mut self, schema: &'a Value, place: &str, is_lost: bool) -> Option<String> {
+        let keywords = match schema {
+            Value::Object(keywords) => keywords,
+            Value::Array(items) => return items.iter().find_map(|item| self.at(item, place, is_lost)),
+            _ => return None,
+        };
+        let is_lost = is_lost || !self.seen.iter().any(|known| std::ptr::eq(*known, schema));
+        let this = (std::ptr::from_ref(schema), is_lost);
+        if self.visited.contains(&this) {
+            return None;
+        }
+        self.visited.push(this);
+        if is_lost && is_marked(schema) {
             return Some(place.to_string());
         }
-        match schema {
-            Value::Object(keywords) => keywords.iter().find_map(|(keyword, value)| {
-                let place = format!("{place}/{keyword}");
-                match value {
-                    _ if DATA.contains(&keyword.as_str()) => None,
-                    Value::Object(schemas) if NAMED.contains(&keyword.as_str()) => {
-                        schemas.iter().find_map(|(name, schema)| look(schema, &format!("{place}/{name}"), seen))
-                    }
-                    value => look(value, &place, seen),
-                }
-            }),
-            Value::Array(items) => items.iter().find_map(|item| look(item, place, seen)),
-            _ => None,
+        let root = self.root;
+        if let Some(found) = target(root, schema).and_then(|target| self.at(target, place, is_lost)) {
+            return Some(found);
         }
+        keywords.iter().find_map(|(keyword, value)| {
+            let place = format!("{place}/{keyword}");
+            match (keyword.as_str(), value) {
+                (keyword, _) if DATA.contains(&keyword) => None,
+                (keyword, Value::Object(schemas)) if NAMED.contains(&keyword) => {
+                    schemas.iter().find_map(|(name, schema)| self.at(schema, &format!("{place}/{name}"), is_lost))
+                }
+                _ => self.at(value, &place, is_lost),
+            }
+        })
     }
-    look(root, "", seen)
 }
 
 fn is_marked(schema: &Value) -> bool {

@@ -130,6 +130,8 @@ fn secrets_that_cannot_be_put_in_are_refused() {
     for schema in [
         json!({ "type": "object", "patternProperties": { "^a": secret() } }),
         json!({ "not": secret() }),
+        // Also if the same is followed elsewhere.
+        json!({ "properties": { "a": { "$ref": "#/$defs/Login" } }, "not": { "$ref": "#/$defs/Login" } }),
         json!({ "if": { "type": "string" }, "then": secret() }),
         json!({ "type": "array", "contains": secret() }),
         json!({ "type": "object", "unevaluatedProperties": secret() }),
