@@ -85,6 +85,9 @@ impl Intake for Memory {
     fn answer(&self, _: String, _: String) -> Result<()> {
         Ok(())
     }
+    fn unanswered(&self, _: String, _: Error) -> Result<()> {
+        Ok(())
+    }
     fn open(&self, entry: Entry, _: Cutting) -> Result<Box<dyn EntryWriter>> {
         Ok(Box::new(Writer { path: entry.path, bytes: Vec::new(), pace: self.pace, kept: self.kept.clone() }))
     }
