@@ -203,7 +203,7 @@ done
 if [ $# -eq 2 ]; then
     : > "$tmp/snapshots"
     for object in "$repository"/snapshots/*/*/*; do
-    case $object in *"#"*) continue ;; esac
+    case ${object##*/} in *"#"*) continue ;; esac
         [ -e "$object" ] || die "there is no snapshot in $repository"
         document "${object#"$repository/"}" || continue
         # Names are quoted, so that they cannot play tricks on a terminal.
@@ -242,7 +242,7 @@ jq -n -R 'reduce (inputs / "\t") as [$bytes, $file] ({};
     .[$file | split("/")[-3:] | join("/")] = ($bytes | tonumber))' "$tmp/sizes" > "$tmp/there"
 : > "$tmp/indexes"
 for object in "$repository"/index/*; do
-    case $object in *"#"*) continue ;; esac
+    case ${object##*/} in *"#"*) continue ;; esac
     document "index/${object##*/}" || continue
     holds '.[0].schema == "dozo/index/1" and .[-1].packs == length - 2' "$tmp/body" -s ||
         bad "index/${object##*/} is not whole" || continue

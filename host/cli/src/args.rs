@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::plugin::{PluginNewArgs, PluginTestArgs};
 use crate::command::restore::RestoreArgs;
+use crate::store_args::{ReadArgs, StoreArgs};
 use crate::thaw::ThawArgs;
 
 /// Back up databases, buckets and files through sandboxed plugins, encrypted and deduplicated, and prove that they come
@@ -100,6 +101,11 @@ pub(crate) struct InitArgs {
     /// Make do with the one owner key that this command writes: lose it, and every backup is lost
     #[arg(long)]
     pub(crate) single_owner: bool,
+    /// Also make the directories above that of a file:// repository; without it, a file system that is not mounted is noticed
+    #[arg(long)]
+    pub(crate) parents: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 /// `dozo run`
@@ -125,6 +131,8 @@ pub(crate) struct SnapshotsArgs {
     #[arg(value_name = "JOB")]
     pub(crate) job: Option<String>,
     #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    #[command(flatten)]
     pub(crate) from: FromArgs,
 }
 
@@ -133,13 +141,19 @@ pub(crate) const SNAPSHOT_HELP: &str = "JOB (its newest that is not suspicious),
                              \"files@2026-11-23 02:00:00 +09:00\", \"files@yesterday 14:00\"), HOST/JOB for another host's, or the \
                              beginning of a snapshot's id. A time without a zone is of the job's zone; what it leaves out is its \
                              end, so that the times that lists show find their snapshots";
+/// The same where a part of it can be meant.
+pub(crate) const PART_HELP: &str = "JOB (its newest that is not suspicious), JOB@TIME (the same up to then: \"files@2026-11-23\", \
+                             \"files@2026-11-23 02:00:00 +09:00\", \"files@yesterday 14:00\"), HOST/JOB for another host's, or the \
+                             beginning of a snapshot's id; `:PATH` behind it is what lies in that directory. A time without a zone \
+                             is of the job's zone; what it leaves out is its end, so that the times that lists show find their \
+                             snapshots";
 
 /// `dozo ls`
 #[derive(Args)]
 pub(crate) struct LsArgs {
-    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    #[arg(help = PART_HELP, value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
-    /// A directory in it [default: all]
+    /// A directory in it, or a pattern as in `exclude` [default: all]
     #[arg(value_name = "PATH", default_value = "")]
     pub(crate) path: String,
     /// Also what is below directories
@@ -149,19 +163,21 @@ pub(crate) struct LsArgs {
     #[arg(long, short)]
     pub(crate) long: bool,
     #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    #[command(flatten)]
     pub(crate) from: FromArgs,
 }
 
 /// `dozo cat`
 #[derive(Args)]
 pub(crate) struct CatArgs {
-    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    #[arg(help = PART_HELP, value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
-    /// The entry
+    /// The entry, or a pattern that matches one alone
     #[arg(value_name = "PATH")]
-    pub(crate) path: String,
+    pub(crate) path: Option<String>,
     #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
+    pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) thaw: ThawArgs,
     #[command(flatten)]
@@ -181,7 +197,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, conflicts_with = "read_data")]
     pub(crate) scrub: bool,
     #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
+    pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) thaw: ThawArgs,
     #[command(flatten)]
@@ -198,6 +214,9 @@ pub(crate) struct MirrorArgs {
     /// repository that was lost is made again
     #[arg(long)]
     pub(crate) create: bool,
+    /// Also make the directories above that of a file:// mirror
+    #[arg(long, requires = "create")]
+    pub(crate) parents: bool,
     #[command(flatten)]
     pub(crate) from: FromArgs,
     #[command(flatten)]
@@ -334,7 +353,9 @@ pub(crate) struct JoinArgs {
     pub(crate) host: Option<String>,
     /// The repository's id, 64 digits, where the owner key does not tell it: the recovery kit has it
     #[arg(long, value_name = "ID")]
-    pub(crate) repository: Option<String>,
+    pub(crate) repository_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
 }

@@ -16,6 +16,7 @@ use crate::args::{FromArgs, Global, IdentityArgs, LeaseArgs};
 use crate::at_work::{Held, Places};
 use crate::config::Loaded;
 use crate::keyfile::read_key;
+use crate::named;
 use crate::newest::{newest, newest_at};
 use crate::plugins::PluginShelf;
 use crate::suspicion;
@@ -50,7 +51,7 @@ impl Context {
         Context::of(Loaded::read(global.config.as_deref())?)
     }
 
-    /// What follows from a configuration that was read.
+    /// What follows from a configuration that was read, or typed.
     pub(crate) fn of(loaded: Loaded) -> anyhow::Result<Self> {
         let cache_dir = cache_dir(Some(&loaded))?;
         Ok(Context { loaded, cache_dir, leases: Mutex::default() })
@@ -161,24 +162,25 @@ impl Context {
         self.open(store).await
     }
 
-    async fn open(&self, store: Store) -> anyhow::Result<Repository> {
-        let repository = Repository::open(store, self.host_key()?).await?;
+    /// Opens the repository in a store with this host's key.
+    pub(crate) async fn open(&self, store: Store) -> anyhow::Result<Repository> {
+        Ok(self.remembering(Repository::open(store, self.host_key()?).await?))
+    }
+
+    /// What was read of its indexes is remembered on this machine.
+    pub(crate) fn remembering(&self, repository: Repository) -> Repository {
         let index = self.cache_dir.join("index");
         let usable = std::fs::create_dir_all(&index)
             .and_then(|()| Ok(rustix::fs::access(&index, rustix::fs::Access::WRITE_OK)?));
-        Ok(match usable {
+        match usable {
             Ok(()) => repository.remembering_in(&index),
             // Whoever reads can do without.
             Err(e) => {
                 let what = "what is read of indexes is not kept";
-                crate::ui::note(format!(
-                    "note: {} cannot be written ({e}): {what}; {}",
-                    index.display(),
-                    self.cache_hint()
-                ));
+                ui::note(format!("note: {} cannot be written ({e}): {what}; {}", index.display(), self.cache_hint()));
                 repository
             }
-        })
+        }
     }
 
     /// What to do about a cache that cannot be written.
@@ -200,7 +202,7 @@ impl Context {
         let text = read_key(&file).map_err(|error| match file.exists() {
             true => error,
             false => error.hinted(
-                "`dozo init` makes it together with a repository, `dozo join --identity FILE` for one that is there",
+                "`dozo join --identity FILE` makes it for a repository that is there, `dozo init` together with a new one",
             ),
         })?;
         let key = HostKey::parse(&text)
@@ -210,7 +212,13 @@ impl Context {
 
     /// Opens content with the owner key of the command line or the configuration.
     pub(crate) async fn read_keys(&self, repository: &Repository, args: &IdentityArgs) -> anyhow::Result<ReadKeys> {
-        Ok(repository.unlock(&self.owner_key(args).await?).await?)
+        let owner = match self.owner_key(args).await {
+            Err(error) if self.owner_file(args).is_some_and(|file| label(&file).is_none() && !file.exists()) => {
+                return Err(crate::to_read::gone(&error, repository).await);
+            }
+            owner => owner?,
+        };
+        Ok(repository.unlock(&owner).await?)
     }
 
     /// Who does something to keys, and when.
@@ -236,11 +244,7 @@ impl Context {
 
     /// The owner key of the command line or the configuration.
     pub(crate) async fn owner_key(&self, args: &IdentityArgs) -> anyhow::Result<OwnerKey> {
-        let configured = self.loaded.config.repository.identity.as_ref().map(|file| match label(file) {
-            Some(_) => file.clone(),
-            None => self.loaded.path(file),
-        });
-        let Some(file) = args.identity.clone().or(configured) else {
+        let Some(file) = self.owner_file(args) else {
             return Err(Error::invalid("this needs an owner key: this host's own key does not read content")
                 .hinted("`--identity FILE`, or `identity = \"FILE\"` in [repository] where this host may always read")
                 .into());
@@ -248,9 +252,18 @@ impl Context {
         Ok(owner_key(file, args).await?)
     }
 
+    /// Where the owner key is, or the passphrase that it is.
+    pub(crate) fn owner_file(&self, args: &IdentityArgs) -> Option<PathBuf> {
+        let configured = self.loaded.config.repository.identity.as_ref().map(|file| match label(file) {
+            Some(_) => file.clone(),
+            None => self.loaded.path(file),
+        });
+        args.identity.clone().or(configured)
+    }
+
     /// The plugin engine.
     pub(crate) fn plugins(&self) -> anyhow::Result<PluginShelf> {
-        PluginShelf::open(Some(&self.loaded))
+        PluginShelf::open(Some(&self.loaded).filter(|loaded| !loaded.is_typed()))
     }
 }
 
@@ -312,7 +325,6 @@ pub(crate) fn cores() -> usize {
 /// The snapshot that the operator means: a job's newest, its newest at a time, or the one whose id begins so. A job is this
 /// host's, or HOST/JOB, or the one of that name that there is.
 pub(crate) fn find_snapshot(context: &Context, view: &View, wanted: &str) -> anyhow::Result<Found> {
-    let none = |why: String| Err(Error::invalid(why).hinted("`dozo snapshots` lists them").into());
     let (named, time) = match wanted.split_once('@') {
         Some((job, time)) => (job, Some(TypedTime::read(time)?)),
         None => (wanted, None),
@@ -329,16 +341,9 @@ pub(crate) fn find_snapshot(context: &Context, view: &View, wanted: &str) -> any
         suspicion::tell(view, &found);
         return Ok(found);
     }
-    let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
-    let by_id: Vec<_> = view.snapshots().iter().filter(|(id, _)| hex && id.to_string().starts_with(wanted)).collect();
-    match by_id.as_slice() {
-        [found] => {
-            suspicion::tell(view, found);
-            Ok((*found).clone())
-        }
-        [] => none(format!("there is no job or snapshot `{wanted}` in the repository")),
-        several => none(format!("{} snapshots have an id that begins with `{wanted}`", several.len())),
-    }
+    let found = named::by_id(view, wanted)?;
+    suspicion::tell(view, &found);
+    Ok(found)
 }
 
 /// Tells that a snapshot is another host's, if it is.

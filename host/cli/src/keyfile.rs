@@ -1,31 +1,39 @@
 //! Key files on this machine: read only if they are private, never written over, replaced as a whole.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use dozo_job::Error;
+use dozo_repository::is_secret_key;
 use zeroize::Zeroizing;
+
+use crate::ui::words;
 
 /// Key files are a few lines.
 const KEY_BYTES_MAX: u64 = 64 << 10;
 
-/// Reads a key file. One that others can read is no key file any more.
+/// Reads a key file. One that others can read is no key file any more; of another file nothing is asked.
 pub(crate) fn read_key(file: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let what = || format!("read the key file {}", file.display());
     let failed = |e| Error::io(what(), e);
-    let metadata = fs::metadata(file).map_err(failed)?;
+    let opened = File::open(file).map_err(failed)?;
+    let metadata = opened.metadata().map_err(failed)?;
+    let mut text = Zeroizing::new(Vec::new());
+    opened.take(KEY_BYTES_MAX + 1).read_to_end(&mut text).map_err(failed)?;
+    let shown = file.display();
+    if text.len() as u64 > KEY_BYTES_MAX || !is_secret_key(&text) && metadata.mode() & 0o077 != 0 {
+        return Err(Error::invalid(format!("{shown} is no key of dozo, of age or of SSH"))
+            .hinted("an owner's key file has a line that begins with AGE-SECRET-KEY-1, or is an SSH key"));
+    }
     if metadata.mode() & 0o077 != 0 {
-        let shown = file.display();
+        let quoted = words::quoted(&shown.to_string());
         return Err(
-            Error::invalid(format!("the key file {shown} can be read by others")).hinted(format!("chmod 600 {shown}"))
+            Error::invalid(format!("the key file {shown} can be read by others")).hinted(format!("chmod 600 {quoted}"))
         );
     }
-    if metadata.len() > KEY_BYTES_MAX {
-        return Err(Error::invalid(format!("{}: {} bytes are too many for a key", what(), metadata.len())));
-    }
-    Ok(Zeroizing::new(fs::read(file).map_err(failed)?))
+    Ok(text)
 }
 
 /// Writes a key file that must not be there yet.
@@ -97,6 +105,8 @@ mod tests {
         assert_eq!(&read_key(&old).unwrap()[..], b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
-        assert!(read_key(&file).is_err(), "others can read it");
+        assert!(read_key(&file).unwrap_err().chain().contains("is no key"), "its mode is nobody's business");
+        fs::write(&file, "AGE-SECRET-KEY-1X").unwrap();
+        assert!(read_key(&file).unwrap_err().chain().contains("can be read by others"));
     }
 }

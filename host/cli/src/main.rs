@@ -17,6 +17,7 @@ mod hooks;
 mod keyfile;
 mod memory;
 mod moment;
+mod named;
 mod newest;
 mod notifiers;
 mod outcomes;
@@ -25,9 +26,12 @@ mod prepare;
 mod proxy;
 mod rollback;
 mod signals;
+mod store_args;
+mod store_directory;
 mod suspicion;
 mod target;
 mod thaw;
+mod to_read;
 mod typed_time;
 mod ui;
 mod upkeep;
@@ -119,7 +123,9 @@ async fn interrupted(command: &Command) -> anyhow::Result<Exit> {
     ui::ask::restore_terminal();
     ui::note(match command {
         Command::Run(_) => "interrupted: what was not finished is not part of any snapshot",
-        Command::Restore(_) => "interrupted: files that are there are whole; `--conflict skip` goes on with the others",
+        Command::Restore(_) => {
+            "interrupted: files that are there are whole; the same with `--conflict replace` goes on"
+        }
         _ => "interrupted",
     });
     Ok(Exit::Interrupted)

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use dozo_job::Error;
@@ -83,16 +84,18 @@ impl<'a> Target<'a> {
         context: &Context,
         plugin: &Plugin,
         manner: &Manner,
-    ) -> anyhow::Result<Prepared> {
+    ) -> anyhow::Result<(Prepared, MadeDirectories)> {
         match self {
             Target::Directory { job, path, maps } => {
                 let maps = maps.iter().map(|(_, directory)| Path::new(directory));
-                let directories = open_directories([*path].into_iter().chain(maps), manner)?;
-                into_directories(context, job, directories)
+                let mut made = MadeDirectories::default();
+                let directories = open_directories([*path].into_iter().chain(maps), manner, &mut made)?;
+                Ok((into_directories(context, job, directories)?, made))
             }
             Target::Named { job, name, table } => {
                 let keys = ["job", job, "target", name];
-                context.prepare(table.table(&keys, context.loaded.job(job)?), plugin).await
+                let prepared = context.prepare(table.table(&keys, context.loaded.job(job)?), plugin).await?;
+                Ok((prepared, MadeDirectories::default()))
             }
         }
     }
@@ -108,7 +111,11 @@ impl fmt::Display for Target<'_> {
 }
 
 /// Makes and opens the directories that were typed, in order.
-fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, manner: &Manner) -> anyhow::Result<Vec<Directory>> {
+fn open_directories<'a>(
+    paths: impl Iterator<Item = &'a Path>,
+    manner: &Manner,
+    made: &mut MadeDirectories,
+) -> anyhow::Result<Vec<Directory>> {
     let conflict = manner.conflict;
     let (mut directories, mut seen) = (Vec::new(), Vec::<PathBuf>::new());
     for path in paths {
@@ -116,7 +123,8 @@ fn open_directories<'a>(paths: impl Iterator<Item = &'a Path>, manner: &Manner) 
             directories.push(manner.of(nowhere(path, conflict)?));
             continue;
         }
-        make_directory(path, conflict)?;
+        made.make(path)?;
+        check_empty(path, conflict)?;
         let shown = path.display();
         let failed = |e| Error::io(format!("look at {shown}"), e);
         let whole = path.canonicalize().map_err(failed)?;
@@ -157,15 +165,61 @@ fn into_directories(context: &Context, job: &str, directories: Vec<Directory>) -
     Ok(Prepared { config: String::new(), permit })
 }
 
-/// Makes the directory; one that holds something is refused unless the operator said what to do with it.
-fn make_directory(to: &Path, conflict: Conflict) -> anyhow::Result<()> {
+/// A directory that holds something is refused unless the operator said what to do with it.
+fn check_empty(to: &Path, conflict: Conflict) -> anyhow::Result<()> {
     let shown = to.display();
-    std::fs::create_dir_all(to).map_err(|e| Error::io(format!("make the directory {shown}"), e))?;
     let mut inside = std::fs::read_dir(to).map_err(|e| Error::io(format!("look into {shown}"), e))?;
-    if conflict == Conflict::Refuse && inside.next().is_some() {
-        return Err(Error::invalid(format!("{shown} is not empty"))
-            .hinted("`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place")
-            .into());
+    if conflict != Conflict::Refuse || inside.next().is_none() {
+        return Ok(());
     }
-    Ok(())
+    // What would be refused next is not offered.
+    let hint = match to.join(CLUSTER).exists() {
+        true => {
+            "it is the data directory of a PostgreSQL cluster, which no restore of a cluster is put over: name another, or move \
+             it away; only a restore that was cut off goes on here, with `--conflict replace`"
+        }
+        false => {
+            "`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place; what is there and not in \
+             the snapshot stays with both"
+        }
+    };
+    Err(Error::invalid(format!("{shown} is not empty")).hinted(hint).into())
+}
+
+/// Lies in every data directory of PostgreSQL.
+const CLUSTER: &str = "PG_VERSION";
+
+/// Directories that were made for a restore, those above the target too. What is empty of them is removed again, unless the
+/// restore came to its end.
+#[derive(Default)]
+pub(crate) struct MadeDirectories(Vec<PathBuf>);
+
+impl MadeDirectories {
+    /// Makes a directory and all above it.
+    fn make(&mut self, to: &Path) -> Result<(), Error> {
+        let missing = to.ancestors().filter(|above| !above.as_os_str().is_empty()).take_while(|above| !above.exists());
+        let missing: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
+        for directory in missing.iter().rev() {
+            match std::fs::create_dir(directory) {
+                Ok(()) => self.0.push(directory.clone()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
+                Err(error) => return Err(Error::io(format!("make the directory {}", to.display()), error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// They stay.
+    pub(crate) fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for MadeDirectories {
+    fn drop(&mut self) {
+        for directory in self.0.iter().rev() {
+            // One that holds something stays.
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! a source is given ([`Intake`], [`Stored`]). Knows the repository; knows no wasmtime, no TOML, no terminal, no clock
 //! but the one that is handed in.
 
+mod adopted;
 mod content;
 mod gap;
 mod guard;

@@ -21,6 +21,12 @@ pub const NOTES: usize = 100;
 pub const NEEDED_PREFIXES: usize = 65_536;
 /// Omitted entries that a report names.
 pub const OMITTED_IN_REPORT: usize = 100;
+/// Entries that are looked through for those that come nearest to a path which is not there: about a second.
+pub const NEAREST_ENTRIES: usize = 200_000;
+/// Of these, those that are offered.
+pub const NEAREST_SHOWN: usize = 3;
+/// Files of which a restore brings another name and not the one that holds the content; beyond, each name is a file of its own.
+pub const ADOPTED: usize = 100_000;
 /// Names in a message about entries that were begun and not finished.
 pub const NAMES_IN_MESSAGE: usize = 3;
 

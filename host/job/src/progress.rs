@@ -1,6 +1,6 @@
 //! How far a run or a restore is, for whoever shows it. Written by many threads, read now and then.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dozo_repository::Counters;
@@ -14,6 +14,8 @@ pub struct Progress {
     pub bytes_restored: AtomicU64,
     /// Entries whose content was read for a restore.
     pub entries_restored: AtomicU64,
+    /// Something was about to be written into the target of a restore.
+    pub has_written: AtomicBool,
     /// Bytes that there are to restore; 0 while it is not known.
     pub bytes_total: AtomicU64,
     done: AtomicU64,

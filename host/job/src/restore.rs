@@ -73,7 +73,7 @@ pub async fn restore(
         let is_missing = !may_leave && files_read + finished.uncreated_count < total.files;
         is_missing.then(|| unread(&snapshot.plugin.name, files_read, total.files))
     });
-    let mut notes = Vec::new();
+    let mut notes = chosen.notes().to_vec();
     if snapshot.status == Status::Partial {
         notes.push(format!(
             "the snapshot is partial: {} entries could not be read when it was made",

@@ -31,11 +31,20 @@ pub(crate) struct KeyDocuments {
     pub(crate) refused: Vec<Problem>,
 }
 
+impl KeyDocuments {
+    /// What reads content of every epoch that opened.
+    pub(crate) fn read_keys(&self) -> Result<ReadKeys> {
+        Ok(ReadKeys { data: self.opened.iter().map(data_identity).collect::<Result<_>>()? })
+    }
+}
+
 /// Opens every key document that this owner can open. Whoever can write to the store can put others; they must not keep an
 /// owner from those that are right.
 pub(crate) async fn open_documents(store: &Store, id: RepositoryId, owner: &OwnerKey) -> Result<KeyDocuments> {
-    if owner.repository.is_some_and(|pinned| pinned != id) {
-        return Err(Error::denied("the owner key belongs to another repository"));
+    if let Some(pinned) = owner.repository.filter(|pinned| *pinned != id) {
+        let (pinned, id) = (pinned.short(), id.short());
+        return Err(Error::denied("the owner key belongs to another repository")
+            .hinted(format!("the key is for {pinned}, and this is {id}")));
     }
     let mut objects: Vec<String> = store.list("keys").await?.into_iter().map(|object| object.name).collect();
     let names = owner.names();
@@ -91,9 +100,9 @@ impl Repository {
     pub async fn unlock(&self, owner: &OwnerKey) -> Result<ReadKeys> {
         let found = open_documents(self.store(), self.id(), owner).await?;
         if found.opened.is_empty() {
-            return Err(nothing_opens(found));
+            return Err(self.nothing_opens(owner, found).await);
         }
-        Ok(ReadKeys { data: found.opened.iter().map(data_identity).collect::<Result<_>>()? })
+        found.read_keys()
     }
 
     /// Opens every epoch with an owner's key, and finds out which is the newest and who its owners are.
@@ -104,7 +113,7 @@ impl Repository {
     pub async fn open_epochs(&self, owner: &OwnerKey) -> Result<Epochs> {
         let found = open_documents(self.store(), self.id(), owner).await?;
         if found.opened.is_empty() {
-            return Err(nothing_opens(found));
+            return Err(self.nothing_opens(owner, found).await);
         }
         let (records, problems) = self.key_records().await?;
         let string = found.opened.last().map(|document| document.owner.clone()).unwrap_or_default();
@@ -122,10 +131,44 @@ impl Repository {
     }
 }
 
-fn nothing_opens(found: KeyDocuments) -> Error {
-    let none = Error::denied("no key document of the repository opens with this owner key")
-        .hinted("use the owner key that `dozo init` made with this repository");
-    found.refused.into_iter().next().map_or(none, |problem| problem.why)
+impl Repository {
+    /// Why a key opens nothing: whose it was, or who the owners are.
+    async fn nothing_opens(&self, owner: &OwnerKey, found: KeyDocuments) -> Error {
+        let error = stranger(self.store(), owner, found).await;
+        // What cannot be read adds nothing: the error stands.
+        let Ok((records, _)) = self.key_records().await else { return error };
+        let removal = |record: &&KeyRecord| {
+            let is_own = |string: &String| owner.strings().contains(string);
+            record.action == KeyAction::Removed && record.owner.as_ref().is_some_and(is_own)
+        };
+        if let Some(removed) = records.iter().rev().find(removal) {
+            let what = format!("this owner was removed on {}", removed.at.strftime("%Y-%m-%d"));
+            return error.context(what).hinted(OTHER_OWNER);
+        }
+        let Ok((rows, _)) = self.owners().await else { return error };
+        let known: Vec<String> = rows.into_iter().filter_map(|row| row.recipient).take(OWNERS_NAMED).collect();
+        match known.is_empty() {
+            true => error,
+            false => error.hinted(format!("the owners are {}; `dozo key owners` lists them", known.join(", "))),
+        }
+    }
+}
+
+/// Owners that a message names.
+const OWNERS_NAMED: usize = 4;
+const OTHER_OWNER: &str = "use the key of an owner who is one still: `dozo key owners` lists them";
+
+/// The error for a key that opens no key document of a store.
+pub(crate) async fn stranger(store: &Store, owner: &OwnerKey, found: KeyDocuments) -> Error {
+    if let Some(problem) = found.refused.into_iter().next() {
+        return problem.why;
+    }
+    let objects = store.list("keys").await.unwrap_or_default();
+    let names: BTreeSet<String> = objects.iter().filter_map(|object| Some(parse_key(&object.name).ok()?.1)).collect();
+    let names: Vec<String> = names.into_iter().take(OWNERS_NAMED).collect();
+    let own = owner.names().first().map_or_else(String::new, |name| format!("; this key's is {name}"));
+    Error::denied("no key document of the repository opens with this owner key")
+        .hinted(format!("use the key of one of its owners: their names in the store are {}{own}", names.join(", ")))
 }
 
 /// The epochs as an owner sees them.

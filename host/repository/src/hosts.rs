@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::documents::Documents;
-use crate::epochs::{Epochs, open_documents};
+use crate::epochs::{Epochs, open_documents, stranger};
 use crate::error::{Error, Kind, Result};
 use crate::format::circle::{HostAction, HostRecord};
 use crate::format::snapshot::Named;
 use crate::id::{HostUid, RepositoryId};
 use crate::key_test::probe;
-use crate::keys::HostKey;
+use crate::keys::{HostKey, ReadKeys};
 use crate::owner::OwnerKey;
 use crate::owners::Stamp;
-use crate::repository::Repository;
+use crate::repository::{Repository, check_sign};
 use crate::store::Store;
 use crate::view::{Problem, View};
 
@@ -43,13 +43,7 @@ impl Repository {
         owner: &OwnerKey,
         host: HostUid,
     ) -> Result<(Repository, HostKey)> {
-        let found = open_documents(&store, id, owner).await?;
-        let Some(first) = found.opened.iter().min_by_key(|document| document.epoch) else {
-            let none = Error::denied(format!("no key document in {store} opens with this owner key"))
-                .hinted("is it the repository that you mean, and an owner of it?");
-            return Err(found.refused.into_iter().next().map_or(none, |problem| problem.why));
-        };
-        let provisional = Repository::open(store, HostKey::from_document(first, host)?).await?;
+        let (provisional, _) = Repository::open_to_read(store, id, owner, host).await?;
         let epochs = provisional.open_epochs(owner).await?;
         // With no key file to start from, the packs must bear the key documents out.
         let probed = probe(&provisional.view().await?, &epochs).await?;
@@ -66,6 +60,27 @@ impl Repository {
         }
         let key = provisional.current_key(&epochs)?;
         Ok((Repository::open(provisional.store().clone(), key.clone()).await?, key))
+    }
+
+    /// Opens a repository with an owner's key alone, on a machine that is no host of it: to list and to read. The host is one
+    /// for this process, and is written down nowhere.
+    ///
+    /// # Errors
+    /// [`Denied`](Kind::Denied) if no key document opens with it; [`Invalid`](Kind::Invalid) if another repository, or none, is
+    /// in the store.
+    pub async fn open_to_read(
+        store: Store,
+        id: RepositoryId,
+        owner: &OwnerKey,
+        host: HostUid,
+    ) -> Result<(Repository, ReadKeys)> {
+        check_sign(&store, id).await?;
+        let found = open_documents(&store, id, owner).await?;
+        let Some(first) = found.opened.iter().min_by_key(|document| document.epoch) else {
+            return Err(stranger(&store, owner, found).await);
+        };
+        let keys = found.read_keys()?;
+        Ok((Repository::open(store, HostKey::from_document(first, host)?).await?, keys))
     }
 
     /// This host's key in the newest epoch.

@@ -79,7 +79,7 @@ pub use leases::{Holder, Standing};
 pub use marks::DamageNote;
 pub use mirror::{MirrorCounters, MirrorReport, MirrorStart, copies, mirror};
 pub use newest::Found;
-pub use owner::{OwnerKey, passphrase_label};
+pub use owner::{OwnerKey, is_secret_key, passphrase_label};
 pub use owners::{Added, Changed, OwnerRow, Stamp};
 pub use pipeline::Counters;
 pub use prune::{

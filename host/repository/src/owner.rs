@@ -53,6 +53,9 @@ impl OwnerKey {
             return OwnerKey::plain(&decrypt_file(file, &asker)?, asker);
         }
         let text = std::str::from_utf8(file).map_err(|e| not_a_key("it is not text").caused_by(e))?;
+        if let Some(other) = other_kind(text) {
+            return Err(other);
+        }
         match text.trim_start().starts_with("-----BEGIN ") {
             true => OwnerKey::ssh(text.trim_start(), asker),
             false => OwnerKey::plain(text, asker),
@@ -116,6 +119,11 @@ impl OwnerKey {
         Ok(OwnerKey { identities: Arc::new(identities), strings, passphrase: None, asker, repository: None })
     }
 
+    /// The owners' strings that it is known to answer to.
+    pub(crate) fn strings(&self) -> &[String] {
+        &self.strings
+    }
+
     /// The names in the store of the key documents that are this owner's, if the key tells.
     pub(crate) fn names(&self) -> Vec<String> {
         self.strings.iter().map(|string| owner_name(string)).collect()
@@ -174,6 +182,34 @@ fn not_a_key(why: &str) -> Error {
     Error::invalid(format!("it is not an age identity file: {why}"))
 }
 
+/// Whether a file is a secret key of any kind that dozo reads: what its mode means depends on that.
+pub fn is_secret_key(file: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(file);
+    let armour =
+        |line: &str| line.starts_with("-----BEGIN ") && (line.contains(" PRIVATE KEY") || line.contains(" AGE "));
+    let secret = |line: &str| ["AGE-SECRET-KEY-", "AGE-PLUGIN-"].iter().any(|begin| line.starts_with(begin));
+    file.starts_with(b"age-encryption.org/")
+        || text.trim_start().starts_with('{') && text.contains(HOST_KEY)
+        || text.lines().any(|line| armour(line) || secret(line))
+}
+
+/// What a host's key file says it is.
+const HOST_KEY: &str = "dozo/host-key/";
+
+/// A key, and not an owner's: the one that lies beside it is often taken for it.
+fn other_kind(text: &str) -> Option<Error> {
+    if text.trim_start().starts_with('{') && text.contains(HOST_KEY) {
+        let what = "it is a host's key, which writes and lists, and reads no content";
+        return Some(Error::invalid(what).hinted("an owner's key is needed: `dozo key owners` lists whose there are"));
+    }
+    let public = |line: &str| ["age1", "ssh-ed25519 ", "ssh-rsa "].iter().any(|begin| line.starts_with(begin));
+    if text.lines().any(public) && !is_secret_key(text.as_bytes()) {
+        let what = "it is the public half of a key, which reads nothing";
+        return Some(Error::invalid(what).hinted("the private half is needed: the file beside it without `.pub`"));
+    }
+    None
+}
+
 /// The text of an owner's key file.
 fn owner_file(identity: &x25519::Identity, repository: RepositoryId) -> Zeroizing<String> {
     Zeroizing::new(format!(
@@ -198,6 +234,23 @@ mod tests {
         for bad in ["", "# nothing\n", "age1xyz\n", "AGE-SECRET-KEY-1GARBAGE\n", "-----BEGIN CERTIFICATE-----\n"] {
             assert!(OwnerKey::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_is_a_secret_key_is_known_from_what_is_none() {
+        let (_, text) = OwnerKey::generate(Secret::new([5; 32]).repository());
+        let ssh = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz\n";
+        let host = "{\n  \"schema\": \"dozo/host-key/1\"\n}";
+        for key in [text.as_str(), ssh, host, "age-encryption.org/v1\n", "-----BEGIN AGE ENCRYPTED FILE-----\n"] {
+            assert!(is_secret_key(key.as_bytes()), "{key}");
+        }
+        for other in
+            ["root:x:0:0:root:/root:/bin/bash\n", "", "ssh-ed25519 AAAA me", "-----BEGIN CERTIFICATE-----\n", "{}"]
+        {
+            assert!(!is_secret_key(other.as_bytes()), "{other}");
+        }
+        assert!(OwnerKey::parse(host).err().unwrap().chain().contains("a host's key"));
+        assert!(OwnerKey::parse("ssh-ed25519 AAAA me\n").err().unwrap().chain().contains("public half"));
     }
 
     #[test]

@@ -37,6 +37,30 @@ struct Version {
     format: u32,
 }
 
+/// Whether a store holds this repository, in this format.
+///
+/// # Errors
+/// [`Invalid`](Kind::Invalid) if it holds none, or another.
+pub(crate) async fn check_sign(store: &Store, repository: RepositoryId) -> Result<()> {
+    store.reach().await?;
+    if store.length(SIGN).await?.is_none() {
+        return Err(Error::invalid(format!("there is no repository in {store}"))
+            .hinted("is its file system mounted? are the bucket and the prefix the right ones?"));
+    }
+    let text = store.get(SIGN, SIGN_BYTES_MAX).await?;
+    let Version { format } = format::json(&text, SIGN)?;
+    if format != FORMAT {
+        return Err(Error::unsupported(format!("{store} has format {format}, not {FORMAT}"))
+            .hinted("a newer dozo made it: update this one"));
+    }
+    let sign: Sign = format::json(&text, SIGN)?;
+    if sign.repository != repository {
+        return Err(Error::invalid(format!("{store} is another repository than the one that the key file pins"))
+            .hinted(format!("it is {}, the key is for {}", sign.repository.short(), repository.short())));
+    }
+    Ok(())
+}
+
 /// An open repository.
 #[derive(Clone)]
 pub struct Repository(Arc<Inner>);
@@ -92,23 +116,7 @@ impl Repository {
 
     /// Opens the repository that the key pins, and no other.
     pub async fn open(store: Store, key: HostKey) -> Result<Self> {
-        store.reach().await?;
-        let there = store.length(SIGN).await?.is_some();
-        if !there {
-            return Err(Error::invalid(format!("there is no repository in {store}"))
-                .hinted("is the file system mounted, the bucket the right one? `dozo init` makes a new repository"));
-        }
-        let text = store.get(SIGN, SIGN_BYTES_MAX).await?;
-        let Version { format } = format::json(&text, SIGN)?;
-        if format != FORMAT {
-            return Err(Error::unsupported(format!("{store} has format {format}, not {FORMAT}"))
-                .hinted("a newer dozo made it: update this one"));
-        }
-        let sign: Sign = format::json(&text, SIGN)?;
-        if sign.repository != key.repository {
-            return Err(Error::invalid(format!("{store} is another repository than the one that the key file pins"))
-                .hinted(format!("it is {}, the key is for {}", sign.repository.short(), key.repository.short())));
-        }
+        check_sign(&store, key.repository).await?;
         Ok(Repository::over(store, key))
     }
 

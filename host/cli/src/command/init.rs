@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dozo_repository::format::circle::HostAction;
-use dozo_repository::{Error, HostKey, HostUid, OwnerKey, Recipient, Repository, Secret, StorePlace};
+use dozo_repository::{Error, HostKey, HostUid, OwnerKey, Recipient, Repository, Secret};
 
 use crate::args::{Global, InitArgs};
 use crate::config::{self, Loaded, Secrecy};
 use crate::context::{Context, random};
 use crate::exit::Exit;
 use crate::keyfile::{write_key, write_new};
+use crate::store_args::StoreArgs;
 use crate::ui;
 use crate::ui::ask::Operator;
 
@@ -18,14 +19,16 @@ const OWNER_KEY: &str = "owner.key";
 
 pub(crate) async fn init(global: &Global, args: &InitArgs) -> anyhow::Result<Exit> {
     let file = global.config.clone().unwrap_or_else(config::default_file);
-    let text = new_config(&file, args)?;
+    args.store.go_with(args.url.as_ref(), "a URL")?;
+    let example = "`dozo init file:///absolute/directory`, or `s3://BUCKET/PREFIX`";
+    let text = starting_config(&file, args.url.as_deref(), &args.store, example)?;
     let recipients = owners(args)?;
     let written = text.is_some();
     if let Some(text) = text {
         write_config(&file, &text)?;
     }
     let operator = Operator { file: None, new_file: args.new_passphrase_file.clone() };
-    let made = make(&file, recipients, Arc::new(operator)).await;
+    let made = make(&file, recipients, (Arc::new(operator), args.parents)).await;
     if made.is_err() && written {
         // What was made for a repository that there is not would only be in the way.
         let _ = std::fs::remove_file(&file);
@@ -59,10 +62,13 @@ async fn join(global: &Global, file: &Path, made: &Made) -> anyhow::Result<()> {
     Ok(joined.map_err(|e| e.context(format!("the repository {} is made, but not all of its records", made.url)))?)
 }
 
-async fn make(file: &Path, mut recipients: Vec<Recipient>, operator: Arc<Operator>) -> anyhow::Result<Made> {
+async fn make(
+    file: &Path,
+    mut recipients: Vec<Recipient>,
+    (operator, parents): (Arc<Operator>, bool),
+) -> anyhow::Result<Made> {
     let loaded = Loaded::read(Some(file))?;
     let tables = loaded.repository_store();
-    let place = loaded.store_config(&tables, Secrecy::Pretend)?.place;
     let host_key = loaded.path(&loaded.config.repository.key);
     let owner_key = host_key.with_file_name(OWNER_KEY);
     for key in [&host_key, &owner_key] {
@@ -73,10 +79,7 @@ async fn make(file: &Path, mut recipients: Vec<Recipient>, operator: Arc<Operato
                 .into());
         }
     }
-    if let StorePlace::Directory(directory) = &place {
-        std::fs::create_dir_all(directory)
-            .map_err(|e| Error::io(format!("make the directory {}", directory.display()), e))?;
-    }
+    loaded.make_store_directory(&tables, parents)?;
     let store = loaded.open_store(&tables)?;
     let secret = Secret::new(random()?);
     let repository = secret.repository();
@@ -106,13 +109,13 @@ fn owners(args: &InitArgs) -> anyhow::Result<Vec<Recipient>> {
     Ok(named.chain(passphrase).collect::<Result<_, _>>()?)
 }
 
-/// A configuration to start from, unless there is one.
-fn new_config(file: &Path, args: &InitArgs) -> anyhow::Result<Option<String>> {
-    starting_config(file, args.url.as_deref(), "`dozo init file:///absolute/directory`, or `s3://BUCKET/PREFIX`")
-}
-
-/// The same for whoever has a URL, or needs one.
-pub(super) fn starting_config(file: &Path, url: Option<&str>, example: &str) -> anyhow::Result<Option<String>> {
+/// A configuration to start from, unless there is one. What is wrong with the URL is known before it is written.
+pub(super) fn starting_config(
+    file: &Path,
+    url: Option<&str>,
+    store: &StoreArgs,
+    example: &str,
+) -> anyhow::Result<Option<String>> {
     if file.exists() {
         if url.is_some() {
             return Err(Error::invalid(format!("there is a configuration {} already", file.display()))
@@ -124,8 +127,35 @@ pub(super) fn starting_config(file: &Path, url: Option<&str>, example: &str) -> 
     let Some(url) = url else {
         return Err(Error::invalid("where shall the repository be?").hinted(example).into());
     };
-    let s3 = if url.starts_with("s3://") { TEMPLATE_S3 } else { "" };
-    Ok(Some(TEMPLATE.replace("{url}", &toml::Value::from(url).to_string()).replace("{s3}", s3)))
+    let typed = Loaded::typed(url, store)?;
+    typed.store_config(&typed.repository_store(), Secrecy::Fetch)?;
+    let url = &typed.config.repository.url;
+    let s3 = if url.starts_with("s3://") && store.is_empty() { TEMPLATE_S3.to_string() } else { table(url, store)? };
+    Ok(Some(TEMPLATE.replace("{url}", &toml::Value::from(url.as_str()).to_string()).replace("{s3}", &s3)))
+}
+
+/// The table of the store that was said on the command line.
+fn table(url: &str, store: &StoreArgs) -> anyhow::Result<String> {
+    if store.is_empty() {
+        return Ok(String::new());
+    }
+    let name = match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("gs") => "gcs",
+        Some("az") => "azure",
+        _ => "s3",
+    };
+    let mut table = toml::Table::new();
+    let mut set = |key: &str, value: Option<toml::Value>| _ = value.map(|value| table.insert(key.into(), value));
+    set("endpoint", store.endpoint.clone().map(Into::into));
+    set("region", store.region.clone().map(Into::into));
+    set("path_style", store.path_style.map(Into::into));
+    // The configuration may lie elsewhere than this process stands.
+    let ca = store.ca.as_ref().map(std::path::absolute).transpose();
+    let ca = ca.map_err(|e| Error::io("find the file of certificates", e))?;
+    set("ca", ca.map(|ca| ca.display().to_string().into()));
+    set("allow_http", store.allow_http.then_some(true.into()));
+    let credentials = if name == "s3" { CREDENTIALS_S3 } else { "" };
+    Ok(format!("\n[repository.{name}]\n{table}{credentials}"))
 }
 
 pub(super) fn write_config(file: &Path, text: &str) -> anyhow::Result<()> {
@@ -166,6 +196,11 @@ key = "host.key"            # this host's key: writes and lists, reads no conten
 # plugin = "filesystem"
 # config = { paths = ["/srv/app/attachments"], exclude = ["*.tmp", "cache/"] }
 # grant = { read = ["/srv/app/attachments"] }
+"#;
+
+const CREDENTIALS_S3: &str = r#"# credentials: here, the environment (AWS_ACCESS_KEY_ID …), ~/.aws/credentials, a role
+# access_key = { env = "BACKUP_ACCESS_KEY" }
+# secret_key = { file = "/etc/dozo/s3.secret" }
 "#;
 
 const TEMPLATE_S3: &str = r#"

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dozo_repository::format::circle::HostAction;
-use dozo_repository::{Error, HostKey, HostUid, Repository, RepositoryId};
+use dozo_repository::{Error, HostKey, HostUid, Kind, Repository, RepositoryId, Stamp};
 
 use super::init::{starting_config, write_config};
 use crate::args::{Global, JoinArgs};
@@ -11,26 +11,32 @@ use crate::config::{self, Loaded};
 use crate::context::{Context, owner_key, random};
 use crate::exit::Exit;
 use crate::keyfile::write_key;
+use crate::to_read::unpinned;
 use crate::ui;
 
 pub(crate) async fn join(global: &Global, args: &JoinArgs) -> anyhow::Result<Exit> {
     let file = global.config.clone().unwrap_or_else(config::default_file);
-    let text =
-        starting_config(&file, args.url.as_deref(), "`dozo join file:///absolute/directory --identity owner.key`")?;
+    args.store.go_with(args.url.as_ref(), "a URL")?;
+    let example = "`dozo join file:///absolute/directory --identity owner.key`";
+    let text = starting_config(&file, args.url.as_deref(), &args.store, example)?;
     let written = text.is_some();
     if let Some(text) = text {
         write_config(&file, &named(&text, args))?;
     }
-    let joined = make(&file, args).await;
+    let joined = async {
+        let (key, host_key) = make(&file, args).await?;
+        let recorded = record(global, &file).await;
+        if recorded.is_err() {
+            let _ = std::fs::remove_file(&host_key);
+        }
+        recorded.map(|(repository, stamp)| (key, host_key, repository, stamp))
+    };
+    let joined = joined.await;
     if joined.is_err() && written {
         // What was made for a host that this is not would only be in the way.
         let _ = std::fs::remove_file(&file);
     }
-    let (key, host_key) = joined?;
-    let context = Context::load(&Global { config: Some(file.clone()), ..*global })?;
-    let repository = context.repository().await?;
-    let stamp = context.stamp(&repository);
-    repository.put_host_record(HostAction::Joined, stamp.host.clone(), &stamp).await?;
+    let (key, host_key, repository, stamp) = joined?;
     let (id, url, epoch) = (repository.id(), repository.url(), key.epoch());
     if global.json {
         ui::json(&serde_json::json!({
@@ -47,6 +53,23 @@ pub(crate) async fn join(global: &Global, args: &JoinArgs) -> anyhow::Result<Exi
     ui::line("The owner's key is not needed here any more: take it away again.");
     Ok(Exit::Done)
 }
+
+/// Leaves the record that this machine is a host.
+async fn record(global: &Global, file: &Path) -> anyhow::Result<(Repository, Stamp)> {
+    let context = Context::load(&Global { config: Some(file.to_path_buf()), ..*global })?;
+    let repository = context.repository().await?;
+    let stamp = context.stamp(&repository);
+    let put = repository.put_host_record(HostAction::Joined, stamp.host.clone(), &stamp).await;
+    match put {
+        Ok(()) => Ok((repository, stamp)),
+        Err(error) if error.kind() == Kind::Denied => Err(error.hinted(TO_READ).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Who may not write needs to be no host.
+const TO_READ: &str = "a host writes. To list and restore, none is needed: `dozo snapshots --repository URL --identity FILE`, \
+                       `dozo restore … --repository URL --identity FILE`";
 
 /// The configuration with the host's name in it.
 fn named(text: &str, args: &JoinArgs) -> String {
@@ -70,13 +93,10 @@ async fn make(file: &Path, args: &JoinArgs) -> anyhow::Result<(HostKey, PathBuf)
         return Err(Error::invalid("this needs an owner key").hinted("`--identity FILE`; it is used once").into());
     };
     let owner = owner_key(identity, &args.identity).await?;
-    let wanted = args.repository.as_deref().map(str::parse::<RepositoryId>).transpose();
-    let wanted = wanted.map_err(|e| e.with_kind(dozo_repository::Kind::Invalid).context("`--repository`"))?;
-    // What the store says of itself is not believed: it could be another repository under the same name.
+    let wanted = args.repository_id.as_deref().map(str::parse::<RepositoryId>).transpose();
+    let wanted = wanted.map_err(|e| e.with_kind(Kind::Invalid).context("`--repository-id`"))?;
     let Some(id) = wanted.or(owner.repository) else {
-        return Err(Error::invalid("this owner key does not say which repository it is for")
-            .hinted("`--repository ID`: the recovery kit has it, and `dozo key kit` on another host")
-            .into());
+        return Err(unpinned().into());
     };
     let store = loaded.open_store(&loaded.repository_store())?;
     let (_, key) = Repository::join(store, id, &owner, HostUid(random()?)).await?;

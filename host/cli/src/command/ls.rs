@@ -1,6 +1,7 @@
 //! `dozo ls`: the entries of a snapshot.
 
-use dozo_repository::{Entry, EntryKind, Error, StoredEntry, Time};
+use dozo_job::Selection;
+use dozo_repository::{Entry, EntryKind, SnapshotReader, StoredEntry, Time};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -8,6 +9,7 @@ use crate::args::{Global, LsArgs};
 use crate::command::snapshots::problems;
 use crate::context::{Context, find_snapshot};
 use crate::exit::Exit;
+use crate::named;
 use crate::ui::{self, words};
 use crate::zones::Zones;
 
@@ -15,22 +17,39 @@ use crate::zones::Zones;
 const PAGE: usize = 1_000;
 
 pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
-    let context = Context::load(global)?;
-    let view = context.repository_at(&args.from).await?.view().await?;
-    let (id, snapshot) = find_snapshot(&context, &view, &args.snapshot)?;
+    let context = Context::to_read(global, &args.read)?;
+    let view = context.open_to_read(&args.from, &args.read, false).await?.repository.view().await?;
+    let (snapshot, inside) = named::split(&args.snapshot);
+    let (id, snapshot) = find_snapshot(&context, &view, snapshot)?;
     let zone = Zones::of(&context, &view)?.zone(&snapshot).clone();
     let reader = view.reader(id, snapshot);
-    let prefix = args.path.trim_matches('/');
-    let (mut after, mut shown, mut last) = (None::<String>, 0u64, None::<String>);
+    let typed: Vec<String> =
+        Some(args.path.clone()).filter(|path| !path.trim_matches('/').is_empty()).into_iter().collect();
+    let selection = Selection::find(&reader, &typed, inside).await?;
+    selection.notes().iter().for_each(|note| ui::note(format!("note: {note}")));
+    match selection.path() {
+        Some(prefix) => below(global, args, (&reader, &zone), prefix).await?,
+        None => matching(global, args, (&reader, &zone), &selection).await?,
+    }
+    Ok(problems(&view))
+}
+
+/// What lies in a directory.
+async fn below(
+    global: &Global,
+    args: &LsArgs,
+    (reader, zone): (&SnapshotReader, &TimeZone),
+    prefix: &str,
+) -> anyhow::Result<()> {
+    let (mut after, mut last) = (None::<String>, None::<String>);
     loop {
         let page = reader.page(prefix, after.as_deref(), PAGE).await?;
-        let Some(end) = page.last() else { break };
+        let Some(end) = page.last() else { return Ok(()) };
         after = Some(end.entry.path.clone());
         for stored in &page {
-            shown += 1;
             match listed(&stored.entry.path, prefix, args.recursive) {
                 Listed::Whole => {
-                    print(global, args, stored, &zone)?;
+                    print(global, args, stored, zone)?;
                     if stored.entry.kind == EntryKind::Directory {
                         last = Some(stored.entry.path.clone());
                     }
@@ -48,10 +67,31 @@ pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
             }
         }
     }
-    if shown == 0 && !prefix.is_empty() {
-        return Err(Error::invalid(format!("the snapshot has nothing under `{}`", args.path)).into());
+}
+
+/// What a pattern names; what lies below that where it was asked for.
+async fn matching(
+    global: &Global,
+    args: &LsArgs,
+    reader: &SnapshotReader,
+    selection: &Selection,
+) -> anyhow::Result<()> {
+    let (root, mut after, mut shown) = (selection.root(), None::<String>, 0_u64);
+    loop {
+        let page = reader.page(&root, after.as_deref(), PAGE).await?;
+        let Some(end) = page.last() else { break };
+        after = Some(end.entry.path.clone());
+        for stored in &page {
+            let is_directory = stored.entry.kind == EntryKind::Directory;
+            let path = &stored.entry.path;
+            if selection.names(path, is_directory) || args.recursive && selection.takes(path, is_directory) {
+                shown += 1;
+                print(global, args, stored)?;
+            }
+        }
     }
-    Ok(problems(&view))
+    let unmatched = if shown == 0 { selection.refuse_unmatched(&[&args.path]) } else { None };
+    unmatched.map_or(Ok(()), |error| Err(error.into()))
 }
 
 enum Listed {

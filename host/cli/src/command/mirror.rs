@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use dozo_job::Clock;
 use dozo_job::health::Upkeep;
-use dozo_repository::{MirrorCounters, MirrorReport, MirrorStart, Purpose, Repository, Store, mirror as mirror_store};
+use dozo_repository::{MirrorCounters, MirrorReport, MirrorStart, Purpose, Repository, Store, mirror as copy_to};
 
 use crate::args::{Global, MirrorArgs};
+use crate::config::mirror_store;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
 use crate::ui::{self, progress, words};
@@ -19,6 +20,9 @@ pub(crate) async fn mirror(global: &Global, args: &MirrorArgs) -> anyhow::Result
     let context = Context::load(global)?;
     if args.from.from.is_some() {
         let from = context.repository_at(&args.from).await?;
+        if args.create {
+            context.loaded.make_store_directory(&context.loaded.repository_store(), args.parents)?;
+        }
         let done = one(&context, global, args, ("the repository", &from, context.store())).await?;
         return Ok(done.exit);
     }
@@ -34,7 +38,11 @@ pub(crate) async fn mirror(global: &Global, args: &MirrorArgs) -> anyhow::Result
                 continue;
             }
         };
-        let store = context.loaded.open_mirror(table);
+        let made = match args.create {
+            true => context.loaded.make_store_directory(&mirror_store(table), args.parents),
+            false => Ok(()),
+        };
+        let store = made.and_then(|()| context.loaded.open_mirror(table));
         let done = one(&context, global, args, (&table.name, repository, store)).await;
         watch.ended(&what, started, done.as_ref());
         // One that cannot be reached keeps nothing from the others.
@@ -58,7 +66,7 @@ async fn one(
     let counters = Arc::new(MirrorCounters::default());
     let (to, request) = (to?, context.lease_request(Purpose::Mirror, &args.lease)?);
     let shown = progress::Shown::begin(format!("mirror to {name}"), progress::of_mirroring(&counters));
-    let report = mirror_store(from, &to, start, request, &counters).await;
+    let report = copy_to(from, &to, start, request, &counters).await;
     drop(shown);
     let report = report?;
     context.forget_leases();

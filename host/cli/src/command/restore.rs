@@ -14,14 +14,16 @@ use dozo_repository::format::snapshot::Status;
 use dozo_repository::{Found, View};
 use jiff::tz::TimeZone;
 
-use crate::args::{FromArgs, Global, IdentityArgs, SNAPSHOT_HELP};
+use crate::args::{FromArgs, Global, PART_HELP};
 use crate::context::{Context, SystemClock};
 use crate::covering::{Choice, choose};
 use crate::exit::Exit;
 use crate::moment::shown;
+use crate::named;
 use crate::prepare::Prepared;
 use crate::rollback::Back;
-use crate::target::{Manner, Target};
+use crate::store_args::ReadArgs;
+use crate::target::{MadeDirectories, Manner, Target};
 use crate::thaw::ThawArgs;
 use crate::ui::{self, progress, words};
 use crate::zones::Zones;
@@ -33,9 +35,9 @@ const MAP: &str = "map:";
 /// `dozo restore`
 #[derive(Args)]
 pub(crate) struct RestoreArgs {
-    #[arg(help = SNAPSHOT_HELP, value_name = "SNAPSHOT")]
+    #[arg(help = PART_HELP, value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
-    /// Paths or globs [default: everything]
+    /// Paths that the snapshot has, or patterns as in `exclude` [default: everything]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<String>,
     /// The directory to restore into; this grants writing there, and nowhere else. Or the name of one of the job's targets,
@@ -76,7 +78,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     pub(crate) no_space_check: bool,
     #[command(flatten)]
-    pub(crate) identity: IdentityArgs,
+    pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) thaw: ThawArgs,
     #[command(flatten)]
@@ -122,19 +124,18 @@ pub(crate) enum ConflictArg {
 
 pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Result<Exit> {
     args.check()?;
-    let context = Context::load(global)?;
-    let selection = Selection::new(&args.paths)?;
-    let repository = context.repository_at(&args.from).await?;
-    let keys = context.read_keys(&repository, &args.identity).await?;
-    let back = Back::begin(&context, &repository);
-    let lease = context.read_lease(&repository).await?;
+    let context = Context::to_read(global, &args.read)?;
+    let opened = context.open_to_read(&args.from, &args.read, true).await?;
+    let keys = opened.keys()?;
+    let back = Back::begin(&context, &opened.repository);
+    let lease = context.read_lease(&opened.repository).await?;
     let view = lease.view().await?;
     back.tell(&view).await?;
     // What could be wrong with the target is known before anybody waits for hours.
     let tally = Arc::new(Tally::default());
     let planner = args.is_plan().then(|| tally.planner(global.json, &args.to));
     let ready = match prepare(&context, args, &view, planner).await {
-        Ok(ready) => readable(&context, args, &view, &selection, &ready.found).await.map(|()| ready),
+        Ok(ready) => readable(&context, args, &view, &ready).await.map(|()| ready),
         Err(error) => Err(error),
     };
     let ready = match ready {
@@ -144,23 +145,28 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
             return Err(error);
         }
     };
-    let Ready { found: (id, snapshot), at, plugin, target, prepared } = ready;
+    let Ready { found: (id, snapshot), at, plugin, selection, target, prepared, made } = ready;
     let zone = Zones::of(&context, &view)?.zone(&snapshot).clone();
     let directories = &prepared.permit.grants.directories;
     let is_looked_for = !args.no_space_check && matches!(target, Target::Directory { .. });
     let room = is_looked_for.then(|| Arc::new(Rooms::of(directories)) as Arc<dyn Room>);
     let options = options(args, directories);
     let source = plugin.source(prepared.permit)?;
-    let (paths, conflict) = (args.paths.clone(), conflict(args.conflict));
+    let (paths, conflict) = (selection.typed(), conflict(args.conflict));
     let request = RestoreRequest { target: target.for_plugin(prepared.config), paths, at, conflict, options };
     let is_plan = args.is_plan();
-    let job = RestoreJob { snapshot: id, selection, keys: &keys, request, room, is_plan };
+    let job = RestoreJob { snapshot: id, selection, keys, request, room, is_plan };
     let progress = Arc::new(Progress::default());
     let shown = progress::Shown::begin(format!("restore {}", snapshot.job.name), progress::of_restore(&progress));
     let report = dozo_job::restore(job, &view, &source, &SystemClock, progress).await;
     drop(shown);
     context.released(lease).await;
-    let restored = report.map_err(|e| e.context(format!("nothing was restored into {target}")))?;
+    let mut restored = report.map_err(|e| e.context(format!("nothing was restored into {target}")))?;
+    // What reaches a server is not seen here.
+    restored.has_written |= matches!(target, Target::Named { .. });
+    if restored.has_written && !is_plan {
+        made.keep();
+    }
     show(global, restored, (&target, &zone), is_plan.then_some(&*tally))
 }
 
@@ -222,9 +228,13 @@ struct Ready<'a> {
     at: Moment,
     /// The plugin that made the snapshot.
     plugin: Plugin,
+    /// What of it.
+    selection: Selection,
     target: Target<'a>,
     /// What it gets and what it may do there.
     prepared: Prepared,
+    /// The directories that were made for it.
+    made: MadeDirectories,
 }
 
 async fn prepare<'a>(
@@ -239,13 +249,19 @@ async fn prepare<'a>(
         let name = name.trim_start_matches(MAP);
         return Err(Error::invalid(why).hinted(format!("`--map {name}={directory}` also grants writing there")).into());
     }
-    let Choice { found, plugin, at } = choose(context, view, (&args.snapshot, args.at.as_deref())).await?;
+    let (named, inside) = named::split(&args.snapshot);
+    let Choice { found, plugin, at } = choose(context, view, (named, args.at.as_deref())).await?;
     let target = Target::of(&context.loaded, &found.1.job.name, &args.to, &args.map)?;
+    if let (Target::Named { name, .. }, Some(path)) = (&target, inside) {
+        let why = format!("`SNAPSHOT:PATH` restores into a directory, and `{name}` is a target of the configuration");
+        return Err(Error::invalid(why).hinted(format!("`{named} {path}`, or `--to ./{name}` for a directory")).into());
+    }
     may_be_planned(args, &target, &found)?;
+    let selection = Selection::find(&view.reader(found.0, found.1.clone()), &args.paths, inside).await?;
     let manner =
         Manner { conflict: conflict(args.conflict), by_number: args.numeric_ids, delete: args.delete, planner };
-    let prepared = target.prepare(context, &plugin, &manner).await?;
-    Ok(Ready { found, at, plugin, target, prepared })
+    let (prepared, made) = target.prepare(context, &plugin, &manner).await?;
+    Ok(Ready { found, at, plugin, selection, target, prepared, made })
 }
 
 /// Whether `--dry-run` and `--delete` can be had of this target and this snapshot.
@@ -275,8 +291,7 @@ async fn readable(
     context: &Context,
     args: &RestoreArgs,
     view: &View,
-    selection: &Selection,
-    (id, snapshot): &Found,
+    Ready { found: (id, snapshot), selection, .. }: &Ready<'_>,
 ) -> anyhow::Result<()> {
     if !view.may_lie_cold() {
         return Ok(());

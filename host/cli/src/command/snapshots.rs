@@ -10,14 +10,15 @@ use jiff::Timestamp;
 use crate::args::{Global, SnapshotsArgs};
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
+use crate::named::job_hint;
 use crate::rollback::Back;
 use crate::suspicion;
 use crate::ui::{self, words};
 use crate::zones::Zones;
 
 pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::Result<Exit> {
-    let context = Context::load(global)?;
-    let repository = context.repository_at(&args.from).await?;
+    let context = Context::to_read(global, &args.read)?;
+    let repository = context.open_to_read(&args.from, &args.read, false).await?.repository;
     let back = Back::begin(&context, &repository);
     let view = repository.view().await?;
     back.tell(&view).await?;
@@ -30,7 +31,7 @@ pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::
         return Err(Error::invalid(format!(
             "there is no job `{job}`, neither in the configuration nor in the repository"
         ))
-        .hinted("without a job, `dozo snapshots` lists all")
+        .hinted(job_hint(&view, job))
         .into());
     }
     if global.json {

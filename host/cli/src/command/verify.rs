@@ -20,7 +20,7 @@ use crate::ui::{self, progress, words};
 use crate::upkeep::{Ended, Watch};
 
 pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result<Exit> {
-    let context = Context::load(global)?;
+    let context = Context::to_read(global, &args.read)?;
     let sample = args.read_data.as_deref().map(sample).transpose()?;
     let (mut watch, started) = (Watch::begin(&context), SystemClock.now());
     let done = look(global, &context, args, sample).await;
@@ -33,13 +33,10 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
 }
 
 async fn look(global: &Global, context: &Context, args: &VerifyArgs, sample: Option<Sample>) -> anyhow::Result<Ended> {
-    let repository = context.repository_at(&args.from).await?;
-    let keys = match sample {
-        Some(_) => Some(context.read_keys(&repository, &args.identity).await?),
-        None => None,
-    };
-    let back = Back::begin(context, &repository);
-    let lease = context.read_lease(&repository).await?;
+    let opened = context.open_to_read(&args.from, &args.read, sample.is_some()).await?;
+    let keys = if sample.is_some() { Some(opened.keys()?) } else { None };
+    let back = Back::begin(context, &opened.repository);
+    let lease = context.read_lease(&opened.repository).await?;
     let view = lease.view().await?;
     let behind = match &args.from.from {
         None => exit_of(&back.alert(&view).await?),
@@ -48,12 +45,18 @@ async fn look(global: &Global, context: &Context, args: &VerifyArgs, sample: Opt
             Exit::Done
         }
     };
-    let depth = match (sample, &keys) {
+    let depth = match (sample, keys) {
         (Some(sample), Some(keys)) => Depth::Data(sample, keys),
         _ if args.scrub => Depth::Scrub(Sample::All),
         _ => Depth::Structure,
     };
-    let chosen = chosen(&context, &view, &args.snapshots)?;
+    let chosen = match chosen(context, &view, &args.snapshots) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            context.released(lease).await;
+            return Err(error);
+        }
+    };
     let scope = if args.snapshots.is_empty() { Scope::All } else { Scope::Snapshots(&chosen) };
     let readable = async {
         let packs = packs_to_read(&view, depth, scope).await?;
@@ -68,7 +71,9 @@ async fn look(global: &Global, context: &Context, args: &VerifyArgs, sample: Opt
     let shown = progress::Shown::begin("verify".into(), progress::of_verification(&counters));
     let findings = verify_scope(&view, depth, scope, &counters).await;
     drop(shown);
+    // Whoever is no host of it writes nothing there.
     if let Ok(findings) = &findings
+        && opened.is_host
         && let Err(error) = leave(context, &view, findings, started).await
     {
         ui::note(format!("note: what was found could not be recorded: {}", error.chain()));

@@ -24,9 +24,19 @@ pub(super) struct Found {
     pub(super) region: Option<String>,
 }
 
+/// The address of another service than Amazon's.
+pub(super) fn endpoint(env: Environment<'_>) -> Option<String> {
+    env("AWS_ENDPOINT_URL_S3").or_else(|| env("AWS_ENDPOINT_URL"))
+}
+
+/// The region of the environment.
+pub(super) fn region(env: Environment<'_>) -> Option<String> {
+    env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"))
+}
+
 /// Looks in all places. None if there are none, and only a machine's role is left.
 pub(super) fn find(profile: &Profile, env: Environment<'_>) -> Result<Option<Found>, Error> {
-    let region = env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"));
+    let region = region(env);
     if profile.name.is_some() || profile.file.is_some() {
         return from_file(profile, env).map(|found| Some(with_region(found, region)));
     }

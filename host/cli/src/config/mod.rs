@@ -15,7 +15,9 @@ mod retention;
 mod secret_command;
 mod secrets;
 mod store;
+mod store_url;
 mod table;
+mod typed;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -29,11 +31,16 @@ pub(crate) use raw::{Config, JobTable, Role, TargetTable};
 pub(crate) use raw_notify::NotifyTable;
 pub(crate) use retention::is_place;
 pub(crate) use secrets::Secrecy;
+pub(crate) use store::StoreTables;
+pub(crate) use store_url::url_of;
 pub(crate) use table::PluginTable;
 pub(crate) use validate::ResolvedConfig;
 
 /// Where a configuration is looked for if nobody says.
 const DEFAULT_FILES: [&str; 2] = ["dozo.toml", "/etc/dozo/dozo.toml"];
+/// Where there may be a repository already, `init` is the wrong word.
+const NO_CONFIGURATION: &str = "`dozo join URL --identity FILE` where there is a repository, `dozo init URL` for a new one; \
+                                `--config FILE` names another";
 /// Larger files are no configuration.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -69,6 +76,11 @@ impl Loaded {
         checks.into_iter().flatten().chain(values.into_iter().flatten()).collect()
     }
 
+    /// Whether there is a configuration where one is looked for.
+    pub(crate) fn is_there(named: Option<&Path>) -> bool {
+        named.is_some() || usual().is_some()
+    }
+
     /// The same, but none where nobody named a file and there is none: for commands that can do without.
     pub(crate) fn read_if_any(named: Option<&Path>) -> anyhow::Result<Option<Self>> {
         if named.is_none() && usual().is_none() { Ok(None) } else { Loaded::read(named).map(Some) }
@@ -98,7 +110,10 @@ impl Loaded {
         if named.is_empty() {
             if self.config.job.is_empty() {
                 let message = format!("there is no job in {}", self.file.display());
-                return Err(self.fault(&[], message).hinted("add a table `[job.NAME]`; `dozo init` shows one").into());
+                return Err(self
+                    .fault(&[], message)
+                    .hinted("add a table `[job.NAME]`, as docs/GUIDE.md shows it under The configuration")
+                    .into());
             }
             return Ok(self.config.job.iter().map(|(name, job)| (name.as_str(), job)).collect());
         }
@@ -158,7 +173,7 @@ fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     }
     usual().map(Path::to_path_buf).ok_or_else(|| {
         let message = format!("there is no configuration: neither {} nor {}", DEFAULT_FILES[0], DEFAULT_FILES[1]);
-        dozo_job::Error::invalid(message).hinted("`dozo init` writes one; `--config FILE` names another").into()
+        dozo_job::Error::invalid(message).hinted(NO_CONFIGURATION).into()
     })
 }
 

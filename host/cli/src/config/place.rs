@@ -110,6 +110,9 @@ pub(super) fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> Con
     let message = error.message().trim().to_string();
     // serde lists what it expected: a short list says more as a hint, a long one says nothing.
     let (message, hint) = match message.split_once(", expected ") {
+        _ if message == "missing field `url`" => {
+            ("`url` is missing: where the repository is".into(), super::store_url::KNOWN.to_string())
+        }
         Some((what, expected)) if what.starts_with("unknown field") => {
             let field = what.trim_start_matches("unknown field ").trim_matches('`').to_string();
             let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();

@@ -53,7 +53,9 @@ pub(crate) struct Config {
 pub(crate) struct RepositoryTable {
     /// `file:///absolute/directory`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.
     pub(crate) url: String,
-    /// This host's key file, made by `dozo init`: it writes and lists, it does not read content.
+    /// This host's key file, made by `dozo init` or `dozo join`: it writes and lists, it does not read content. Default:
+    /// `host.key` beside the configuration.
+    #[serde(default = "default_key")]
     pub(crate) key: PathBuf,
     /// An owner's key file, which reads content. Only where this host may restore; `--identity` names it elsewhere.
     pub(crate) identity: Option<PathBuf>,
@@ -79,6 +81,10 @@ pub(crate) struct RepositoryTable {
     pub(crate) gcs: Option<GcsTable>,
     /// How an `az://` store is reached.
     pub(crate) azure: Option<AzureTable>,
+}
+
+fn default_key() -> PathBuf {
+    "host.key".into()
 }
 
 /// Another store of the repository.

@@ -14,7 +14,8 @@ use crate::thaw::TierArg;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct S3Table {
-    /// The address of the service, such as `"https://s3.example.net"`. Default: Amazon's.
+    /// The address of the service, such as `"https://s3.example.net"`. Default: `AWS_ENDPOINT_URL_S3`, then
+    /// `AWS_ENDPOINT_URL`, else Amazon's.
     pub(crate) endpoint: Option<String>,
     /// The region. Default: that of the environment or the profile, else `us-east-1`.
     pub(crate) region: Option<String>,

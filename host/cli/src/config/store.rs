@@ -12,10 +12,8 @@ use url::Url;
 use super::aws::{self, Environment, Profile};
 use super::raw_store::{AzureTable, GcsTable, S3Table, SecretRef, Sse};
 use super::secrets::{self, Secrecy};
+use super::store_url::{self, KNOWN};
 use super::{ConfigError, Loaded};
-
-const KNOWN: &str =
-    "`file:///absolute/directory`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` and `az://CONTAINER/PREFIX` are known";
 
 /// What the configuration says about one store, and where.
 pub(crate) struct StoreTables<'a> {
@@ -72,6 +70,8 @@ struct Reading<'a> {
 struct Reach<'a> {
     table: &'static str,
     endpoint: Option<&'a String>,
+    /// Whether the table names it, and not the environment.
+    is_named: bool,
     ca: Option<&'a PathBuf>,
     allow_http: bool,
 }
@@ -97,16 +97,11 @@ impl Reading<'_> {
     }
 
     fn url(&self) -> Result<Url, ConfigError> {
-        let url = Url::parse(self.tables.url).map_err(|e| self.fault_url(format!("this is not a URL: {e}")))?;
-        if url.password().is_some() || !url.username().is_empty() {
-            // Pointed at from outside: the line itself must not be shown.
-            let fault = self.fault(&[], "a user or password does not belong into `url`");
-            return Err(fault.hinted("docs/GUIDE.md, Stores, tells where credentials belong"));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(self.fault(&[], "`url` has something behind `?` or `#`, which means nothing here"));
-        }
-        Ok(url)
+        store_url::parse(self.tables.url).map_err(|wrong| {
+            // One with a secret is pointed at from outside: the line itself must not be shown.
+            let keys: &[&str] = if wrong.is_secret { &[] } else { &["url"] };
+            self.fault(keys, wrong.message).hinted(wrong.hint)
+        })
     }
 
     fn traffic(&self) -> Result<Traffic, ConfigError> {
@@ -153,14 +148,16 @@ impl Reading<'_> {
     fn s3(&self, url: &Url) -> anyhow::Result<(StorePlace, Network)> {
         let default = S3Table::default();
         let table = self.tables.s3.unwrap_or(&default);
+        let endpoint = table.endpoint.clone().or_else(|| aws::endpoint(self.env));
         let reach = Reach {
             table: "s3",
-            endpoint: table.endpoint.as_ref(),
+            endpoint: endpoint.as_ref(),
+            is_named: table.endpoint.is_some(),
             ca: table.ca.as_ref(),
             allow_http: table.allow_http,
         };
         let network = self.network(&reach)?;
-        let path_style = table.path_style.unwrap_or(table.endpoint.is_some());
+        let path_style = table.path_style.unwrap_or(endpoint.is_some());
         let encryption = match (table.sse, &table.kms_key) {
             (None, None) => None,
             (Some(Sse::Aes256), None) => Some(S3Encryption::Aes256),
@@ -171,10 +168,10 @@ impl Reading<'_> {
         if thaw.days == Some(0) || thaw.wait.is_some_and(|wait| !wait.is_positive()) {
             return Err(self.fault(&["s3", "thaw"], "`days` and `wait` must be more than nothing").into());
         }
-        let found = self.s3_credentials(table)?;
+        let found = self.s3_credentials(table, endpoint.is_some())?;
         let place = S3Place {
             bucket: self.bucket(url, table.storage_class.as_ref())?,
-            endpoint: table.endpoint.clone(),
+            endpoint,
             region: table.region.clone().or(found.region),
             addressing: if path_style { Addressing::Path } else { Addressing::Host },
             encryption,
@@ -183,13 +180,13 @@ impl Reading<'_> {
         Ok((StorePlace::S3(Box::new(place)), network))
     }
 
-    fn s3_credentials(&self, table: &S3Table) -> anyhow::Result<aws::Found> {
+    fn s3_credentials(&self, table: &S3Table, is_elsewhere: bool) -> anyhow::Result<aws::Found> {
         let secret = |key, value| self.secret("s3", key, value);
         let keys = (secret("access_key", table.access_key.as_ref())?, secret("secret_key", table.secret_key.as_ref())?);
         let session_token = secret("session_token", table.session_token.as_ref())?;
         match keys {
             (Some(access_key), Some(secret_key)) => {
-                let region = (self.env)("AWS_REGION").or_else(|| (self.env)("AWS_DEFAULT_REGION"));
+                let region = aws::region(self.env);
                 let credentials = S3Credentials::Keys { access_key, secret_key, session_token };
                 return Ok(aws::Found { credentials, region });
             }
@@ -199,16 +196,21 @@ impl Reading<'_> {
         }
         let role = aws::Found { credentials: S3Credentials::Instance, region: None };
         if self.secrecy == Secrecy::Pretend {
-            return Ok(role);
+            return Ok(aws::Found { region: aws::region(self.env), ..role });
         }
         let file = table.credentials_file.as_ref().map(|file| self.loaded.path(file));
         match aws::find(&Profile { name: table.profile.clone(), file }, self.env)? {
             Some(found) => Ok(found),
             // Only Amazon's own machines have roles.
-            None if table.endpoint.is_some() => {
+            None if is_elsewhere => {
                 let fault = self.fault(&["s3"], "there are no credentials for this store");
-                let hint = "`access_key` and `secret_key` here, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the \
-                            environment, or a `profile`";
+                let hint = match self.loaded.is_typed() {
+                    true => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or AWS_PROFILE",
+                    false => {
+                        "`access_key` and `secret_key` here, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the \
+                         environment, or a `profile`"
+                    }
+                };
                 Err(fault.hinted(hint).into())
             }
             None => Ok(role),
@@ -221,6 +223,7 @@ impl Reading<'_> {
         let reach = Reach {
             table: "gcs",
             endpoint: table.endpoint.as_ref(),
+            is_named: true,
             ca: table.ca.as_ref(),
             allow_http: table.allow_http,
         };
@@ -242,6 +245,7 @@ impl Reading<'_> {
         let reach = Reach {
             table: "azure",
             endpoint: table.endpoint.as_ref(),
+            is_named: true,
             ca: table.ca.as_ref(),
             allow_http: table.allow_http,
         };
@@ -285,13 +289,19 @@ impl Reading<'_> {
     fn bucket(&self, url: &Url, class: Option<&String>) -> Result<Bucket, ConfigError> {
         let name = url.host_str().unwrap_or_default().to_string();
         if name.is_empty() || url.port().is_some() {
-            return Err(self.fault_url("this names no bucket".into()));
+            let fault = self.fault(&["url"], "this names no bucket");
+            let hint =
+                "a bucket stands behind two `/`: `s3://BUCKET/PREFIX`; the address of a service is its `endpoint`";
+            return Err(fault.hinted(hint));
         }
         // As it is written: what a URL would escape is no good name for a prefix.
         let prefix = url.path().trim_matches('/').to_string();
         let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('%');
         if !prefix.is_empty() && !prefix.split('/').all(plain) {
-            return Err(self.fault_url("the part behind the bucket is no plain prefix".into()));
+            let fault = self.fault(&["url"], "the part behind the bucket is no plain prefix");
+            return Err(
+                fault.hinted("names of letters, digits and the like between single `/`, without `%`, `.` and `..`")
+            );
         }
         Ok(Bucket { name, prefix, pack_class: class.cloned() })
     }
@@ -314,17 +324,22 @@ impl Reading<'_> {
     fn check_endpoint(&self, endpoint: &str, reach: &Reach<'_>) -> Result<(), ConfigError> {
         let keys = [reach.table, "endpoint"];
         let example = "https://s3.example.net, or https://s3.example.net:9000";
-        let url =
-            Url::parse(endpoint).map_err(|e| self.fault(&keys, format!("this is not a URL: {e}")).hinted(example))?;
+        let is_here = !self.loaded.is_typed() && reach.is_named;
+        let named = if is_here { "this endpoint".to_string() } else { format!("the endpoint {endpoint}") };
+        let url = Url::parse(endpoint)
+            .map_err(|e| self.fault(&keys, format!("the endpoint is not a URL: {e}")).hinted(example))?;
         if url.password().is_some() || !url.username().is_empty() {
             return Err(self.fault(&[reach.table], "a user or password does not belong into `endpoint`"));
         }
         match url.scheme() {
             "https" => Ok(()),
             "http" if reach.allow_http => Ok(()),
-            "http" => Err(self.fault(&keys, "this endpoint goes without TLS").hinted(
-                "`allow_http = true` beside it, if names, lengths and times may be seen on the way; contents are encrypted",
-            )),
+            "http" => {
+                let option = if self.loaded.is_typed() { "`--allow-http`" } else { "`allow_http = true` beside it" };
+                let hint =
+                    format!("{option}, if names, lengths and times may be seen on the way; contents are encrypted");
+                Err(self.fault(&keys, format!("{named} goes without TLS")).hinted(hint))
+            }
             scheme => Err(self.fault(&keys, format!("`{scheme}` is no way to reach a store")).hinted(example)),
         }
     }

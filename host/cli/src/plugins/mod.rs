@@ -76,6 +76,11 @@ impl Shelved {
     }
 }
 
+/// Whether a plugin is part of this program.
+pub(crate) fn is_bundled(name: &str) -> bool {
+    bundle::bundled(name).is_some()
+}
+
 impl PluginShelf {
     /// The shelf of a configuration; without one, what is bundled.
     pub(crate) fn open(loaded: Option<&Loaded>) -> anyhow::Result<Self> {
@@ -233,5 +238,5 @@ fn both(name: &str, file: &Path) -> Error {
 
 fn no_lock() -> Error {
     Error::invalid("there is no configuration that a component could be locked for")
-        .hinted("`dozo init` writes one; `--config FILE` names another")
+        .hinted("`dozo join URL --identity FILE` writes one; `--config FILE` names another")
 }

@@ -20,6 +20,11 @@ pub(crate) fn exact_time_in(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.f %:z").to_string()
 }
 
+/// A word as a shell takes it for one.
+pub(crate) fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_string(), std::borrow::Cow::into_owned)
+}
+
 /// Text that somebody else wrote, in one line: what a terminal would obey is written out when it is printed.
 pub(crate) fn plain(text: &str) -> String {
     text.replace('\n', "\\n")

@@ -41,6 +41,36 @@ impl fmt::Display for Late {
 
 impl std::error::Error for Late {}
 
+/// A request that failed on its way, and where it went.
+#[derive(Debug)]
+pub(super) struct Towards {
+    /// Host and port.
+    pub(super) address: String,
+    source: reqwest::Error,
+}
+
+impl Towards {
+    fn of(error: reqwest::Error) -> Self {
+        let address = error.url().and_then(|url| {
+            let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+            Some(format!("{host}:{port}"))
+        });
+        Towards { address: address.unwrap_or_default(), source: error.without_url() }
+    }
+}
+
+impl fmt::Display for Towards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl std::error::Error for Towards {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
 /// Makes the clients of one store; they share its pace.
 pub(super) struct Connector {
     tls: rustls::ClientConfig,
@@ -198,13 +228,13 @@ impl Service {
     /// Whether it is worth to try again. Every request of ours may come twice: names are digests, so a second PUT puts the
     /// same, and a second DELETE deletes the same.
     fn failed(&self, error: reqwest::Error) -> HttpError {
-        let error = error.without_url();
+        let towards = Towards::of(error);
         let never = !self.answered.load(Ordering::Relaxed)
-            && error.is_connect()
+            && towards.source.is_connect()
             && self.tries.fetch_add(1, Ordering::Relaxed) + 1 >= FIRST_TRIES;
-        let hopeless = never || error.is_builder() || tls::refused(&error);
+        let hopeless = never || towards.source.is_builder() || tls::refused(&towards.source);
         let kind = if hopeless { HttpErrorKind::Unknown } else { HttpErrorKind::Request };
-        HttpError::new(kind, error)
+        HttpError::new(kind, towards)
     }
 }
 

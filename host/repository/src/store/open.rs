@@ -36,7 +36,9 @@ impl Store {
                     return Err(Error::invalid(format!("{} has no line that could be limited", config.url)));
                 }
                 let store = Store::local(directory)?;
-                return Ok(Store { inner: limited(store.inner.clone(), requests), ..store });
+                // Named as it was written: what a URL escapes must be typed so again.
+                let url = config.url.as_str().into();
+                return Ok(Store { inner: limited(store.inner.clone(), requests), url, ..store });
             }
             StorePlace::S3(place) => {
                 let (inner, thawer) = cloud::s3(place, connector()?, transport).map_err(failed)?;
@@ -61,9 +63,9 @@ impl Store {
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|e| {
             let error = translate(format!("open the store {url}"), e);
             match error.kind() {
-                Kind::Corrupt | Kind::Unavailable | Kind::Invalid => error
-                    .with_kind(Kind::Invalid)
-                    .hinted("is the file system mounted? `dozo init` makes a repository where there is none"),
+                Kind::Corrupt | Kind::Unavailable | Kind::Invalid => {
+                    error.with_kind(Kind::Invalid).hinted("is its file system mounted, and is the path right?")
+                }
                 _ => error,
             }
         })?;

@@ -7,7 +7,7 @@ use http::StatusCode;
 use rustls::{CertificateError, Error as Tls};
 
 use super::causes::causes;
-use super::http::Late;
+use super::http::{Late, Towards};
 use super::listing::NoListing;
 use super::refusal::Refusal;
 use crate::error::{Error, Kind};
@@ -20,6 +20,11 @@ pub(super) fn translate(what: String, error: object_store::Error) -> Error {
     }
     let explained = explain(&error);
     let networked = causes(&error).any(<dyn StdError>::is::<reqwest::Error>);
+    let towards = causes(&error).find_map(|cause| cause.downcast_ref::<Towards>());
+    let what = match towards.map(|towards| towards.address.as_str()) {
+        None | Some("") => what,
+        Some(address) => format!("{what} at {address}"),
+    };
     match system_error(&error) {
         // The operating system says it best: no space left, permission denied, refused connection.
         Some(code) if explained.is_none() && !matches!(error, object_store::Error::NotFound { .. }) => {
@@ -95,7 +100,7 @@ fn explain(error: &object_store::Error) -> Option<(Kind, Option<String>)> {
         }
         if text.contains("scheme is not allowed") || text.contains("URL scheme") {
             let hint =
-                "`allow_http = true` lets it go without TLS: names, lengths and times can then be seen on the way";
+                "`allow_http = true` (`--allow-http`) lets it go without TLS: names, lengths and times can then be seen on the way";
             return Some((Kind::Invalid, Some(hint.into())));
         }
         None
@@ -150,7 +155,7 @@ fn of_refusal(refusal: &Refusal) -> (Kind, Option<String>) {
 fn of_tls(error: &Tls) -> (Kind, Option<String>) {
     let hint = match error {
         Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            "the store's certificate was issued by somebody who is not believed here: name their certificate with `ca`"
+            "the store's certificate was issued by somebody who is not believed here: name their certificate with `ca` (`--ca FILE`)"
         }
         Tls::InvalidCertificate(
             CertificateError::Expired
@@ -165,7 +170,8 @@ fn of_tls(error: &Tls) -> (Kind, Option<String>) {
             "the store's certificate says that it is an authority's: it needs one of its own (basicConstraints=CA:FALSE)"
         }
         Tls::InvalidMessage(_) => {
-            "it does not speak TLS: `http://` and `allow_http = true`, if names, lengths and times may be seen on the way"
+            "it does not speak TLS: `http://` and `allow_http = true` (`--allow-http`), if names, lengths and times may be seen on \
+             the way"
         }
         _ => "TLS could not be agreed on with the store",
     };

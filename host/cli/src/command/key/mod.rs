@@ -3,6 +3,7 @@
 mod hosts;
 mod kit;
 mod owners;
+mod reached;
 
 use dozo_repository::{HostKey, Problem};
 
