@@ -93,6 +93,12 @@ impl Backup {
         snapshot::vanished(path)
     }
 
+    /// Nothing at and under this path becomes part of the snapshot, whatever of it was put before or is put later: a part of the
+    /// source could not be read to its end, and the rest is worth a snapshot. Say what is missing with [`omit`](Backup::omit).
+    pub fn discard_under(&self, prefix: &str) -> Result<()> {
+        snapshot::discard_under(prefix)
+    }
+
     /// What the previous snapshot has under a path, if its content can be kept.
     pub fn previous(&self, path: &str) -> Option<Entry> {
         snapshot::previous(path)
@@ -149,6 +155,11 @@ impl Backup {
     /// How far it is, in the source's own measure.
     pub fn progress(&self, done: u64, total: Option<u64>) {
         snapshot::progress(done, total);
+    }
+
+    /// What the source is doing, in a few words, for the person who watches.
+    pub fn phase(&self, words: &str) {
+        snapshot::phase(words);
     }
 }
 

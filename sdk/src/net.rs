@@ -27,6 +27,8 @@
 
 use std::io::{Read, Write};
 
+use futures::future::{Either, select};
+
 use crate::bindings::dozo::plugin::{net, streaming};
 use crate::{Content, Result};
 
@@ -61,6 +63,26 @@ impl Connection {
     /// At most `max` bytes, as soon as there are any, while other futures of the plugin go on. None: the orderly end.
     pub async fn read_some(&self, max: u32) -> Result<Vec<u8>> {
         streaming::receive(&self.0, max).await
+    }
+
+    /// Waits for bytes, at most `max`, and does something meanwhile each time so long has passed: `meanwhile` may use other
+    /// connections, and ends the wait with its error. Empty: the orderly end.
+    pub async fn read_while<E: From<crate::Error>>(
+        &self,
+        max: u32,
+        every: std::time::Duration,
+        mut meanwhile: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<u8>, E> {
+        let milliseconds = u32::try_from(every.as_millis()).unwrap_or(u32::MAX);
+        // Not dropped before it is done: what it has read by then would be lost.
+        let mut reading = std::pin::pin!(self.read_some(max));
+        loop {
+            let pause = std::pin::pin!(streaming::wait(milliseconds));
+            match select(reading.as_mut(), pause).await {
+                Either::Left((bytes, _)) => return Ok(bytes?),
+                Either::Right(_) => meanwhile()?,
+            }
+        }
     }
 
     /// Writes all of it, while other futures of the plugin go on.

@@ -61,6 +61,11 @@ impl Restore {
         stored::read(path, offset)
     }
 
+    /// What the operator should know or do now; it stands in the report.
+    pub fn note(&self, text: &str) {
+        stored::note(text);
+    }
+
     /// Puts every chosen entry into the directory that the operator named, each under its path. The contents do not enter
     /// the plugin. All that a source of files, dumps or objects needs for restoring into a directory.
     ///

@@ -50,11 +50,21 @@ impl Writer {
         Ok(appended)
     }
 
+    /// An attribute of the entry that is known only now.
+    pub fn set_attribute(&mut self, name: &str, value: &str) -> Result<()> {
+        self.inner.set_attribute(name, value)
+    }
+
     /// The word that this was all. Returns the length.
     pub fn finish(mut self) -> Result<u64> {
         self.drain()?;
         snapshot::Writer::finish(self.inner, self.written)?;
         Ok(self.written)
+    }
+
+    /// As if the entry had never been begun.
+    pub fn cancel(self) {
+        snapshot::Writer::cancel(self.inner);
     }
 
     fn drain(&mut self) -> Result<()> {

@@ -286,7 +286,7 @@ fn a_job_is_recovered_from_the_newest_snapshot_that_covers_the_moment() {
         let said = restore(&house, "moment", &to, &["--at", at]).expect(0);
         let read = |name: &str| fs::read_to_string(house.path(&to).join(name)).unwrap();
         assert_eq!((read("window")[7..17].to_string(), read("moment")), (day.into(), moment.into()), "{at}");
-        assert_eq!(said.out.contains(", recovered to "), at != "latest", "{}", said.out);
+        assert_eq!(said.out.contains(", for recovery to "), at != "latest", "{}", said.out);
     }
     let said = house.restore("job", "json", &["--at", "lsn:16/B374D848", "--json"]).expect(0);
     assert_eq!(said.json()["at"], serde_json::json!({ "position": "16/B374D848" }));

@@ -8,8 +8,10 @@ use dozo_job::{Clock, Error, Result};
 use dozo_plugin::{Permit, Plugin, PluginKind, WasmSource};
 use dozo_repository::format::snapshot::Snapshot;
 use dozo_repository::{Found, View};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::command::snapshots::window;
 use crate::context::{Context, SystemClock, find_snapshot, snapshots_of, tell_host};
 use crate::moment::{TypedMoment, at_time, read_moment, shown};
 use crate::suspicion;
@@ -109,11 +111,12 @@ async fn covering<'a>(
             Some(words) => others.push((found, words)),
         }
     }
-    Err(uncovered(&others, &shown(at, zone), zone))
+    Err(uncovered(&others, (at, zone)))
 }
 
 /// That none covers it, and what the newest and the oldest cover.
-fn uncovered(others: &[Uncovering<'_>], at: &str, zone: &TimeZone) -> Error {
+fn uncovered(others: &[Uncovering<'_>], (moment, zone): (&Moment, &TimeZone)) -> Error {
+    let at = shown(moment, zone);
     let told = |((id, snapshot), words): &Uncovering<'_>| {
         format!("{} of {}: {words}", id.short(), words::time_in(snapshot.started, zone))
     };
@@ -126,9 +129,31 @@ fn uncovered(others: &[Uncovering<'_>], at: &str, zone: &TimeZone) -> Error {
         }
         [newest, .., oldest] => {
             let job = &newest.0.1.job.name;
-            let (newest, oldest) = (told(newest), told(oldest));
+            let ends = || format!("the newest is {}; the oldest is {}", told(newest), told(oldest));
             Error::invalid(format!("no snapshot of the job `{job}` can be recovered to {at}"))
-                .hinted(format!("the newest is {newest}; the oldest is {oldest}"))
+                .hinted(nearest(others, (moment, zone)).unwrap_or_else(ends))
         }
+    }
+}
+
+/// What comes nearest to a time that lies in none of the windows: the end of one before it, and the beginning of one after it.
+fn nearest(others: &[Uncovering<'_>], (at, zone): (&Moment, &TimeZone)) -> Option<String> {
+    let time = |time: Timestamp| words::time_in(time, zone);
+    let Moment::Time(at) = at else { return None };
+    let at: Timestamp = at.parse().ok()?;
+    let windows = || others.iter().filter_map(|(found, _)| Some((found, window(&found.1)?)));
+    let name = |(id, snapshot): &Found| format!("{} of {}", id.short(), time(snapshot.started));
+    let before = windows().filter(|(_, (_, until))| *until < at).max_by_key(|(_, (_, until))| *until);
+    let after = windows().filter(|(_, (from, _))| *from > at).min_by_key(|(_, (from, _))| *from);
+    let before = before.map(|(found, (_, until))| {
+        format!("the nearest before it is {}, which recovers to {} at the latest", name(found), time(until))
+    });
+    let after = after.map(|(found, (from, _))| {
+        format!("the nearest after it is {}, which recovers to {} at the earliest", name(found), time(from))
+    });
+    match (before, after) {
+        (Some(before), Some(after)) => Some(format!("{before}; {after}")),
+        (Some(before), None) => Some(format!("{before}; if the source is up, run the job: later moments come with it")),
+        (None, after) => after,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::fs::{DirEntry, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use dozo_job::Error;
@@ -12,6 +14,9 @@ use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Planner, Plugin};
 use crate::config::{Loaded, TargetTable};
 use crate::context::Context;
 use crate::prepare::Prepared;
+
+/// What others may do in directories above a target that are made on the way.
+const MODE_OF_PARENTS: u32 = 0o755;
 
 /// How a restore goes into directories.
 #[derive(Clone)]
@@ -169,7 +174,8 @@ fn into_directories(context: &Context, job: &str, directories: Vec<Directory>) -
 fn check_empty(to: &Path, conflict: Conflict) -> anyhow::Result<()> {
     let shown = to.display();
     let mut inside = std::fs::read_dir(to).map_err(|e| Error::io(format!("look into {shown}"), e))?;
-    if conflict != Conflict::Refuse || inside.next().is_none() {
+    let holds = |item: std::io::Result<DirEntry>| item.is_ok_and(|item| !is_lost_and_found(&item));
+    if conflict != Conflict::Refuse || !inside.any(holds) {
         return Ok(());
     }
     // What would be refused next is not offered.
@@ -195,12 +201,17 @@ const CLUSTER: &str = "PG_VERSION";
 pub(crate) struct MadeDirectories(Vec<PathBuf>);
 
 impl MadeDirectories {
-    /// Makes a directory and all above it.
+    /// Makes a directory and all above it. Those above let others pass, whatever this process lets them do by default, because
+    /// what is restored may belong to somebody else, such as a server's user.
     fn make(&mut self, to: &Path) -> Result<(), Error> {
         let missing = to.ancestors().filter(|above| !above.as_os_str().is_empty()).take_while(|above| !above.exists());
         let missing: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
         for directory in missing.iter().rev() {
-            match std::fs::create_dir(directory) {
+            let made = std::fs::create_dir(directory).and_then(|()| match directory == to {
+                true => Ok(()),
+                false => std::fs::set_permissions(directory, Permissions::from_mode(MODE_OF_PARENTS)),
+            });
+            match made {
                 Ok(()) => self.0.push(directory.clone()),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
                 Err(error) => return Err(Error::io(format!("make the directory {}", to.display()), error)),
@@ -222,4 +233,15 @@ impl Drop for MadeDirectories {
             let _ = std::fs::remove_dir(directory);
         }
     }
+}
+
+/// What the root of a file system has of its own: nobody put anything there.
+fn is_lost_and_found(item: &DirEntry) -> bool {
+    let is_directory = item.file_type().is_ok_and(|kind| kind.is_dir());
+    let is_empty = || match std::fs::read_dir(item.path()) {
+        Ok(mut inside) => inside.next().is_none(),
+        // It is root's alone, as a rule.
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    };
+    item.file_name() == "lost+found" && is_directory && is_empty()
 }

@@ -309,6 +309,8 @@ pub trait Intake: Send + Sync {
     fn tolerate(&self, path: String, why: Error) -> Result<()>;
     /// Something that was there when the source was listed, and was gone when it was to be read.
     fn vanished(&self, path: String) -> Result<()>;
+    /// Nothing at and under a path becomes part of the snapshot.
+    fn discard_under(&self, prefix: String) -> Result<()>;
     /// What the previous snapshot has under a path, if its content can be kept.
     async fn previous(&self, path: String) -> Result<Option<Entry>>;
     /// A page of the previous snapshot.
@@ -321,6 +323,8 @@ pub trait Intake: Send + Sync {
     fn note(&self, text: String);
     /// How far the source is, in its own measure.
     fn progress(&self, done: u64, total: Option<u64>);
+    /// What the source is doing, for the person who watches.
+    fn phase(&self, words: String);
 }
 
 /// The content of one entry in the making. Dropped, it leaves the entry begun and unfinished.
@@ -332,6 +336,10 @@ pub trait EntryWriter: Send {
     async fn append(&mut self, content: Content) -> Result<u64>;
     /// A range of what the previous snapshot has under a path.
     async fn append_previous(&mut self, path: &str, offset: u64, length: u64) -> Result<()>;
+    /// An attribute that is known only now.
+    fn set_attribute(&mut self, name: String, value: String) -> Result<()>;
+    /// As if the entry had never been begun.
+    fn cancel(self: Box<Self>);
     /// The word that it was all, and how many bytes.
     async fn finish(self: Box<Self>, bytes: u64) -> Result<()>;
 }

@@ -1,7 +1,7 @@
 //! How far a run or a restore is, for whoever shows it. Written by many threads, read now and then.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dozo_repository::Counters;
 
@@ -14,12 +14,11 @@ pub struct Progress {
     pub bytes_restored: AtomicU64,
     /// Entries whose content was read for a restore.
     pub entries_restored: AtomicU64,
-    /// Something was about to be written into the target of a restore.
-    pub has_written: AtomicBool,
     /// Bytes that there are to restore; 0 while it is not known.
     pub bytes_total: AtomicU64,
     done: AtomicU64,
     total: AtomicU64,
+    phase: Mutex<String>,
 }
 
 impl Progress {
@@ -34,6 +33,16 @@ impl Progress {
     pub(crate) fn set(&self, done: u64, total: Option<u64>) {
         self.done.store(done, Ordering::Relaxed);
         self.total.store(total.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// What the source is doing.
+    pub(crate) fn begin_phase(&self, words: String) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = words;
+    }
+
+    /// What the source says that it is doing; empty if it says nothing.
+    pub fn phase(&self) -> String {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the source said last: done, and the total if it knows it.

@@ -70,6 +70,8 @@ pub(crate) const STDERR_BYTES: usize = 4 << 10;
 pub(crate) const MESSAGE_BYTES: usize = 4 << 10;
 /// Facts that a check may tell: what a person reads.
 pub(crate) const FACTS: usize = 256;
+/// Notes on a restore: what a person reads.
+pub(crate) const NOTES: usize = 100;
 /// Bytes of one read that crosses the sandbox.
 pub(crate) const READ_BYTES: u32 = 4 << 20;
 /// Entries of one page that crosses the sandbox.
@@ -86,6 +88,12 @@ pub(crate) const PINNED_NAMES: usize = 1_000;
 pub(crate) const PINNED_ADDRESSES: usize = 16;
 /// Of several addresses, each is given at least this time: a packet that was lost is sent again within it.
 pub(crate) const CONNECT_TRY_MIN: Duration = Duration::from_secs(2);
+/// A connection on which nothing is said for so long sends a packet: firewalls forget it after some minutes.
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// Until the next one, if nobody answers.
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// So many unanswered ones mean that the peer is gone: after three minutes in all.
+pub(crate) const KEEPALIVE_RETRIES: u32 = 8;
 /// Connections of one call at once: many downloads side by side, and no flood that would exhaust a server or this process.
 pub(crate) const CONNECTIONS: usize = 256;
 /// Different refusals that the log names; a plugin that asks for everything is not to fill it.

@@ -280,6 +280,7 @@ impl Inner {
     fn finished(&self, directories: &[Directory], life: &Life, programs: Vec<String>, limits: &Limits) -> Finished {
         let mut notes: Vec<String> = directories.iter().flat_map(Directory::take_notes).collect();
         notes.extend(programs);
+        notes.extend(life.take_notes());
         notes.extend(life.log_note(limits));
         let (uncreated, uncreated_count) = Directory::uncreated_of_all(directories);
         Finished {

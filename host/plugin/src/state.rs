@@ -1,7 +1,7 @@
 //! What a running plugin has on the host's side: one of these for each store, gone with it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dozo_job::port::{Content, Intake, Stored, Usage};
 use dozo_job::{Error, Result};
@@ -14,7 +14,7 @@ use crate::bindings::dozo::plugin::types;
 use crate::convert;
 use crate::handles::ContentHandle;
 use crate::interface::sockets;
-use crate::limits::Limits;
+use crate::limits::{Limits, NOTES};
 use crate::network::{Http, Network, Session};
 use crate::program::{Children, Programs};
 use crate::redact::Secrets;
@@ -60,6 +60,8 @@ pub(crate) struct Life {
     /// Bytes that programs and the network gave, and took.
     pub(crate) received_bytes: AtomicU64,
     pub(crate) sent_bytes: AtomicU64,
+    /// What the plugin wants the operator of a restore to know.
+    notes: Mutex<Vec<String>>,
 }
 
 impl Life {
@@ -75,6 +77,19 @@ impl Life {
             received_bytes: read(&self.received_bytes),
             sent_bytes: read(&self.sent_bytes),
         }
+    }
+
+    /// Keeps what the operator should know, up to [`NOTES`] of it.
+    pub(crate) fn note(&self, text: String) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < NOTES {
+            notes.push(text);
+        }
+    }
+
+    /// What the operator should know.
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether one more line, of so many bytes, may be logged. Counts it either way.

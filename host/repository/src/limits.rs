@@ -73,6 +73,10 @@ pub const EXTENTS_PER_CHUNK_MAX: usize = 4_096;
 /// A piece by reference that is shorter than a smallest fixed chunk makes an entry slower to read and larger to list: so many
 /// for each GiB begun, then the content must be read anew.
 pub const SHORT_PIECES_PER_GIB: u64 = 4_096;
+/// Attributes that are set on an entry while it is written: facts of its content, of which a source has a few.
+pub const ATTRIBUTES_SET_MAX: usize = 64;
+/// Parts of a snapshot that are discarded: each line of the manifest is compared with all of them.
+pub const DISCARDED_MAX: usize = 16;
 /// Segments of a manifest are cut between these lengths.
 pub const SEGMENT_BYTES_MIN: usize = 256 << 10;
 /// See [`SEGMENT_BYTES_MIN`].

@@ -16,17 +16,25 @@ use crate::sort::{Keyed, Sorted};
 /// A segment ends, once it is long enough, behind a path whose hash has these bits zero: one in 4,096.
 const BOUNDARY: u16 = (1 << 12) - 1;
 
-/// Writes sorted lines as segments.
+/// Writes sorted lines as segments, but for those at and under paths that are discarded. `bytes` are those of all lines.
 ///
 /// # Errors
 /// [`Invalid`](crate::error::Kind::Invalid) if two entries have the same path, or one lies below another that is no directory:
 /// no directory could be restored from these.
-pub(crate) fn write(mut lines: Sorted, bytes: u64, sink: &mut dyn StoreList) -> Result<Manifest> {
+pub(crate) fn write(
+    mut lines: Sorted,
+    (mut bytes, discarded): (u64, &[String]),
+    sink: &mut dyn StoreList,
+) -> Result<Manifest> {
     let mut segments =
         SegmentWriter { sink, segments: Vec::new(), body: head_line(), entries: 0, first: String::new() };
     let mut last: Option<Keyed> = None;
     let mut entries = 0;
     while let Some(keyed) = lines.next()? {
+        if discarded.iter().any(|prefix| path::is_under(&keyed.path, prefix)) {
+            bytes = bytes.saturating_sub(bytes_of(&keyed)?);
+            continue;
+        }
         if let Some(last) = &last {
             may_follow(last, &keyed)?;
         }
@@ -38,6 +46,14 @@ pub(crate) fn write(mut lines: Sorted, bytes: u64, sink: &mut dyn StoreList) -> 
     segments.body.extend_from_slice(&tail_line(totals));
     segments.close()?;
     Ok(Manifest { segments: segments.segments, totals })
+}
+
+/// Bytes of content of the entry of a line.
+fn bytes_of(keyed: &Keyed) -> Result<u64> {
+    Ok(match parse_line(keyed.line.trim_ascii_end())? {
+        ParsedLine::Entry(stored) => stored.entry.size.unwrap_or(0),
+        _ => 0,
+    })
 }
 
 /// What lies below an entry comes right behind it.
@@ -230,7 +246,7 @@ mod tests {
             sorter.push(Keyed { path: path.clone(), line })?;
         }
         let mut bodies = Bodies::default();
-        Ok((write(sorter.sorted()?, 0, &mut bodies)?, bodies))
+        Ok((write(sorter.sorted()?, (0, &[]), &mut bodies)?, bodies))
     }
 
     fn paths(n: usize) -> Vec<String> {
@@ -253,6 +269,23 @@ mod tests {
         let changed = after.segments.iter().filter(|s| !known.contains(&s.chunk)).count();
         // The one with the new line, and the last one with the counts.
         assert!(changed <= 3, "{changed} of {} segments changed", after.segments.len());
+    }
+
+    #[test]
+    fn what_is_discarded_is_in_no_segment_and_counts_nowhere() {
+        let mut sorter = Sorter::new(std::env::temp_dir());
+        for (path, size) in [("a", 1), ("b", 2), ("b/c", 4), ("b/c/d", 8), ("b.c", 16), ("bc", 32)] {
+            let mut entry = Entry::file(path.into());
+            entry.kind = if path == "b" || path == "b/c" { EntryKind::Directory } else { EntryKind::File };
+            entry.size = Some(size);
+            let line = to_line(&StoredEntry { entry, content: Content::EMPTY }).unwrap();
+            sorter.push(Keyed { path: path.into(), line }).unwrap();
+        }
+        let (mut bodies, discarded) = (Bodies::default(), ["b/c".to_string(), "x".to_string()]);
+        let manifest = write(sorter.sorted().unwrap(), (63, &discarded), &mut bodies).unwrap();
+        let left = parse(&manifest, &bodies, 0).unwrap();
+        assert_eq!(left.iter().map(|e| e.entry.path.as_str()).collect::<Vec<_>>(), ["a", "b", "b.c", "bc"]);
+        assert_eq!(manifest.totals, Totals { entries: 4, bytes: 63 - 4 - 8 });
     }
 
     #[test]
@@ -327,7 +360,7 @@ mod tests {
             sorter.push(Keyed { path: stored.entry.path.clone(), line }).unwrap();
         }
         let mut bodies = Bodies::default();
-        (write(sorter.sorted().unwrap(), 7, &mut bodies).unwrap(), bodies)
+        (write(sorter.sorted().unwrap(), (7, &[]), &mut bodies).unwrap(), bodies)
     }
 
     #[test]

@@ -53,6 +53,14 @@ impl Pending {
         }))
     }
 
+    /// Adds an attribute to the entry, in place of one of that name.
+    pub(crate) fn set_attribute(&self, name: String, value: String) {
+        if let Some(entry) = &mut lock(&self.0).entry {
+            entry.attributes.retain(|(known, _)| *known != name);
+            entry.attributes.push((name, value));
+        }
+    }
+
     /// A chunk of this length comes next; returns its number.
     pub(crate) fn expect(&self, length: u32) -> usize {
         let mut state = lock(&self.0);

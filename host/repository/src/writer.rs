@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use futures::stream::{self, StreamExt};
 
@@ -16,8 +16,12 @@ use crate::format::snapshot::{Manifest, Snapshot, Stored};
 use crate::id::ObjectId;
 use crate::index::Index;
 use crate::lease::LeaseHandle;
-use crate::limits::{CATALOG_READS_IN_FLIGHT, CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, SHORT_PIECES_PER_GIB};
+use crate::limits::{
+    ATTRIBUTES_SET_MAX, CATALOG_READS_IN_FLIGHT, CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, DISCARDED_MAX,
+    SHORT_PIECES_PER_GIB,
+};
 use crate::manifest;
+use crate::pack::lock;
 use crate::pending::{Finished, Pending};
 use crate::pipeline::{Counters, Ends, Job, Pipeline, Shared};
 use crate::repository::Repository;
@@ -38,6 +42,8 @@ pub struct Writer {
     index: Arc<Index>,
     lease: LeaseHandle,
     pipeline: Pipeline,
+    /// Paths at and under which nothing becomes part of the snapshot.
+    discarded: Mutex<Vec<String>>,
 }
 
 impl Writer {
@@ -56,7 +62,7 @@ impl Writer {
             scratch: resources.scratch,
             workers: resources.workers,
         };
-        Ok(Writer { repository, index, lease, pipeline: Pipeline::start(&ends)? })
+        Ok(Writer { repository, index, lease, pipeline: Pipeline::start(&ends)?, discarded: Mutex::default() })
     }
 
     /// Begins an entry with content.
@@ -69,6 +75,7 @@ impl Writer {
             chunk: Vec::new(),
             length: 0,
             short_pieces: 0,
+            attributes: 0,
         }
     }
 
@@ -76,6 +83,19 @@ impl Writer {
     pub fn put(&self, stored: &StoredEntry) -> Result<()> {
         self.pipeline.shared.failure.check()?;
         self.pipeline.shared.add_entry(stored)
+    }
+
+    /// Nothing at and under this path becomes part of the snapshot, whatever was put or is put there.
+    ///
+    /// # Errors
+    /// [`Invalid`](Kind::Invalid) if there are too many such paths.
+    pub fn discard_under(&self, prefix: &str) -> Result<()> {
+        let mut discarded = lock(&self.discarded);
+        if discarded.len() == DISCARDED_MAX {
+            return Err(Error::invalid(format!("more than {DISCARDED_MAX} parts of a snapshot are discarded")));
+        }
+        discarded.push(prefix.into());
+        Ok(())
     }
 
     /// Gives the snapshot up: whoever still writes to it is told why and stops.
@@ -98,7 +118,9 @@ impl Writer {
         let counters = self.counters();
         let lines = self.pipeline.drain().await?;
         let bytes = self.pipeline.shared.content_bytes.load(Ordering::Relaxed);
-        let manifest = self.pipeline.fill_catalog(move |sink| manifest::write(lines, bytes, sink)).await?;
+        let discarded = std::mem::take(&mut *lock(&self.discarded));
+        let entries = self.pipeline.fill_catalog(move |sink| manifest::write(lines, (bytes, &discarded), sink));
+        let manifest = entries.await?;
         let stored = Stored {
             bytes_read: counters.bytes_read.load(Ordering::Relaxed),
             bytes_new: counters.bytes_new.load(Ordering::Relaxed),
@@ -186,12 +208,28 @@ pub struct EntryWriter {
     chunk: Vec<u8>,
     length: u64,
     short_pieces: u64,
+    /// How many were set beside those that the entry began with.
+    attributes: usize,
 }
 
 impl EntryWriter {
     /// Bytes so far.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Adds an attribute that is known only now, in place of one of that name.
+    ///
+    /// # Errors
+    /// [`Invalid`](Kind::Invalid) if the entry has too many.
+    pub fn set_attribute(&mut self, name: String, value: String) -> Result<()> {
+        self.attributes += 1;
+        if self.attributes > ATTRIBUTES_SET_MAX {
+            let what = format!("more than {ATTRIBUTES_SET_MAX} attributes are set on one entry while it is written");
+            return Err(Error::invalid(what));
+        }
+        self.pending.set_attribute(name, value);
+        Ok(())
     }
 
     /// Appends bytes; waits while the pipeline is full.

@@ -6,8 +6,7 @@ use std::time::Duration;
 use dozo_sdk::prelude::*;
 
 use crate::base::{self, Request};
-use crate::chain::{BASES, Base, Chain, Known, Wal, shown};
-use crate::check::SEGMENT_BYTES_MAX;
+use crate::chain::{BASES, Base, Chain, Failed, Known, Wal, shown};
 use crate::config::Settings;
 use crate::failure::Failure;
 use crate::lsn::{Lsn, Segment, history_name};
@@ -19,6 +18,10 @@ use crate::wal::{self, Legs};
 
 /// A base backup that falls due within this part of its period is taken now: runs are not on time to the second.
 const DUE_EARLY: i64 = 20;
+/// A base backup that failed is tried again so many times in its period, and whenever the operator says `--full`.
+const RETRIES: i64 = 7;
+/// Why it failed is kept in an attribute, which has its bounds.
+const WHY_CHARS: usize = 1_000;
 /// How often, and how long apart, to look whether WAL has reached the server's disk, or a standby.
 const FLUSH_LOOKS: u32 = 1200;
 const FLUSH_PAUSE: Duration = Duration::from_millis(50);
@@ -26,22 +29,19 @@ const FLUSH_PAUSE: Duration = Duration::from_millis(50);
 /// disk after them is no commit.
 const WRITER_ROUNDS: u32 = 3;
 
-pub(crate) fn backup(settings: &Settings, backup: &Backup) -> Result<(), Failure> {
+pub(crate) async fn backup(settings: &Settings, backup: &Backup) -> Result<(), Failure> {
     let mut server = Server::connect(settings)?;
-    if server.segment_bytes > SEGMENT_BYTES_MAX {
-        let why = "the server's segments of WAL are longer than 128 MiB, and one is held in memory";
-        return Err(Error::Unsupported(why.into()).into());
-    }
-    let mut walsender = Walsender::connect(settings)?;
+    let mut walsender = Walsender::connect(settings, server.major)?;
     let system = walsender.identify()?;
     backup.identify(&format!("postgres/{}", system.identifier))?;
     let history = walsender.history(system.timeline)?;
     let ensured = slot::ensure(&mut server, &settings.slot)?;
     let previous = continued(backup, &server, &system, &history, (settings, ensured))?;
     let system = system.identifier;
-    let mut run = Run { settings, backup, server, walsender, system, history, previous };
-    let base = run.base_if_due()?;
-    let chain = run.wal(base)?;
+    let failed = previous.as_ref().and_then(|chain| chain.failed.clone());
+    let mut run = Run { settings, backup, server, walsender, system, history, previous, failed };
+    let base = run.base_if_due().await?;
+    let chain = run.wal(base).await?;
     run.keep(&chain)?;
     backup.set_attribute("server", &format!("PostgreSQL {}", run.server.version));
     chain.tell(backup)?;
@@ -122,19 +122,59 @@ struct Run<'a> {
     history: History,
     /// What the server's WAL goes on from.
     previous: Option<Chain>,
+    /// The base backup that is due and could not be taken.
+    failed: Option<Failed>,
 }
 
 impl Run<'_> {
-    /// Takes a base backup if there is none to go on from, if the newest is too old, or if the operator wants one.
-    fn base_if_due(&mut self) -> Result<Option<Base>, Failure> {
+    /// Takes a base backup if there is none to go on from, if the newest is too old, or if the operator wants one. One that cannot
+    /// be taken does not keep the WAL from being taken: the server would keep more and more of it.
+    async fn base_if_due(&mut self) -> Result<Option<Base>, Failure> {
         let now = self.server.now()?;
         let newest = self.previous.as_ref().and_then(|chain| chain.bases.last());
         let old = newest.filter(|base| self.is_old(base, now)).map(|base| shown(base.began));
         let due = newest.is_none() || old.is_some() || self.has_new_tablespace()?;
-        if let Some(began) = old {
-            self.backup.note(&format!("a base backup was taken, because the newest was of {began}"));
+        let is_wanted = self.backup.scope == Scope::Full;
+        if !is_wanted && (!due || self.failed_lately(now)) {
+            return Ok(None);
         }
-        if due || self.backup.scope == Scope::Full { self.base().map(Some) } else { Ok(None) }
+        match self.base().await {
+            Ok(base) => {
+                if let Some(began) = old {
+                    self.backup.note(&format!("a base backup was taken, because the newest was of {began}"));
+                }
+                self.failed = None;
+                Ok(Some(base))
+            }
+            Err(failure) if self.previous.is_some() => self.go_on_without(failure, now).map(|()| None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether a base backup was tried and failed so short a time ago that it is not tried again: what fails in the middle has been
+    /// read until there.
+    fn failed_lately(&self, now: Micros) -> bool {
+        let Some(failed) = &self.failed else { return false };
+        let pause = i64::try_from(self.settings.full_every.as_micros()).unwrap_or(i64::MAX) / RETRIES;
+        now.saturating_sub(failed.at) < pause
+    }
+
+    /// Keeps in mind that a base backup failed, and goes on from the last one, by sessions of which the state is known.
+    fn go_on_without(&mut self, failure: Failure, at: Micros) -> Result<(), Failure> {
+        let sessions = Server::connect(self.settings)
+            .and_then(|server| Walsender::connect(self.settings, server.major).map(|walsender| (server, walsender)));
+        // A server that cannot be reached explains the failure.
+        let Ok((server, walsender)) = sessions else { return Err(failure) };
+        (self.server, self.walsender) = (server, walsender);
+        let why = Error::from(failure)
+            .message()
+            .replace("; hint: ", "; ")
+            .replace('\n', " ")
+            .chars()
+            .take(WHY_CHARS)
+            .collect();
+        self.failed = Some(Failed { at, why });
+        Ok(())
     }
 
     /// Whether there is a tablespace that the newest base backup does not have. Until one has it, recovery makes it anew where
@@ -158,15 +198,25 @@ impl Run<'_> {
         now.saturating_sub(base.began) >= period - period / DUE_EARLY
     }
 
-    fn base(&mut self) -> Result<Base, Failure> {
-        let taken = self.previous.iter().flat_map(|chain| &chain.bases).map(|base| base.id.clone()).collect();
-        let request = Request { backup: self.backup, system: &self.system, taken, max_rate: self.settings.max_rate };
-        base::take(&request, &mut self.server, &mut self.walsender)
+    async fn base(&mut self) -> Result<Base, Failure> {
+        let Settings { max_rate, checkpoint, tolerate, .. } = self.settings;
+        let bases = || self.previous.iter().flat_map(|chain| &chain.bases);
+        let request = Request {
+            backup: self.backup,
+            system: &self.system,
+            taken: bases().map(|base| base.id.clone()).collect(),
+            max_rate: *max_rate,
+            checkpoint: *checkpoint,
+            tolerate,
+            has_whole: bases().any(|base| !base.lacks_data),
+        };
+        base::take(&request, &mut self.server, &mut self.walsender).await
     }
 
     /// Receives the WAL up to now; the chain that the snapshot will hold.
-    fn wal(&mut self, base: Option<Base>) -> Result<Chain, Failure> {
+    async fn wal(&mut self, base: Option<Base>) -> Result<Chain, Failure> {
         self.probe()?;
+        self.backup.phase("WAL");
         if let Some(mut chain) = self.previous.clone() {
             let from = Segment { timeline: chain.timeline(), start: chain.resume() };
             chain.bases.extend(base.clone());
@@ -176,12 +226,12 @@ impl Run<'_> {
                 Err(Failure::Gap(why)) => note_gap(self.backup, &why),
                 other => return other,
             }
-            self.previous = None;
-            self.walsender = Walsender::connect(self.settings)?;
+            (self.previous, self.failed) = (None, None);
+            self.walsender = Walsender::connect(self.settings, self.server.major)?;
         }
         let base = match base {
             Some(base) => base,
-            None => self.base()?,
+            None => self.base().await?,
         };
         let from = Segment { timeline: base.timeline, start: base.start.segment_start(self.server.segment_bytes) };
         let chain = Chain {
@@ -200,6 +250,7 @@ impl Run<'_> {
             restore_points: vec![],
             made: vec![],
             least: vec![],
+            failed: None,
         };
         self.receive(chain, from, Vec::new())
     }
@@ -242,6 +293,7 @@ impl Run<'_> {
             tail: received.tail,
         };
         chain.remember(received.finds);
+        chain.failed.clone_from(&self.failed);
         self.put_history()?;
         let oldest = chain.bases.first().map_or(Lsn(0), |base| base.start).segment_start(chain.segment_bytes);
         let mut names: HashSet<String> = received.stored.into_iter().collect();
@@ -293,6 +345,15 @@ impl Run<'_> {
         }
         for base in &chain.bases {
             base::omit_damaged(self.backup, &base.damaged)?;
+        }
+        if let Some(failed) = &chain.failed {
+            let from = chain.bases.last().map(|base| shown(base.began)).unwrap_or_default();
+            let why = format!(
+                "the base backup of {} failed, and WAL is taken on from that of {from}: {}",
+                shown(failed.at),
+                failed.why
+            );
+            self.backup.omit(base::DIRECTORY, &Error::Corrupt(why))?;
         }
         dozo_sdk::log::debug(format!("recovers until {}, {}", shown(chain.wal.until), chain.wal.through));
         Ok(())

@@ -33,6 +33,9 @@ pub(crate) struct Chain {
     /// Settings that changed.
     #[serde(default)]
     pub(crate) least: Vec<Least>,
+    /// The base backup that was due and could not be taken, and why.
+    #[serde(default)]
+    pub(crate) failed: Option<Failed>,
 }
 
 /// A tablespace that is made by the WAL.
@@ -63,9 +66,34 @@ pub(crate) struct Base {
     pub(crate) bytes: u64,
     #[serde(default)]
     pub(crate) tablespaces: Vec<Tablespace>,
-    /// Pages that were damaged at the server already.
+    /// Pages that were damaged at the server already, and what the server left out.
     #[serde(default)]
     pub(crate) damaged: Vec<Damaged>,
+    /// Some of what it left out is data.
+    #[serde(default)]
+    pub(crate) lacks_data: bool,
+    /// What a copy must have to recover from it.
+    #[serde(default)]
+    pub(crate) needs: Option<Needs>,
+    /// There are tablespaces in the data directory itself.
+    #[serde(default)]
+    pub(crate) in_place: bool,
+}
+
+/// Settings that a server must have at least to recover from a base backup, in the order of [`Least::SETTINGS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Needs {
+    pub(crate) values: [u32; 5],
+    /// Which of them a copy has by itself, unless they were raised later.
+    pub(crate) come_along: [bool; 5],
+}
+
+/// A base backup that could not be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failed {
+    /// When it was tried, by the server's clock.
+    pub(crate) at: Micros,
+    pub(crate) why: String,
 }
 
 /// A tablespace beside the data directory.
@@ -293,6 +321,9 @@ mod tests {
             bytes: 1,
             tablespaces: vec![],
             damaged: vec![],
+            lacks_data: false,
+            needs: None,
+            in_place: false,
         }
     }
 
@@ -314,6 +345,7 @@ mod tests {
             restore_points: vec![],
             made: vec![],
             least: vec![],
+            failed: None,
         };
         let point = |name: &str, at: u64| RestorePoint { name: name.into(), at: Lsn(at), time: 0 };
         let made = |at: u64| Made { oid: 7, location: "/x".into(), at: Lsn(at) };

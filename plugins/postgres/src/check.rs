@@ -5,13 +5,12 @@ use dozo_sdk::{Error, Result, words};
 use crate::config::{Endpoint, Settings};
 use crate::failure::Failure;
 use crate::server::{Server, Walsender, column};
+use crate::session;
 use crate::slot::{self, Slot};
 
 /// What an operator sees.
 type Facts = Vec<(String, String)>;
 
-/// Longest segments that are held in memory.
-pub(crate) const SEGMENT_BYTES_MAX: u64 = 128 << 20;
 /// Clocks that are kept differ by less.
 const SKEW_MICROS: i64 = 2_000_000;
 /// Roles by which managed servers are known, and who manages them.
@@ -30,7 +29,7 @@ pub(crate) fn check(settings: &Settings) -> Result<Facts, Failure> {
     look.about(settings, &server);
     look.role(settings, &mut server)?;
     look.settings(&mut server)?;
-    look.walsender(settings)?;
+    look.walsender(settings, &mut server)?;
     look.slot(settings, &mut server)?;
     look.clock(&mut server)?;
     look.files(&mut server)?;
@@ -63,10 +62,6 @@ impl Look {
         self.fact("server", format!("PostgreSQL {} at {at}{standby}", server.version));
         let tls = if server.protection.tls { "TLS, " } else { "no TLS, " };
         self.fact("connection", format!("{tls}{}", server.protection.method.words()));
-        if server.segment_bytes > SEGMENT_BYTES_MAX {
-            let length = words::bytes(server.segment_bytes);
-            self.wrong(&format!("segments of WAL have {length}; up to 128 MiB are taken"), "initdb --wal-segsize=64");
-        }
         match server.checksums {
             true => self.fact("checksums", "of data pages: checked in every base backup"),
             false => self
@@ -133,25 +128,24 @@ impl Look {
     }
 
     /// By beginning one: that needs a line in pg_hba.conf, a right and a free place.
-    fn walsender(&mut self, settings: &Settings) -> Result<(), Failure> {
-        match Walsender::connect(settings) {
+    fn walsender(&mut self, settings: &Settings, server: &mut Server) -> Result<(), Failure> {
+        match Walsender::connect(settings, server.major) {
             Ok(mut walsender) => {
                 let system = walsender.identify()?;
                 self.fact(
                     "replication",
                     format!("connects; system {}, timeline {}", system.identifier, system.timeline),
                 );
+                self.sessions(settings, server, &mut walsender)?;
                 walsender.wire.close();
                 Ok(())
             }
             Err(failure) if failure.is("28000") => {
                 self.denied = true;
-                let role = &settings.place.role;
+                let line = hba_line(settings, server)?;
                 self.wrong(
                     &format!("no replication connection is let in: {}", first_words(failure)),
-                    &format!(
-                        "add to pg_hba.conf `host replication {role} ADDRESS/32 scram-sha-256`; SELECT pg_reload_conf()"
-                    ),
+                    &format!("add to pg_hba.conf `{line}`; SELECT pg_reload_conf()"),
                 );
                 Ok(())
             }
@@ -162,6 +156,22 @@ impl Look {
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// What would end the sessions of a run while they wait.
+    fn sessions(&mut self, settings: &Settings, server: &mut Server, walsender: &mut Walsender) -> Result<(), Failure> {
+        let switched_off = session::switched_off(&mut server.wire, server.major)?;
+        if !switched_off.is_empty() {
+            self.fact("sessions", format!("{}: off for those of a run", switched_off.join(", ")));
+        }
+        for (name, value) in session::left_on(walsender, server.major)? {
+            let role = &settings.place.role;
+            self.wrong(
+                &format!("{name} is {value} for a replication connection, and does not let itself be turned off there"),
+                &format!("ALTER ROLE \"{role}\" SET {name} = 0"),
+            );
+        }
+        Ok(())
     }
 
     fn slot(&mut self, settings: &Settings, server: &mut Server) -> Result<(), Failure> {
@@ -228,6 +238,10 @@ impl Look {
                 "cannot be seen; GRANT pg_read_all_settings TO the role, to learn whether it lies elsewhere",
             );
         }
+        self.fact(
+            "base backup",
+            "that the server can read every file of its data directory shows only when one is taken (`dozo run --full`)",
+        );
         if let Some(files) = column(&rows, 0) {
             self.fact(
                 "configuration",
@@ -249,6 +263,22 @@ impl Look {
         };
         Err(if self.denied { Error::Denied(all) } else { Error::Invalid(all) }.into())
     }
+}
+
+/// The line of pg_hba.conf that lets this machine in, as the server sees it.
+fn hba_line(settings: &Settings, server: &mut Server) -> Result<String, Failure> {
+    let rows = server.wire.query("SELECT host(inet_client_addr()), family(inet_client_addr())")?;
+    let role = &settings.place.role;
+    let plain = role.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let role = if plain { role.clone() } else { format!("\"{}\"", role.replace('"', "\"\"")) };
+    Ok(match (column(&rows, 0), column(&rows, 1)) {
+        (Some(address), family) => {
+            let kind = if server.protection.tls { "hostssl" } else { "host" };
+            let bits = if family == Some("6") { 128 } else { 32 };
+            format!("{kind} replication {role} {address}/{bits} scram-sha-256")
+        }
+        (None, _) => format!("local replication {role} scram-sha-256"),
+    })
 }
 
 fn managed(server: &mut Server) -> Result<Option<&'static str>, Failure> {

@@ -36,6 +36,15 @@ pub(crate) struct Config {
     /// Bytes in a second that the server may send of a base backup, such as `"50MiB"`. Default: as many as it can.
     #[serde(default)]
     pub(crate) max_rate: Option<String>,
+    /// How the server makes the checkpoint that a base backup begins with: `"fast"`, at once (the default), or `"spread"`, a little
+    /// at a time, which takes minutes and slows nobody down.
+    #[serde(default)]
+    pub(crate) checkpoint: Checkpoint,
+    /// Paths in the data directory that may be missing from a base backup, such as `"server.key"`. A server leaves symbolic links
+    /// out, and says so; what is not named here makes the snapshot partial. Tables and what the server cannot start without are
+    /// never tolerated.
+    #[serde(default)]
+    pub(crate) tolerate: Vec<String>,
     /// The directory of PostgreSQL's programs on this machine, with which restored copies are tried, as `pg_config --bindir`
     /// prints it. Default: Debian's, `/usr/lib/postgresql/VERSION/bin`.
     #[serde(default)]
@@ -48,6 +57,27 @@ pub(crate) struct Config {
 pub(crate) enum Mode {
     /// The files of the whole cluster, and its WAL: recovers to any second. Needs a role with REPLICATION.
     Physical,
+}
+
+/// How the server makes a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Checkpoint {
+    /// At once.
+    #[default]
+    Fast,
+    /// Over as much of `checkpoint_timeout` as its `checkpoint_completion_target` says.
+    Spread,
+}
+
+impl Checkpoint {
+    /// As the server calls it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Checkpoint::Fast => "fast",
+            Checkpoint::Spread => "spread",
+        }
+    }
 }
 
 fn slot() -> String {
@@ -76,6 +106,8 @@ pub(crate) struct Settings {
     pub(crate) full_every: SignedDuration,
     /// In KiB, as the server wants it.
     pub(crate) max_rate: Option<u64>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) tolerate: Vec<String>,
 }
 
 /// Where a server is, and as whom to connect.
@@ -110,7 +142,9 @@ impl Config {
         }
         let max_rate = max_rate.map(|rate| rate >> 10);
         let (password, slot) = (self.password.clone(), self.slot.clone());
-        Ok(Settings { place, password, slot, max_slot_lag, full_every, max_rate })
+        let (checkpoint, tolerate) = (self.checkpoint, self.tolerate.clone());
+        tolerate.iter().try_for_each(|path| check_tolerated(path))?;
+        Ok(Settings { place, password, slot, max_slot_lag, full_every, max_rate, checkpoint, tolerate })
     }
 
     /// The same for a copy of the server that is reached elsewhere, as JSON.
@@ -143,6 +177,19 @@ fn bytes(key: &str, size: &str) -> Result<u64> {
     match size.parse::<ByteSize>() {
         Ok(ByteSize(bytes @ 1..)) => Ok(bytes),
         _ => Err(Error::Invalid(format!("{key}: `{size}` is no size: write a number and a unit, such as \"16GiB\""))),
+    }
+}
+
+/// What may be missing is named as the server names it.
+fn check_tolerated(path: &str) -> Result<()> {
+    let odd = |name: &str| matches!(name, "" | "." | "..");
+    let wrong = |why: &str| Err(Error::Invalid(format!("tolerate: `{path}` {why}")));
+    match path.split('/').next() {
+        _ if path.split('/').any(odd) => wrong("is no path in the data directory, such as \"server.key\""),
+        Some("base" | "global" | "pg_tblspc" | "pg_wal" | "pg_xact" | "PG_VERSION") => {
+            wrong("is what a cluster is made of, and never tolerated")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -320,13 +367,19 @@ mod tests {
 
     #[test]
     fn every_key_is_checked() {
-        let config = |key: &str, value: &str| {
+        let config = |key: &str, value: serde_json::Value| {
             let mut json = serde_json::json!({ "mode": "physical", "url": "postgres://a@db" });
-            json[key] = value.into();
+            json[key] = value;
             serde_json::from_value::<Config>(json).unwrap().settings().map(|_| ())
         };
-        for (key, value) in [("slot", "a_1"), ("max_slot_lag", "1GiB"), ("full_every", "24h"), ("max_rate", "50MiB")] {
-            config(key, value).unwrap();
+        for (key, value) in [
+            ("slot", "a_1"),
+            ("max_slot_lag", "1GiB"),
+            ("full_every", "24h"),
+            ("max_rate", "50MiB"),
+            ("checkpoint", "spread"),
+        ] {
+            config(key, value.into()).unwrap();
         }
         for (key, value) in [
             ("slot", "A"),
@@ -337,8 +390,13 @@ mod tests {
             ("full_every", "-1h"),
             ("max_rate", "1KiB"),
         ] {
-            let error = config(key, value).unwrap_err();
+            let error = config(key, value.into()).unwrap_err();
             assert!(error.message().starts_with(key), "{key} {value}: {}", error.message());
+        }
+        config("tolerate", serde_json::json!(["log", "ssl/server.key"])).unwrap();
+        for value in ["/log", "../x", "", "base/5/1259", "global", "log/"] {
+            let error = config("tolerate", serde_json::json!([value])).unwrap_err();
+            assert!(error.message().starts_with("tolerate"), "{value}: {}", error.message());
         }
     }
 }

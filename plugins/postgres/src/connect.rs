@@ -10,19 +10,16 @@ use postgres_protocol::message::frontend;
 
 use crate::config::{Endpoint, Settings};
 use crate::failure::Failure;
+use crate::session;
 use crate::wire::{Wire, no_server};
-
-/// How long a walsender waits for a word from us before it takes us for gone: a store that is slow makes the run wait, and what
-/// waits says nothing.
-const PATIENCE: &str = "30min";
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Questions in SQL.
     Questions,
-    /// Base backups and WAL: a walsender, which knows no SQL.
-    Replication,
+    /// Base backups and WAL: a walsender, which knows no SQL. Of a server of this major version.
+    Replication(u32),
 }
 
 /// How a session is protected, for people.
@@ -62,6 +59,8 @@ impl Method {
 pub(crate) struct Session {
     pub(crate) wire: Wire,
     pub(crate) protection: Protection,
+    /// The process of the server that serves it.
+    pub(crate) process: i32,
 }
 
 /// Connects, and proves who we are.
@@ -75,22 +74,27 @@ pub(crate) fn connect(settings: &Settings, purpose: Purpose) -> Result<Session, 
     wire.send(|out| frontend::startup_message(parameters(settings, purpose), out))?;
     let method = authenticate(&mut wire, settings, binding.as_deref())?;
     let protection = Protection { tls: binding.is_some(), method };
+    let mut process = 0;
     loop {
-        if let Message::ReadyForQuery(_) = wire.message()? {
-            return Ok(Session { wire, protection });
+        match wire.message()? {
+            Message::BackendKeyData(body) => process = body.process_id(),
+            Message::ReadyForQuery(_) => return Ok(Session { wire, protection, process }),
+            _ => {}
         }
     }
 }
 
-fn parameters(settings: &Settings, purpose: Purpose) -> Vec<(&'static str, &str)> {
+/// A walsender takes no SET, so its session is set up here; the other one is when it has begun, since a pooler in between
+/// refuses what it does not know.
+fn parameters(settings: &Settings, purpose: Purpose) -> Vec<(&str, &str)> {
     let place = &settings.place;
     let mut parameters = vec![("user", place.role.as_str()), ("application_name", "dozo"), ("client_encoding", "UTF8")];
-    parameters.push(match purpose {
-        Purpose::Questions => ("database", &place.database),
-        Purpose::Replication => ("replication", "true"),
-    });
-    if purpose == Purpose::Replication {
-        parameters.push(("wal_sender_timeout", PATIENCE));
+    match purpose {
+        Purpose::Questions => parameters.push(("database", &place.database)),
+        Purpose::Replication(major) => {
+            parameters.push(("replication", "true"));
+            session::of_a_walsender(major).for_each(|setting| parameters.push(setting));
+        }
     }
     parameters
 }

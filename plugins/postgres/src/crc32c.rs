@@ -23,6 +23,7 @@ const REACH: usize = 209 * WORD;
 const BUFFER: usize = REACH + 16 * STRIP;
 
 /// A CRC-32C on its way.
+#[derive(Clone)]
 pub(crate) struct Crc32c(u32);
 
 impl Crc32c {

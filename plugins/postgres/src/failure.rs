@@ -21,6 +21,8 @@ pub(crate) struct ServerError {
     severity: String,
     pub(crate) message: String,
     detail: Option<String>,
+    /// The function of the server that says it: unlike its words, the same in every language.
+    pub(crate) routine: String,
 }
 
 /// A file is not there: of WAL, one that the server has recycled.
@@ -29,6 +31,11 @@ const UNDEFINED_FILE: &str = "58P01";
 pub(crate) const DATA_CORRUPTED: &str = "XX001";
 /// Something is not in the state that was needed.
 pub(crate) const NOT_IN_PREREQUISITE_STATE: &str = "55000";
+
+/// Functions of the server that open the files of a base backup: one that they may not open is nothing that the role lacks.
+const OPENS_FILES: [&str; 4] = ["sendFile", "sendDir", "ReadDirExtended", "AllocateDir"];
+const MEND_A_FILE: &str = "on the server's machine, give that file or directory to the user whom the server runs as, or move it out \
+                           of the data directory if it is none of PostgreSQL's; then `dozo run --full`";
 
 /// What to do where the server lets nobody in.
 const HBA: &str = "the first line of pg_hba.conf that fits decides: `hostssl` lines are for TLS alone (`?sslmode=verify-full`), base \
@@ -45,10 +52,16 @@ impl ServerError {
                 b'V' => error.severity = value,
                 b'M' => error.message = value,
                 b'D' => error.detail = Some(value),
+                b'R' => error.routine = value,
                 _ => {}
             }
         }
         Ok(error)
+    }
+
+    /// Whether it is a warning; servers before 9.6 are not spoken to, so this is not translated.
+    pub(crate) fn is_warning(&self) -> bool {
+        self.severity == "WARNING"
     }
 
     fn words(&self) -> String {
@@ -110,6 +123,7 @@ impl From<Failure> for Error {
                 "the password is wrong, or has expired (`ALTER ROLE … VALID UNTIL 'infinity'`), or the role is not there",
             )),
             "28000" => Error::Denied(hinted(HBA)),
+            "42501" if OPENS_FILES.contains(&error.routine.as_str()) => Error::Denied(hinted(MEND_A_FILE)),
             "42501" => Error::Denied(hinted("`dozo check` tells what the role lacks, with the SQL that gives it")),
             "53300" => {
                 Error::Unavailable(hinted("`dozo check` tells what the server lacks, with the SQL that mends it"))

@@ -16,6 +16,7 @@ mod probe;
 mod records;
 mod restore;
 mod server;
+mod session;
 mod slot;
 mod tar;
 mod timeline;
@@ -48,7 +49,7 @@ impl Source for Postgres {
     }
 
     async fn backup(config: Config, backup: Backup) -> Result<()> {
-        Ok(backup::backup(&config.settings()?, &backup)?)
+        Ok(backup::backup(&config.settings()?, &backup).await?)
     }
 
     /// The server may forget WAL that is in the snapshot, but for the segment that is not whole yet.

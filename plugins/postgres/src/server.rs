@@ -1,13 +1,15 @@
 //! What a server says of itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dozo_sdk::{Error, Result};
 
+use crate::chain::{Least, Needs};
 use crate::config::Settings;
 use crate::connect::{Protection, Purpose, Session, connect};
 use crate::failure::Failure;
 use crate::lsn::Lsn;
+use crate::session;
 use crate::timeline::History;
 use crate::wire::{Rows, Wire};
 
@@ -29,15 +31,23 @@ pub(crate) struct Server {
     pub(crate) segment_bytes: u64,
     pub(crate) block_bytes: u32,
     pub(crate) checksums: bool,
+    /// Whom it runs as, in all likelihood: the first role of a cluster has the name of the user who made it.
+    pub(crate) system_user: Option<String>,
+    /// When a word was said so that one was said.
+    spoke: Instant,
 }
+
+/// How long it may be that nothing is said, where something could be: less than proxies wait, as a rule.
+const QUIET: Duration = Duration::from_secs(30);
 
 impl Server {
     pub(crate) fn connect(settings: &Settings) -> Result<Self, Failure> {
-        let Session { mut wire, protection } = connect(settings, Purpose::Questions)?;
+        let Session { mut wire, protection, .. } = connect(settings, Purpose::Questions)?;
+        session::begin(&mut wire)?;
         let row = wire.one(
             "SELECT current_setting('server_version_num'), current_setting('server_version'), pg_is_in_recovery(), \
              (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'), current_setting('block_size'), \
-             current_setting('data_checksums')",
+             current_setting('data_checksums'), (SELECT rolname FROM pg_roles WHERE oid = 10)",
         )?;
         let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
         let number = |at: usize| {
@@ -50,6 +60,7 @@ impl Server {
             let known = format!("{} to {}", MAJORS.start(), MAJORS.end());
             return Err(Error::Unsupported(format!("the server is PostgreSQL {version}: {known} are known")).into());
         }
+        session::set_up(&mut wire, major)?;
         Ok(Server {
             protection,
             version,
@@ -58,6 +69,8 @@ impl Server {
             segment_bytes: number(3)?,
             block_bytes: u32::try_from(number(4)?).unwrap_or(u32::MAX),
             checksums: text(5) == "on",
+            system_user: row.get(6).cloned().flatten(),
+            spoke: Instant::now(),
             wire,
         })
     }
@@ -77,6 +90,34 @@ impl Server {
         let odd = |_| Error::Unsupported(format!("the server tells `{text}` for a position"));
         let position: Lsn = text.parse().map_err(odd)?;
         Ok((time, position.before_page_header(self.segment_bytes)))
+    }
+
+    /// Says a word if none was said for a while, so that whatever counts the time in which nothing is said begins again.
+    pub(crate) fn keep_alive(&mut self) -> Result<(), Failure> {
+        if self.spoke.elapsed() < QUIET {
+            return Ok(());
+        }
+        self.spoke = Instant::now();
+        self.wire.query("SELECT 1").map(|_| ())
+    }
+
+    /// What a copy must have at least to recover from here on, and which of it a copy has by itself: it is the default, or in a
+    /// file of the data directory. What the command line or a file elsewhere says, no copy reads.
+    pub(crate) fn needs(&mut self) -> Result<Needs, Failure> {
+        let names = Least::SETTINGS.map(|name| format!("'{name}'")).join(", ");
+        let rows = self.wire.query(&format!(
+            "SELECT name, setting, source = 'default' OR (source = 'configuration file' AND starts_with(sourcefile, \
+             (SELECT setting FROM pg_settings WHERE name = 'data_directory') || '/')) FROM pg_settings WHERE name IN ({names})"
+        ))?;
+        let mut needs = Needs { values: [0; 5], come_along: [false; 5] };
+        for (at, name) in Least::SETTINGS.iter().enumerate() {
+            let row = rows.iter().find(|row| row.first().and_then(Option::as_deref) == Some(name));
+            let text = |column: usize| row.and_then(|row| row.get(column)?.as_deref()).unwrap_or_default();
+            let odd = |_| Error::Unsupported(format!("the server tells `{}` for `{name}`", text(1)));
+            needs.values[at] = text(1).parse().map_err(odd)?;
+            needs.come_along[at] = text(2) == "t";
+        }
+        Ok(needs)
     }
 
     /// How long the server's WAL writer rests between two rounds.
@@ -103,6 +144,8 @@ impl Server {
 /// A session with a walsender.
 pub(crate) struct Walsender {
     pub(crate) wire: Wire,
+    /// The process of the server.
+    pub(crate) process: i32,
 }
 
 /// What a walsender says of the cluster (`IDENTIFY_SYSTEM`).
@@ -116,8 +159,10 @@ pub(crate) struct System {
 }
 
 impl Walsender {
-    pub(crate) fn connect(settings: &Settings) -> Result<Self, Failure> {
-        Ok(Walsender { wire: connect(settings, Purpose::Replication)?.wire })
+    /// To a server of this major version.
+    pub(crate) fn connect(settings: &Settings, major: u32) -> Result<Self, Failure> {
+        let Session { wire, process, .. } = connect(settings, Purpose::Replication(major))?;
+        Ok(Walsender { wire, process })
     }
 
     pub(crate) fn identify(&mut self) -> Result<System, Failure> {

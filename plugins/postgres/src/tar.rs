@@ -53,6 +53,8 @@ pub(crate) struct Member {
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    /// The owner's name. PostgreSQL says `postgres`, whoever it is.
+    pub(crate) user: Vec<u8>,
     /// Seconds since 1970.
     pub(crate) modified: i64,
 }
@@ -172,6 +174,7 @@ fn member(header: &[u8; BLOCK]) -> Result<Member> {
         mode: small(&header[100..108]).ok_or_else(|| odd("a mode that is no number"))?,
         uid: small(&header[108..116]).ok_or_else(|| odd("an owner that is no number"))?,
         gid: small(&header[116..124]).ok_or_else(|| odd("a group that is no number"))?,
+        user: text(&header[265..297]).to_vec(),
         // Before 1970 it is negative, and the server writes it as if it were not.
         modified: number(&header[136..148]).ok_or_else(|| odd("a time that is no number"))?.cast_signed(),
     })
@@ -330,7 +333,7 @@ mod tests {
                 ]
             );
             let first = &members[2].0;
-            assert_eq!((first.mode, first.uid, first.gid), (0o600, 0o151, 0o162));
+            assert_eq!((first.mode, first.uid, first.gid, &first.user[..]), (0o600, 0o151, 0o162, &b"postgres"[..]));
             assert_eq!((first.size, first.modified), (1000, 0o15_145_652_170));
         }
     }

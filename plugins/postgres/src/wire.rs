@@ -8,6 +8,7 @@ use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, ServerError};
 
@@ -79,12 +80,44 @@ impl Wire {
         }
     }
 
+    /// A notice or warning that came as a message among others.
+    pub(crate) fn notice(body: &[u8]) -> Result<ServerError> {
+        match parse(b'N', body)? {
+            Message::NoticeResponse(body) => ServerError::new(body.fields()),
+            _ => Err(Error::Corrupt("the server sent a notice that is none".into())),
+        }
+    }
+
     /// A row of text that came as a message among others.
     pub(crate) fn row(body: &[u8]) -> Result<Vec<Option<String>>> {
         match parse(b'D', body)? {
             Message::DataRow(body) => row(&body),
             _ => Err(Error::Corrupt("the server sent a row that is none".into())),
         }
+    }
+
+    /// Waits until something has come, however long the server says nothing: each time `every` has passed, `meanwhile` looks
+    /// whether it still works, and ends the wait if not.
+    pub(crate) async fn ready(
+        &mut self,
+        every: Duration,
+        mut meanwhile: impl FnMut() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        while self.begin == self.end {
+            let began = Instant::now();
+            match self.connection.read_while(READ_BYTES as u32, every, &mut meanwhile).await {
+                Ok(bytes) if bytes.is_empty() => return Err(ended(Error::Unavailable(String::new())).into()),
+                Ok(bytes) => {
+                    (self.begin, self.end) = (0, bytes.len());
+                    self.buffer.resize(self.buffer.len().max(bytes.len()), 0);
+                    self.buffer[..bytes.len()].copy_from_slice(&bytes);
+                }
+                // The host's own limit on silence: a connection that was cut fails again at once.
+                Err(Failure::Other(Error::Unavailable(_))) if began.elapsed() > every => meanwhile()?,
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
     }
 
     /// Sends what `write` makes.

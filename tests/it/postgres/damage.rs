@@ -28,7 +28,7 @@ fn damage(pg: &Pg, file: &str, block: u64) {
 }
 
 /// What was omitted, and why, one to a line.
-fn omitted(report: &Value) -> String {
+pub(super) fn omitted(report: &Value) -> String {
     let omitted = report["omitted"].as_array().unwrap();
     omitted.iter().map(|one| format!("{} {}\n", one[0].as_str().unwrap(), one[1].as_str().unwrap())).collect()
 }

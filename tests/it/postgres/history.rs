@@ -63,7 +63,9 @@ fn wal_that_was_removed_is_a_gap_and_a_full_run() {
     std::thread::sleep(Duration::from_millis(100));
     recovers(&pg, &home, &["base backup", "slot"]);
     // What lies in the gap is refused, not made up.
-    says(&home.restore_refused("db", &["--at", &lost]), &["recovers to"]);
+    says(&home.restore_refused("db", &["--at", &lost]), &["recovers to", "nearest before it", "nearest after it"]);
+    let listed = home.dozo(&["snapshots"]).expect(0).out;
+    assert_eq!(listed.matches("recovers to").count(), home.snapshots().len(), "{listed}");
     home.restored(&pg, "db", "before", &["--at", &covered]);
 }
 

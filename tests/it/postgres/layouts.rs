@@ -1,7 +1,7 @@
 //! Clusters that are laid out otherwise: WAL on a disk of its own, files that a group may read, configuration beside the data, settings
 //! of an older recovery, tablespaces that came later.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -141,4 +141,100 @@ fn a_tablespace_that_came_later() {
     assert_eq!(pg.psql("select count(*) from there"), "5000");
     home.run();
     assert_eq!(home.bases("db").len(), 2, "it is known now");
+}
+
+/// A tablespace in the data directory itself is a part of it: it needs no place of its own, before the base backup or after.
+#[test]
+fn tablespaces_made_in_place() {
+    for version in [14, 17] {
+        let Some(pg) = Pg::start(version) else { return };
+        let make = |name: &str| {
+            pg.psql(&format!("set allow_in_place_tablespaces = on; create tablespace {name} location ''"));
+            pg.psql(&format!("create table in_{name} tablespace {name} as select generate_series(1, 5000) as n"));
+        };
+        make("early");
+        let home = Home::of(&pg);
+        home.full();
+        let copy = home.copy(&pg, "db", "early", &[]);
+        pg.equals(&copy);
+        make("late");
+        pg.psql("create database inside tablespace early");
+        let notes = notes(&home.run());
+        assert!(!notes.contains("tablespace"), "{notes}");
+        pg.equals(&home.copy(&pg, "db", "late", &[]));
+        // Both in a base backup, and one dropped in the WAL behind it.
+        home.full();
+        pg.psql("drop table in_late; drop tablespace late");
+        home.run();
+        pg.equals(&home.copy(&pg, "db", "dropped", &[]));
+    }
+}
+
+/// What the command line says, no copy reads; and recovery needs it as high as it was.
+#[test]
+fn settings_of_the_command_line() {
+    let Some(mut pg) = Pg::start(17) else { return };
+    pg.stop();
+    let raise =
+        |connections: u32| ["max_connections", "max_prepared_transactions"].map(|name| format!("{name}={connections}"));
+    pg.start_with(&raise(150));
+    pg.start_again();
+    let home = Home::of(&pg);
+    home.full();
+    let auto_conf =
+        |to: &str| fs::read_to_string(home.restored(&pg, "db", to, &[]).join("postgresql.auto.conf")).unwrap();
+    let first = auto_conf("first");
+    says(&first, &["max_connections = '150'", "max_prepared_transactions = '150'"]);
+    assert!(!first.contains("max_worker_processes"), "a default needs no saying: {first}");
+    Pg::on_directory(17, &home.path("first"), &[]);
+    // Raised and lowered again, in the WAL behind the base backup.
+    for connections in [170, 120] {
+        pg.stop();
+        pg.start_with(&raise(connections));
+        pg.start_again();
+        pg.psql(&format!("create table t{connections} as select 1"));
+    }
+    home.run();
+    let copy = home.copy(&pg, "db", "back", &[]);
+    assert_eq!(copy.psql("show max_connections"), "170");
+    pg.equals(&copy);
+}
+
+/// The root of a file system has something of its own; directories that are made on the way let the server's user pass; and what to
+/// do next is said.
+#[test]
+fn targets_that_are_prepared_for_the_server() {
+    let Some(pg) = Pg::start(16) else { return };
+    let home = Home::of(&pg);
+    home.full();
+    let root = home.path("root");
+    fs::create_dir_all(root.join("lost+found")).unwrap();
+    fs::set_permissions(root.join("lost+found"), Permissions::from_mode(0o700)).unwrap();
+    let said = home.restore("db", "root", &[]).expect(0);
+    says(
+        &said.err,
+        &["note: PostgreSQL recovers to", "pg_ctl -D", "when it is started", "lost+found", "directory below it"],
+    );
+    assert!(said.out.contains("restored into") && !said.out.contains("recovered"), "{}", said.out);
+    pg.equals(&Pg::on_directory(16, &root, &[]));
+    // With anything in it, it is somebody's.
+    fs::create_dir_all(home.path("used/lost+found")).unwrap();
+    fs::write(home.path("used/lost+found/#1"), "").unwrap();
+    says(&home.restore("db", "used", &[]).expect(2).err, &["not empty", "move it away"]);
+
+    let to = home.path("new/way/data").display().to_string();
+    let arguments = ["restore", "db", "--to", &to, "--identity", "owner.key"].map(|word| format!("'{word}'")).join(" ");
+    let mut shell = std::process::Command::new("sh");
+    let binary = crate::house::binary().display().to_string();
+    shell.args(["-c", &format!("umask 077; exec '{binary}' {arguments}")]);
+    let like = home.command(&[]);
+    like.get_envs().for_each(|(name, value)| match value {
+        Some(value) => drop(shell.env(name, value)),
+        None => drop(shell.env_remove(name)),
+    });
+    shell.current_dir(like.get_current_dir().unwrap());
+    super::tools::within(Duration::from_secs(120), &mut shell).expect(0);
+    let modes = ["new", "new/way", "new/way/data"].map(|path| posix(&home.path(path)).0 & 0o777);
+    assert_eq!(modes, [0o755, 0o755, 0o700]);
+    pg.equals(&Pg::on_directory(16, Path::new(&to), &[]));
 }

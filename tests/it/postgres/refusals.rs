@@ -46,7 +46,7 @@ fn lines_of_pg_hba_that_are_missing() {
     pg.let_in("host all dozo 127.0.0.1/32 scram-sha-256");
     says(&home.refused(&[]), &["pg_hba.conf", "replication"]);
     let check = home.dozo(&["check", "db"]).expect(1);
-    says(&check.err, &["pg_hba.conf", "host replication dozo", "pg_reload_conf"]);
+    says(&check.err, &["pg_hba.conf", "host replication dozo 127.0.0.1/32 scram-sha-256`", "pg_reload_conf"]);
     // The other way round.
     pg.let_in("host replication dozo 127.0.0.1/32 scram-sha-256");
     says(&home.refused(&[]), &["pg_hba.conf"]);

@@ -314,7 +314,7 @@ fn print(report: &RestoreReport, to: &Target<'_>, zone: &TimeZone) {
     let (job, id) = (&report.job, report.snapshot.short());
     let at = match &report.at {
         Moment::Latest => String::new(),
-        at => format!(", recovered to {}", shown(at, zone)),
+        at => format!(", for recovery to {}", shown(at, zone)),
     };
     let taken = words::time_in(report.taken, zone);
     let but = if report.outcome == Outcome::Partial { ", but not all of it" } else { "" };

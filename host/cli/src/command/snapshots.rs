@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dozo_job::Clock;
-use dozo_repository::format::snapshot::Status;
+use dozo_repository::format::snapshot::{Snapshot, Status};
 use dozo_repository::{Error, Found, JobUid, View};
 use jiff::Timestamp;
 
@@ -76,6 +76,11 @@ fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
             marks.join(", "),
         );
         ui::line(line.trim_end());
+        if let Some((from, until)) = window(snapshot) {
+            let zone = zones.zone(snapshot);
+            let (from, until) = (words::time_in(from, zone), words::time_in(until, zone));
+            ui::line(format!("{:8}  recovers to {from} … {until}", ""));
+        }
     }
 }
 
@@ -98,6 +103,12 @@ fn tell_suspicions(view: &View, snapshots: &[&Found]) {
             ui::note(format!("hint: {}", suspicion::hint(id)));
         }
     }
+}
+
+/// To which times a snapshot can be recovered, if its plugin says so.
+pub(crate) fn window(snapshot: &Snapshot) -> Option<(Timestamp, Timestamp)> {
+    let time = |name: &str| snapshot.attributes.iter().find(|(known, _)| known == name)?.1.parse().ok();
+    time("recovers-from").zip(time("recovers-until"))
 }
 
 /// A listing that could not read everything must not look whole.

@@ -65,7 +65,9 @@ pub(crate) fn of_run(progress: &Arc<Progress>) -> impl Fn() -> String + Send + '
             (_, None) => String::new(),
             (done, Some(total)) => format!(", {} of {}", words::count(done), words::count(total)),
         };
-        format!("{entries} entries, {read} read, {stored} stored{source}")
+        let phase = Some(progress.phase()).filter(|phase| !phase.is_empty());
+        let phase = phase.map(|phase| format!("{phase}: ")).unwrap_or_default();
+        format!("{phase}{entries} entries, {read} read, {stored} stored{source}")
     }
 }
 

@@ -227,6 +227,14 @@ impl RunIntake {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The entry was not to be, unless another writer of it was begun since.
+    fn cancel(&self, writer: u64, path: &str) {
+        let mut state = self.state();
+        if state.unresolved.get(path).is_some_and(|unresolved| unresolved.writer == writer) {
+            state.unresolved.remove(path);
+        }
+    }
+
     /// The entry is finished or kept.
     fn accept(&self, path: &str) {
         self.state().unresolved.remove(path);
@@ -447,6 +455,12 @@ impl port::Intake for SharedIntake {
         Ok(())
     }
 
+    fn discard_under(&self, prefix: String) -> Result<()> {
+        path::check(&prefix).map_err(|e| self.0.broke(e))?;
+        self.0.state().unresolved.retain(|path, _| !path::is_under(path, &prefix));
+        self.0.writer.discard_under(&prefix).map_err(|e| self.0.broke(e))
+    }
+
     async fn previous(&self, path: String) -> Result<Option<Entry>> {
         Ok(self.0.find(&path).await?.map(|(_, stored)| stored.entry))
     }
@@ -482,5 +496,9 @@ impl port::Intake for SharedIntake {
 
     fn progress(&self, done: u64, total: Option<u64>) {
         self.0.progress.set(done, total);
+    }
+
+    fn phase(&self, words: String) {
+        self.0.progress.begin_phase(words);
     }
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use dozo_repository::{Error, Kind, Result, path};
 
 use super::SharedIntake;
+use super::rules::check_text;
 use crate::limits::READ_BYTES;
 use crate::port::{self, Content};
 
@@ -73,6 +74,18 @@ impl port::EntryWriter for RunEntryWriter {
             Kind::Unsupported => e,
             _ => intake.0.broke(e),
         })
+    }
+
+    fn set_attribute(&mut self, name: String, value: String) -> Result<()> {
+        let intake = self.intake.clone();
+        let set = check_text("the name of an attribute", &name)
+            .and_then(|()| check_text("the value of an attribute", &value))
+            .and_then(|()| self.writer()?.set_attribute(name, value));
+        set.map_err(|e| intake.0.broke(e))
+    }
+
+    fn cancel(self: Box<Self>) {
+        self.intake.0.cancel(self.number, &self.path);
     }
 
     async fn finish(mut self: Box<Self>, bytes: u64) -> Result<()> {

@@ -83,6 +83,11 @@ impl Intake for FaultyIntake {
         self.inner.vanished(path)
     }
 
+    fn discard_under(&self, prefix: String) -> Result<()> {
+        self.control.count("discard-under")?;
+        self.inner.discard_under(prefix)
+    }
+
     async fn previous(&self, path: String) -> Result<Option<Entry>> {
         self.inner.previous(path).await
     }
@@ -106,6 +111,10 @@ impl Intake for FaultyIntake {
     fn progress(&self, done: u64, total: Option<u64>) {
         self.inner.progress(done, total);
     }
+
+    fn phase(&self, words: String) {
+        self.inner.phase(words);
+    }
 }
 
 struct FaultyWriter {
@@ -128,6 +137,15 @@ impl EntryWriter for FaultyWriter {
     async fn append_previous(&mut self, path: &str, offset: u64, length: u64) -> Result<()> {
         self.control.step("append-previous").await?;
         self.inner.append_previous(path, offset, length).await
+    }
+
+    fn set_attribute(&mut self, name: String, value: String) -> Result<()> {
+        self.control.count("an attribute of an entry")?;
+        self.inner.set_attribute(name, value)
+    }
+
+    fn cancel(self: Box<Self>) {
+        self.inner.cancel();
     }
 
     async fn finish(self: Box<Self>, bytes: u64) -> Result<()> {

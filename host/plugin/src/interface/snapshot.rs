@@ -109,6 +109,14 @@ impl snapshot::Host for State {
         }
     }
 
+    fn discard_under(&mut self, prefix: String) -> Result<Result<(), Told>> {
+        let _busy = self.life.enter();
+        match self.intake() {
+            Ok(intake) => told(intake.discard_under(prefix)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
     async fn previous(&mut self, path: String) -> Result<Option<Entry>> {
         let _busy = self.life.enter();
         let Ok(intake) = self.intake() else { return Ok(None) };
@@ -159,6 +167,14 @@ impl snapshot::Host for State {
         }
         Ok(())
     }
+
+    fn phase(&mut self, words: String) -> Result<()> {
+        let _busy = self.life.enter();
+        if let Ok(intake) = self.intake() {
+            intake.phase(convert::printable(self.secrets.redact(words)).replace('\n', " "));
+        }
+        Ok(())
+    }
 }
 
 impl snapshot::HostWriter for State {
@@ -206,6 +222,19 @@ impl snapshot::HostWriter for State {
         }
     }
 
+    fn set_attribute(
+        &mut self,
+        handle: Resource<WriterHandle>,
+        name: String,
+        value: String,
+    ) -> Result<Result<(), Told>> {
+        let _busy = self.life.enter();
+        match self.writer(&handle)? {
+            Ok(writer) => told(writer.set_attribute(name, value)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
     async fn finish(&mut self, handle: Resource<WriterHandle>, bytes: u64) -> Result<Result<(), Told>> {
         let _busy = self.life.enter();
         match self.table.delete(handle)?.0 {
@@ -213,6 +242,14 @@ impl snapshot::HostWriter for State {
             Some(Err(error)) => Ok(Err(Self::told(&error))),
             None => Ok(Err(busy())),
         }
+    }
+
+    fn cancel(&mut self, handle: Resource<WriterHandle>) -> Result<()> {
+        let _busy = self.life.enter();
+        if let Some(Ok(writer)) = self.table.delete(handle)?.0 {
+            writer.cancel();
+        }
+        Ok(())
     }
 
     fn drop(&mut self, handle: Resource<WriterHandle>) -> Result<()> {

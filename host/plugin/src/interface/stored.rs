@@ -5,7 +5,7 @@ use wasmtime::component::Resource;
 
 use crate::bindings::dozo::plugin::stored;
 use crate::bindings::dozo::plugin::types::{Entry, Error as Told};
-use crate::convert::entry_to_wit;
+use crate::convert::{self, entry_to_wit};
 use crate::handles::ContentHandle;
 use crate::interface::told;
 use crate::limits::PAGE_ENTRIES;
@@ -48,5 +48,13 @@ impl stored::Host for State {
             Ok(content) => Ok(self.hold_content(content)?),
             Err(error) => Err(Self::told(&error)),
         })
+    }
+
+    fn note(&mut self, text: String) -> Result<()> {
+        let _busy = self.life.enter();
+        if self.stored().is_ok() {
+            self.life.note(convert::printable(self.secrets.redact(text)));
+        }
+        Ok(())
     }
 }

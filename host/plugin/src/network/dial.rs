@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use dozo_job::{Error, Kind, Result};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,7 +18,9 @@ use super::address::plain;
 use super::resolve::Pins;
 use super::target::{Endpoint, Host};
 use super::{Network, tls};
-use crate::limits::{CONNECT_TRY_MIN, CONNECTIONS, Limits, REFUSALS_TOLD};
+use crate::limits::{
+    CONNECT_TRY_MIN, CONNECTIONS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, REFUSALS_TOLD,
+};
 use crate::state::Names;
 
 /// A connection's bytes, both ways.
@@ -93,6 +96,7 @@ impl Session {
                 Ok(stream) => {
                     // Small messages must not wait for each other; where that cannot be said, they are only slower.
                     let _ = stream.0.set_nodelay(true);
+                    keep_alive(&stream.0);
                     return Ok(Box::new(stream));
                 }
                 // That an address was refused says more than that another did not answer.
@@ -173,6 +177,14 @@ impl Session {
         };
         judged.inspect_err(refused)
     }
+}
+
+/// A connection on which nothing is said still sends a packet now and then: firewalls forget what is quiet, and a peer that is gone is
+/// noticed. Where that cannot be said, it is as it was.
+fn keep_alive(stream: &TcpStream) {
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 /// A connection that counts for as long as it is open.

@@ -70,6 +70,12 @@ impl EntryWriter for Writer {
         unimplemented!("these guests keep nothing")
     }
 
+    fn set_attribute(&mut self, _: String, _: String) -> Result<()> {
+        Ok(())
+    }
+
+    fn cancel(self: Box<Self>) {}
+
     async fn finish(self: Box<Self>, bytes: u64) -> Result<()> {
         assert_eq!(bytes, self.bytes.len() as u64);
         self.kept.lock().unwrap().insert(self.path, self.bytes);
@@ -115,6 +121,9 @@ impl Intake for Memory {
     fn vanished(&self, _: String) -> Result<()> {
         Ok(())
     }
+    fn discard_under(&self, _: String) -> Result<()> {
+        Ok(())
+    }
     async fn previous(&self, _: String) -> Result<Option<Entry>> {
         Ok(None)
     }
@@ -129,4 +138,5 @@ impl Intake for Memory {
     }
     fn note(&self, _: String) {}
     fn progress(&self, _: u64, _: Option<u64>) {}
+    fn phase(&self, _: String) {}
 }

@@ -4,10 +4,14 @@
 use dozo_sdk::prelude::*;
 use dozo_sdk::{Posix, SmallEntry, Timestamp};
 
-use super::{Seen, like};
+use super::expected::{Expected, Lacking};
+use super::notices::Notices;
+use super::{MANIFEST, is_in_place, like};
 use crate::chain::Damaged;
 use crate::crc32c::Crc32c;
+use crate::failure::Failure;
 use crate::lsn::Lsn;
+use crate::manifest::{Came, Manifest, Reader};
 use crate::pages::{self, Pages};
 use crate::server::Server;
 use crate::tar::{Event, Kind as Member, Tar};
@@ -30,6 +34,7 @@ pub(super) struct Files<'a> {
     backup: &'a Backup,
     root: String,
     start: Lsn,
+    tablespaces: Vec<(u32, String)>,
     pages_are_checked: bool,
     tar: Option<Tar>,
     /// What stands before a file's path: among the entries, and in the manifest.
@@ -38,15 +43,24 @@ pub(super) struct Files<'a> {
     open: Option<Open>,
     small: Vec<SmallEntry>,
     small_bytes: usize,
+    /// Whom the server runs as, in all likelihood.
+    system_user: Option<String>,
     /// Of the first file that came.
     owner: Option<Posix>,
-    pub(super) seen: Seen,
+    /// What the manifest is to list.
+    came: Came,
+    /// What the catalog names, and has not come yet.
+    expected: Expected,
+    /// On its way, and what has been read of it.
+    manifest: Option<(Writer, Reader)>,
     pub(super) damaged: Vec<Damaged>,
     damaged_more: u64,
     /// Files that have come: the number of each is its version, since what is read in the order in which it was stored is read
     /// once.
     files: u64,
     pub(super) entries: u64,
+    /// Bytes of files, the manifest not counted.
+    pub(super) content_bytes: u64,
 }
 
 /// A file of which not all has come.
@@ -66,11 +80,17 @@ enum Content {
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn begin(backup: &'a Backup, root: &str, start: Lsn, server: &Server) -> Self {
+    pub(super) fn begin(
+        backup: &'a Backup,
+        root: &str,
+        (start, expected, tablespaces): (Lsn, Expected, &[(u32, String)]),
+        server: &Server,
+    ) -> Self {
         Files {
             backup,
             root: root.into(),
             start,
+            tablespaces: tablespaces.to_vec(),
             pages_are_checked: server.checksums && server.block_bytes == BLOCK_BYTES,
             tar: None,
             entry_prefix: String::new(),
@@ -78,12 +98,16 @@ impl<'a> Files<'a> {
             open: None,
             small: Vec::new(),
             small_bytes: 0,
+            system_user: server.system_user.clone(),
             owner: None,
-            seen: Seen::new(),
+            came: Came::default(),
+            expected,
+            manifest: None,
             damaged: Vec::new(),
             damaged_more: 0,
             files: 0,
             entries: 0,
+            content_bytes: 0,
         }
     }
 
@@ -91,10 +115,15 @@ impl<'a> Files<'a> {
     pub(super) fn archive(&mut self, tablespace: Option<u32>) -> Result<()> {
         self.end_archive()?;
         let root = &self.root;
+        let in_place =
+            |oid: u32| self.tablespaces.iter().any(|(known, location)| *known == oid && is_in_place(location));
         (self.entry_prefix, self.manifest_prefix) = match tablespace {
             None => (format!("{root}/data"), String::new()),
+            // It is a directory of the data directory, and its archive is another one all the same.
+            Some(oid) if in_place(oid) => (format!("{root}/data/pg_tblspc/{oid}"), format!("pg_tblspc/{oid}/")),
             Some(oid) => (format!("{root}/tablespaces/{oid}"), format!("pg_tblspc/{oid}/")),
         };
+        tablespace.into_iter().for_each(|oid| self.expected.archive(oid));
         self.tar = Some(Tar::default());
         Ok(())
     }
@@ -123,14 +152,50 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
+    /// The next bytes of the manifest, which comes behind the archives. It is stored and compared while it passes.
+    pub(super) fn manifest(&mut self, bytes: &[u8]) -> Result<()> {
+        let (mut writer, mut reader) = match self.manifest.take() {
+            Some(begun) => begun,
+            None => {
+                let entry = self.backup.file(format!("{}/{MANIFEST}", self.root)).posix(self.owner()?);
+                self.entries += 1;
+                (entry.create(), Reader::new(std::mem::take(&mut self.came)))
+            }
+        };
+        reader.feed(bytes)?;
+        writer.write_all(bytes)?;
+        self.manifest = Some((writer, reader));
+        Ok(())
+    }
+
+    /// Whether it has begun to come.
+    pub(super) fn has_manifest(&self) -> bool {
+        self.manifest.is_some()
+    }
+
+    /// What did not come.
+    pub(super) fn lacking(
+        &mut self,
+        server: &mut Server,
+        notices: &Notices,
+        tolerate: &[String],
+    ) -> Result<Lacking, Failure> {
+        let expected = std::mem::take(&mut self.expected);
+        expected.lacking(server, &self.root, (notices, &self.tablespaces), tolerate)
+    }
+
     /// Owner and mode of the data directory's files.
-    pub(super) fn owner(&self) -> Result<Posix> {
+    fn owner(&self) -> Result<Posix> {
         self.owner.clone().ok_or_else(|| Error::Corrupt("the server sent no file".into()))
     }
 
-    /// All has come. The data directory itself is in no archive.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    /// All has come; what the manifest says. The data directory itself is in no archive.
+    pub(super) fn finish(&mut self) -> Result<Manifest> {
         self.end_archive()?;
+        let missing = || Error::Corrupt("the server sent no manifest".into());
+        let (writer, reader) = self.manifest.take().ok_or_else(missing)?;
+        let manifest = reader.finish()?;
+        writer.finish()?;
         let owner = self.owner()?;
         let group_reads = owner.mode & 0o040 != 0;
         let posix = like(&owner, if group_reads { 0o750 } else { 0o700 });
@@ -140,14 +205,15 @@ impl<'a> Files<'a> {
             let why = format!("{} more pages fail their checksums", self.damaged_more);
             self.damaged.push(Damaged { what: format!("{path} (other blocks)"), why });
         }
-        self.flush()
+        self.flush()?;
+        Ok(manifest)
     }
 
     fn member(&mut self, member: &crate::tar::Member) -> Result<()> {
         let names: Vec<String> = member.path.split(|byte| *byte == b'/').map(dozo_sdk::escape).collect();
         let path = format!("{}/{}", self.entry_prefix, names.join("/"));
         let modified = Timestamp { seconds: member.modified, nanoseconds: 0 };
-        let posix = posix(member.mode, member.uid, member.gid);
+        let posix = self.posix(member);
         let entry = match &member.kind {
             Member::Directory => directory(path, Some(modified)),
             Member::Symlink(target) => {
@@ -156,6 +222,14 @@ impl<'a> Files<'a> {
             Member::File => return self.file(path, modified, posix, member),
         };
         self.put(Entry { posix: Some(posix), ..entry })
+    }
+
+    /// By number, and by name where that can be believed: on another machine the server's user has another number.
+    fn posix(&self, member: &crate::tar::Member) -> Posix {
+        let crate::tar::Member { mode, uid, gid, user, .. } = member;
+        let user = self.system_user.clone().filter(|name| name.as_bytes() == user);
+        let (mode, group) = (mode & 0o7777, user.clone());
+        Posix { mode, uid: *uid, gid: *gid, user, group, xattrs: vec![], links: 1, sparse: false }
     }
 
     fn file(&mut self, path: String, modified: Timestamp, posix: Posix, member: &crate::tar::Member) -> Result<()> {
@@ -186,6 +260,7 @@ impl<'a> Files<'a> {
 
     fn content(&mut self, bytes: &[u8]) -> Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
+        self.content_bytes += bytes.len() as u64;
         open.crc.update(bytes);
         if let Some(pages) = &mut open.pages {
             pages.update(bytes);
@@ -218,7 +293,8 @@ impl<'a> Files<'a> {
             }
         }
         self.entries += 1;
-        self.seen.insert(manifest_path, (size, crc.finish()));
+        self.expected.came(&manifest_path);
+        self.came.push(&manifest_path, size, crc.finish());
         if let Some(pages) = pages {
             self.judge(&path, pages);
         }
@@ -268,8 +344,4 @@ fn target_of(target: &[u8]) -> String {
         .split(|byte| *byte == b'/')
         .map(|name| if name.is_empty() { String::new() } else { dozo_sdk::escape(name) });
     names.collect::<Vec<_>>().join("/")
-}
-
-fn posix(mode: u32, uid: u32, gid: u32) -> Posix {
-    Posix { mode: mode & 0o7777, uid, gid, user: None, group: None, xattrs: vec![], links: 1, sparse: false }
 }

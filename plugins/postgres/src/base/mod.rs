@@ -1,19 +1,21 @@
 //! A base backup (PostgreSQL, `BASE_BACKUP`): every file of the cluster an entry, checked against the server's own manifest
-//! and the checksums of its pages while it passes by.
+//! and the checksums of its pages while it passes by, and against what the catalog says there is.
 
+mod expected;
 mod files;
+mod notices;
 mod stream;
-
-use std::collections::HashMap;
 
 use dozo_sdk::Posix;
 use dozo_sdk::prelude::*;
 
 use crate::chain::{Base, Damaged, Tablespace};
+use crate::config::Checkpoint;
 use crate::failure::{DATA_CORRUPTED, Failure};
 use crate::lsn::{Lsn, Segment};
 use crate::manifest::Manifest;
 use crate::server::{Micros, Server, Walsender, column};
+use expected::Expected;
 use files::Files;
 use stream::Stream;
 
@@ -31,63 +33,106 @@ pub(crate) struct Request<'a> {
     pub(crate) taken: Vec<String>,
     /// In KiB a second.
     pub(crate) max_rate: Option<u64>,
+    pub(crate) checkpoint: Checkpoint,
+    /// Paths in the data directory that may be missing.
+    pub(crate) tolerate: &'a [String],
+    /// There is a base backup already that lacks no data: one that does is refused.
+    pub(crate) has_whole: bool,
 }
 
-/// Takes a base backup into the snapshot.
+/// Takes a base backup into the snapshot. One that fails leaves nothing in it.
 ///
 /// # Errors
-/// If anything that the server sent is not what its manifest says. A page that was damaged at the server already is no
-/// error: it is left out by name, so that the snapshot is partial, and is in [`Base::damaged`].
-pub(crate) fn take(request: &Request<'_>, server: &mut Server, walsender: &mut Walsender) -> Result<Base, Failure> {
+/// If anything that the server sent is not what its manifest says, or what no copy could start without was left out. A page that
+/// was damaged at the server already is no error: it is omitted by name, so that the snapshot is partial, and is in
+/// [`Base::damaged`]; so is what the server left out.
+pub(crate) async fn take(
+    request: &Request<'_>,
+    server: &mut Server,
+    walsender: &mut Walsender,
+) -> Result<Base, Failure> {
     let backup = request.backup;
     let began = server.now()?;
-    let mut stream = Stream::begin(&mut walsender.wire, &command(server, request.max_rate), server.major)?;
-    let (start, timeline) = (stream.start, stream.timeline);
-    let id = id(Segment { timeline, start }, server.segment_bytes, &request.taken);
+    let expected = Expected::read(server)?;
+    let mut stream = Stream::begin(walsender, &command(server, request), (server, backup)).await?;
+    let begin = Segment { timeline: stream.timeline, start: stream.start };
+    let id = id(begin, server.segment_bytes, &request.taken);
     let root = format!("{DIRECTORY}/{id}");
-    let mut files = Files::begin(backup, &root, start, server);
-    let mut manifest = Vec::new();
-    stream.read(&mut files, &mut manifest, &|done, total| backup.progress(done, total))?;
-    let failed = stream.failed.take();
-    let end = stream.end();
-    files.finish()?;
-    // Damaged pages are told by name; the server counts them and tells only that there are some.
-    let end = match failed {
-        Some(failure) if !failure.is(DATA_CORRUPTED) || files.damaged.is_empty() => return Err(failure),
-        _ => end?,
-    };
-    let ended = server.now()?;
-    let bytes = files.seen.values().map(|(bytes, _)| bytes).sum();
-    check(&manifest, std::mem::take(&mut files.seen), (request.system, start, end))?;
-    let entry = backup.file(format!("{root}/{MANIFEST}")).size(manifest.len() as u64).posix(files.owner()?);
-    entry.write(&manifest)?;
-    let tablespaces = tablespaces(server, &stream.tablespaces)?;
-    let entries = files.entries + 1;
-    Ok(Base { id, timeline, start, end, began, ended, entries, bytes, tablespaces, damaged: files.damaged })
+    let taken = all(request, server, (&mut stream, expected), (began, &id, &root));
+    match taken {
+        Ok(base) => Ok(base),
+        Err(failure) => {
+            backup.discard_under(&root)?;
+            Err(failure)
+        }
+    }
 }
 
-/// Says again which pages of a base backup are damaged, in a snapshot that takes it over.
+/// Everything behind its beginning.
+fn all(
+    request: &Request<'_>,
+    server: &mut Server,
+    (stream, expected): (&mut Stream<'_>, Expected),
+    (began, id, root): (Micros, &str, &str),
+) -> Result<Base, Failure> {
+    let (backup, start) = (request.backup, stream.start);
+    let mut files = Files::begin(backup, root, (start, expected, &stream.tablespaces), server);
+    stream.read(&mut files, &mut |done, total| {
+        backup.progress(done, total);
+        server.keep_alive()
+    })?;
+    // Damaged pages are told by name; the server counts them and tells only that there are some.
+    let told = |failure: &Failure| failure.is(DATA_CORRUPTED) && !files.damaged.is_empty();
+    if let Some(failure) = stream.failed.take().filter(|failure| !told(failure)) {
+        return Err(failure);
+    }
+    let (manifest, end) = (files.finish()?, stream.end()?);
+    check(&manifest, (request.system, start, end))?;
+    let lacking = files.lacking(server, &stream.notices, request.tolerate)?;
+    if let Some(why) = lacking.refuses(request.has_whole) {
+        return Err(Error::Unsupported(why).into());
+    }
+    stream.notices.note(backup, !files.damaged.is_empty());
+    lacking.tolerated.iter().try_for_each(|one| backup.tolerate(&one.what, &Error::Corrupt(one.why.clone())))?;
+    let needs = server.needs()?;
+    Ok(Base {
+        id: id.into(),
+        timeline: stream.timeline,
+        start,
+        end,
+        began,
+        ended: server.now()?,
+        entries: files.entries,
+        bytes: files.content_bytes,
+        tablespaces: tablespaces(server, &stream.tablespaces)?,
+        lacks_data: lacking.data,
+        damaged: files.damaged.into_iter().chain(lacking.missing).collect(),
+        needs: Some(needs),
+        in_place: has_in_place(server)?,
+    })
+}
+
+/// Says again what of a base backup is damaged or missing, in a snapshot that takes it over.
 pub(crate) fn omit_damaged(backup: &Backup, damaged: &[Damaged]) -> Result<()> {
-    for page in damaged {
-        backup.omit(&page.what, &Error::Corrupt(page.why.clone()))?;
+    for one in damaged {
+        backup.omit(&one.what, &Error::Corrupt(one.why.clone()))?;
     }
     Ok(())
 }
 
-/// The command, in the grammar of the server's version. Checkpoints are made at once: a run that waits for the next one
-/// waits for minutes, with the server's WAL growing.
-fn command(server: &Server, max_rate: Option<u64>) -> String {
-    let rate = |word: &str| max_rate.map(|rate| format!("{word} {rate}")).unwrap_or_default();
+/// The command, in the grammar of the server's version.
+fn command(server: &Server, request: &Request<'_>) -> String {
+    let rate = |word: &str| request.max_rate.map(|rate| format!("{word} {rate}")).unwrap_or_default();
     if server.major < 15 {
-        let rate = rate(" MAX_RATE");
+        let (rate, fast) = (rate(" MAX_RATE"), if request.checkpoint == Checkpoint::Fast { " FAST" } else { "" });
         return format!(
-            "BASE_BACKUP LABEL 'dozo' PROGRESS FAST NOWAIT{rate} MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'"
+            "BASE_BACKUP LABEL 'dozo' PROGRESS{fast} NOWAIT{rate} MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'"
         );
     }
-    let rate = rate(", MAX_RATE");
+    let (rate, checkpoint) = (rate(", MAX_RATE"), request.checkpoint.word());
     format!(
-        "BASE_BACKUP (LABEL 'dozo', PROGRESS, CHECKPOINT 'fast', WAIT false{rate}, MANIFEST 'yes', MANIFEST_CHECKSUMS \
-         'CRC32C')"
+        "BASE_BACKUP (LABEL 'dozo', PROGRESS, CHECKPOINT '{checkpoint}', WAIT false{rate}, MANIFEST 'yes', \
+         MANIFEST_CHECKSUMS 'CRC32C')"
     )
 }
 
@@ -101,35 +146,42 @@ fn id(begin: Segment, segment_bytes: u64, taken: &[String]) -> String {
     names.find(|name| !taken.contains(name)).unwrap_or_else(|| name.clone())
 }
 
-/// All that the manifest lists came, as it was when the server read it, and it lists the WAL that the backup is said to need.
-fn check(manifest: &[u8], seen: Seen, (system, start, end): (&str, Lsn, Lsn)) -> Result<()> {
-    let manifest = Manifest::parse(manifest)?;
+/// The manifest is of this cluster, and lists the WAL that the backup is said to need.
+fn check(manifest: &Manifest, (system, start, end): (&str, Lsn, Lsn)) -> Result<()> {
     if let Some(other) = manifest.system_identifier.filter(|identifier| identifier.to_string() != system) {
         return Err(Error::Corrupt(format!("the base backup is of the cluster {other}, not of {system}")));
     }
     let covers = manifest.wal_ranges.iter().any(|range| range.start <= start)
         && manifest.wal_ranges.iter().any(|range| range.end == end);
-    if !covers {
-        return Err(Error::Corrupt(format!(
-            "the manifest of the base backup tells of other WAL than {start} to {end}"
-        )));
+    match covers {
+        true => Ok(()),
+        false => {
+            Err(Error::Corrupt(format!("the manifest of the base backup tells of other WAL than {start} to {end}")))
+        }
     }
-    manifest.compare(seen)
 }
 
-/// Size and CRC-32C of each file that came, by its path in the manifest.
-pub(crate) type Seen = HashMap<Vec<u8>, (u64, u32)>;
-
-/// Names of the tablespaces, which the protocol does not tell.
+/// Names of the tablespaces, which the protocol does not tell. Those made in place lie in the data directory and are no others.
 fn tablespaces(server: &mut Server, found: &[(u32, String)]) -> Result<Vec<Tablespace>, Failure> {
     let mut tablespaces = Vec::new();
-    for (oid, location) in found {
+    for (oid, location) in found.iter().filter(|(_, location)| !is_in_place(location)) {
         let rows = server.wire.query(&format!("SELECT spcname FROM pg_tablespace WHERE oid = {oid}"))?;
         // One that was dropped meanwhile is dropped again when WAL is replayed; until then it needs a place.
         let name = column(&rows, 0).map_or_else(|| oid.to_string(), str::to_string);
         tablespaces.push(Tablespace { oid: *oid, name, location: location.clone() });
     }
     Ok(tablespaces)
+}
+
+/// Whether a tablespace lies in `pg_tblspc` itself (`allow_in_place_tablespaces`): the server has no absolute path for it then.
+pub(crate) fn is_in_place(location: &str) -> bool {
+    !location.starts_with('/')
+}
+
+/// Whether the cluster has tablespaces in place. Numbers from 16384 on are of what somebody made.
+fn has_in_place(server: &mut Server) -> Result<bool, Failure> {
+    let rows = "SELECT 1 FROM pg_tablespace WHERE oid >= 16384 AND NOT starts_with(pg_tablespace_location(oid), '/')";
+    Ok(!server.wire.query(rows)?.is_empty())
 }
 
 /// Owner and mode of what the server has no file of.

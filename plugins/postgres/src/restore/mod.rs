@@ -12,7 +12,7 @@ use dozo_sdk::tree::{Directory, NewEntry};
 use dozo_sdk::{Posix, ScratchServer};
 
 use crate::base::{self, MANIFEST};
-use crate::chain::{Base, Chain};
+use crate::chain::{Base, Chain, Made};
 use crate::config::{Config, Endpoint};
 use crate::lsn::history_name;
 use crate::wal;
@@ -33,8 +33,9 @@ const TABLESPACES: &str = "tablespaces";
 const IN_PLACE: &str = "in_place";
 /// Where PostgreSQL has its WAL.
 const PG_WAL: &str = "pg_wal";
-/// Files that wait to be created in another order than that of their paths, at most; and that are created in one call.
-const WAITING: usize = 20_000;
+/// Files that wait to be created in another order than that of their paths, at most: as many as a plugin may hold contents, and
+/// more than that in reserve; and that are created in one call.
+const WAITING: usize = 60_000;
 const BATCH: usize = 256;
 /// What stands in a file of settings at most.
 const SETTINGS_BYTES: usize = 1 << 20;
@@ -48,7 +49,10 @@ pub(crate) fn restore(restore: &Restore) -> Result<()> {
     let (goal, base) = chain.reach(&restore.at)?;
     let plan = Plan::new(restore, &chain, base, &goal)?;
     let least = chain.least.iter().filter(|least| least.at > base.start && least.at <= plan.end);
-    let recovery = Recovery::new(restore, &plan, &least.cloned().collect::<Vec<_>>())?;
+    let mut recovery = Recovery::new(restore, &plan, (base.needs, least.map(|least| least.values)))?;
+    if base.in_place || made(&chain, base, &plan).any(|made| base::is_in_place(&made.location)) {
+        recovery.allow_in_place();
+    }
     tablespaces_made(restore, &chain, base, &plan)?;
     let target = Target::new(restore, &base.tablespaces)?;
     restore.narrow(&plan.prefixes())?;
@@ -58,7 +62,8 @@ pub(crate) fn restore(restore: &Restore) -> Result<()> {
 /// A tablespace that was made after the base backup is made again by a server that recovers, in the very directory that the
 /// original has. On the machine of the original that would be the end of both.
 fn tablespaces_made(restore: &Restore, chain: &Chain, base: &Base, plan: &Plan) -> Result<()> {
-    let made = chain.made.iter().find(|made| made.at > base.start && made.at <= plan.end);
+    // One made in place is made in the copy's own directory.
+    let made = made(chain, base, plan).find(|made| !base::is_in_place(&made.location));
     let allowed = restore.options.iter().any(|(name, value)| name == TABLESPACES && value == IN_PLACE);
     match made {
         Some(made) if !allowed => Err(Error::Invalid(format!(
@@ -69,6 +74,12 @@ fn tablespaces_made(restore: &Restore, chain: &Chain, base: &Base, plan: &Plan) 
         ))),
         _ => Ok(()),
     }
+}
+
+/// Tablespaces that the WAL makes on the way.
+fn made<'a>(chain: &'a Chain, base: &Base, plan: &Plan) -> impl Iterator<Item = &'a Made> {
+    let (start, end) = (base.start, plan.end);
+    chain.made.iter().filter(move |made| made.at > start && made.at <= end)
 }
 
 struct Restoring<'a> {
@@ -102,7 +113,28 @@ impl Restoring<'_> {
         self.create(vec![NewEntry { entry: self.file(MANIFEST, None), content: Some(manifest) }])?;
         self.create(vec![control])?;
         let directories = std::mem::take(&mut self.directories);
-        directories.iter().rev().try_for_each(|entry| self.target.data.set_metadata(entry))
+        directories.iter().rev().try_for_each(|entry| self.target.data.set_metadata(entry))?;
+        self.note(plan)
+    }
+
+    /// Nothing is recovered yet: what to do now, and what to know before.
+    fn note(&self, plan: &Plan) -> Result<()> {
+        let (path, until) = (&self.target.path, plan.stop.shown());
+        self.restore.note(&format!(
+            "PostgreSQL recovers to {until} when it is started: `pg_ctl -D {} start` as the user whom the files belong to, or its \
+             service; it is done when `SELECT pg_is_in_recovery()` says `f`",
+            quoted(path)
+        ));
+        for lacking in &self.base.damaged {
+            self.restore.note(&format!("the base backup lacks {}: {}", lacking.what, lacking.why));
+        }
+        if resume::has_lost_and_found(&self.target.data)? {
+            self.restore.note(&format!(
+                "{path} is the root of a file system: as long as `lost+found` is there and belongs to root, base backups of this \
+                 server fail; a directory below it is a better place"
+            ));
+        }
+        Ok(())
     }
 
     /// From here on this is a restore, whole or cut off: `recovery.signal` says so.
@@ -150,31 +182,22 @@ impl Restoring<'_> {
                     (Kind::File, CONTROL) => {
                         *control = Some(NewEntry { entry, content: Some(self.restore.read(&stored, 0)?) });
                     }
-                    (Kind::File, _) => waiting.push((stored, entry)),
+                    (Kind::File, _) => waiting.push(self.opened(&stored, entry)?),
                     _ => batch.push(NewEntry { entry: self.target.link(entry)?, content: None }),
                 }
             }
             self.create(batch)?;
             if waiting.len() >= WAITING {
-                self.in_order(&self.target.data, &mut waiting)?;
+                in_order(&self.target.data, &mut waiting)?;
             }
         }
-        self.in_order(&self.target.data, &mut waiting)
+        in_order(&self.target.data, &mut waiting)
     }
 
-    /// Creates files in the order in which they were stored: a pack that holds several is read once then.
-    fn in_order(&self, directory: &Directory, waiting: &mut Vec<(String, Entry)>) -> Result<()> {
-        let order = |entry: &Entry| entry.version.as_deref().and_then(|version| version.parse::<u64>().ok());
-        waiting.sort_by_key(|(_, entry)| order(entry));
-        let mut waiting = std::mem::take(waiting).into_iter().peekable();
-        while waiting.peek().is_some() {
-            let mut batch = Vec::new();
-            for (stored, entry) in waiting.by_ref().take(BATCH) {
-                batch.push(NewEntry { entry, content: Some(self.restore.read(&stored, 0)?) });
-            }
-            create(directory, batch)?;
-        }
-        Ok(())
+    /// A file with its content, found while its part of the manifest is at hand: looked up later, in another order, each would have
+    /// that part read again.
+    fn opened(&self, stored: &str, entry: Entry) -> Result<NewEntry> {
+        Ok(NewEntry { entry, content: Some(self.restore.read(stored, 0)?) })
     }
 
     /// The files of a tablespace, where the operator wants them.
@@ -187,15 +210,18 @@ impl Restoring<'_> {
                 let path = entry.path.strip_prefix(root).unwrap_or_default().trim_start_matches('/').to_string();
                 let stored = std::mem::replace(&mut entry.path, path);
                 if entry.kind == Kind::File {
-                    waiting.push((stored, entry));
+                    waiting.push(self.opened(&stored, entry)?);
                     continue;
                 }
                 directories.extend((entry.kind == Kind::Directory).then(|| entry.clone()));
                 batch.push(NewEntry { entry, content: None });
             }
             create(directory, batch)?;
+            if waiting.len() >= WAITING {
+                in_order(directory, &mut waiting)?;
+            }
         }
-        self.in_order(directory, &mut waiting)?;
+        in_order(directory, &mut waiting)?;
         let root = Entry { kind: Kind::Directory, posix: self.posix_of(0o700), ..self.file("", None) };
         directories.insert(0, root);
         directories.iter().rev().try_for_each(|entry| directory.set_metadata(entry))
@@ -239,8 +265,25 @@ impl Restoring<'_> {
     }
 }
 
+/// Creates files in the order in which they were stored: a pack that holds several is read once then.
+fn in_order(directory: &Directory, waiting: &mut Vec<NewEntry>) -> Result<()> {
+    let order = |new: &NewEntry| new.entry.version.as_deref().and_then(|version| version.parse::<u64>().ok());
+    waiting.sort_by_key(order);
+    let mut waiting = waiting.drain(..).peekable();
+    while waiting.peek().is_some() {
+        create(directory, waiting.by_ref().take(BATCH).collect())?;
+    }
+    Ok(())
+}
+
 fn create(directory: &Directory, batch: Vec<NewEntry>) -> Result<()> {
     directory.create_all(batch).into_iter().try_for_each(|result| result.map(|_| ()))
+}
+
+/// A path as it is typed into a shell.
+fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.+,:@%".contains(&byte);
+    if path.bytes().all(plain) { path.into() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// How to start a server on a restored directory: reachable from this machine alone, archiving nothing.

@@ -192,6 +192,7 @@ mod tests {
             restore_points: vec![],
             made: vec![],
             least: vec![],
+            failed: None,
         }
     }
 
@@ -207,6 +208,9 @@ mod tests {
             bytes: 1,
             tablespaces: vec![],
             damaged: vec![],
+            lacks_data: false,
+            needs: None,
+            in_place: false,
         }
     }
 

@@ -13,6 +13,8 @@ use super::{CONTROL, SIGNAL, STANDBY};
 /// The first line of the words; then one for each tablespace: its number, and the directory as it was named, escaped.
 const WORDS: &str = "a restore of dozo";
 const WORDS_BYTES: usize = 1 << 20;
+/// What some file systems have in their roots.
+const LOST_AND_FOUND: &str = "lost+found";
 /// Entries of a directory that are looked at in one call.
 const PAGE: u32 = 1_024;
 
@@ -51,7 +53,7 @@ impl Begun {
 /// # Errors
 /// [`Error::Invalid`] if something else is there, or the operator did not say that the restore is to go on.
 pub(super) fn look(restore: &Restore, path: &str, data: &Directory) -> Result<Option<Begun>> {
-    if data.children("", None, 1)?.is_empty() {
+    if is_empty(data)? {
         return Ok(None);
     }
     let begun = match data.get(SIGNAL)? {
@@ -69,12 +71,35 @@ pub(super) fn look(restore: &Restore, path: &str, data: &Directory) -> Result<Op
     Err(Error::Invalid(format!("{path} {what}, and a cluster is restored into an empty directory; hint: {hint}")))
 }
 
+/// Whether nothing is in a directory that anybody put there: the root of a file system may have its own `lost+found`.
+fn is_empty(directory: &Directory) -> Result<bool> {
+    let children = directory.children("", None, 2)?;
+    Ok(match children.as_slice() {
+        [] => true,
+        // Where it may not be looked into, nobody but its file system has put anything there.
+        [only] if is_lost_and_found(only) => match directory.children(LOST_AND_FOUND, None, 1) {
+            Ok(inside) => inside.is_empty(),
+            Err(error) => matches!(error, Error::Denied(_)),
+        },
+        _ => false,
+    })
+}
+
+fn is_lost_and_found(found: &Found) -> bool {
+    found.entry.path == LOST_AND_FOUND && found.entry.kind == Kind::Directory
+}
+
+/// Whether the root of a file system is here, with what that has of its own.
+pub(super) fn has_lost_and_found(directory: &Directory) -> Result<bool> {
+    Ok(directory.get(LOST_AND_FOUND)?.is_some_and(|found| is_lost_and_found(&found)))
+}
+
 /// The same for the directory of a tablespace.
 ///
 /// # Errors
 /// [`Error::Invalid`] if something is there that the restore which goes on had not begun.
 pub(super) fn look_at_tablespace((oid, path): (u32, &str), directory: &Directory, begun: Option<&Begun>) -> Result<()> {
-    if begun.is_some_and(|begun| begun.has(oid, path)) || directory.children("", None, 1)?.is_empty() {
+    if begun.is_some_and(|begun| begun.has(oid, path)) || is_empty(directory)? {
         return Ok(());
     }
     let why = "and a tablespace is restored into an empty directory";
@@ -116,6 +141,7 @@ impl Kept {
         each(directory, at, &mut |found| {
             let (path, kind) = (&found.entry.path, &found.entry.kind);
             match kind {
+                Kind::Directory if is_lost_and_found(found) => Ok(()),
                 Kind::Directory if self.directories.contains(path) => self.clear_below(directory, path),
                 Kind::Directory => remove_all(directory, path),
                 _ if self.others.contains(path) => Ok(()),

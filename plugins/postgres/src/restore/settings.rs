@@ -4,7 +4,7 @@ use dozo_sdk::prelude::*;
 use jiff::Timestamp;
 
 use super::plan::{Plan, Stop};
-use crate::chain::Least;
+use crate::chain::{Least, Needs};
 use crate::server::Micros;
 
 /// The option that says what the server does where it stops.
@@ -32,7 +32,11 @@ pub(super) struct Recovery {
 
 impl Recovery {
     /// How to stop where the plan says, with settings that recovery needs to get there.
-    pub(super) fn new(restore: &Restore, plan: &Plan, least: &[Least]) -> Result<Self> {
+    pub(super) fn new(
+        restore: &Restore,
+        plan: &Plan,
+        (needs, changes): (Option<Needs>, impl Iterator<Item = [u32; 5]>),
+    ) -> Result<Self> {
         let action = action(&restore.options)?;
         if plan.stop == Stop::End && action != "promote" {
             return Err(Error::Invalid(format!(
@@ -53,11 +57,15 @@ impl Recovery {
         settings.push(("restore_command", "false".into()));
         settings.push(("recovery_target_timeline", plan.timeline.to_string()));
         settings.push(("recovery_target_action", action));
-        let needed = least.last().map(|least| Least::SETTINGS.iter().zip(least.values));
-        settings.extend(needed.into_iter().flatten().map(|(name, value)| (*name, value.to_string())));
+        settings.extend(at_least(needs, changes).map(|(name, value)| (name, value.to_string())));
         settings.retain(|(name, _)| target.iter().all(|(other, _)| other != name));
         settings.extend(target);
         Ok(Recovery { settings, why: plan.stop.shown() })
+    }
+
+    /// A server that finds tablespaces in the data directory itself ends, unless it is told that they may be there.
+    pub(super) fn allow_in_place(&mut self) {
+        self.settings.insert(0, ("allow_in_place_tablespaces", "on".into()));
     }
 
     /// The file of settings, with these at its end and others for a recovery taken out.
@@ -74,6 +82,22 @@ impl Recovery {
         }
         Ok(new.into_bytes())
     }
+}
+
+/// Settings that a copy does not have by itself as high as recovery needs them: the highest that the original had at its base
+/// backup, and after each change on the way.
+fn at_least(
+    needs: Option<Needs>,
+    changes: impl Iterator<Item = [u32; 5]>,
+) -> impl Iterator<Item = (&'static str, u32)> {
+    let Needs { values, come_along } = needs.unwrap_or(Needs { values: [0; 5], come_along: [true; 5] });
+    let highest = changes.fold(values, |mut highest, change| {
+        highest.iter_mut().zip(change).for_each(|(known, new)| *known = new.max(*known));
+        highest
+    });
+    let all = Least::SETTINGS.into_iter().zip(highest).enumerate();
+    all.filter(move |(at, (_, value))| *value > values[*at] || (!come_along[*at] && *value > 0))
+        .map(|(_, setting)| setting)
 }
 
 fn action(options: &[(String, String)]) -> Result<String> {
@@ -114,6 +138,24 @@ mod tests {
         let wanted = "# comment\nshared_buffers = '1GB'\nlog_line = 'a'\n# dozo recovers to x\nrecovery_target_name = 'it''s \\\\'\nrecovery_target_time = ''\nrestore_command = 'false'\n";
         assert_eq!(String::from_utf8(new).unwrap(), wanted);
         assert!(recovery(&[]).auto_conf(b"\xff").is_err());
+    }
+
+    #[test]
+    fn what_a_copy_lacks_is_written_as_high_as_it_ever_was() {
+        let of = |needs: Option<Needs>, changes: &[[u32; 5]]| -> Vec<(&'static str, u32)> {
+            at_least(needs, changes.iter().copied()).collect()
+        };
+        let needs = |come_along: [bool; 5]| Some(Needs { values: [100, 8, 10, 0, 64], come_along });
+        assert_eq!(of(None, &[]), []);
+        assert_eq!(of(needs([true; 5]), &[]), []);
+        // From the command line, or a file that does not come along; what is 0 needs nothing.
+        let (names, [connections, workers]) =
+            (Least::SETTINGS, [("max_connections", 100), ("max_worker_processes", 8)]);
+        assert_eq!(of(needs([false, false, true, false, true]), &[]), [connections, workers]);
+        // Raised and lowered again: recovery passes through the highest.
+        let changes = [[300, 8, 10, 0, 64], [50, 8, 10, 5, 64]];
+        assert_eq!(of(needs([true; 5]), &changes), [(names[0], 300), (names[3], 5)]);
+        assert_eq!(of(None, &changes[1..]).len(), 5);
     }
 
     #[test]

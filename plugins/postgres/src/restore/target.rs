@@ -9,6 +9,8 @@ use crate::chain::Tablespace;
 /// The directories.
 pub(super) struct Target {
     pub(super) data: Directory,
+    /// Where it is.
+    pub(super) path: String,
     /// A restore that was cut off goes on.
     pub(super) goes_on: bool,
     tablespaces: Vec<(u32, String, Directory)>,
@@ -36,7 +38,7 @@ impl Target {
             look_at_tablespace((tablespace.oid, &path), &directory, begun.as_ref())?;
             placed.push((tablespace.oid, path, directory));
         }
-        Ok(Target { data, goes_on: begun.is_some(), tablespaces: placed })
+        Ok(Target { data, path, goes_on: begun.is_some(), tablespaces: placed })
     }
 
     /// What the restore begins, in words that are found if it is cut off.

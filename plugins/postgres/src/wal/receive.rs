@@ -51,10 +51,17 @@ pub(crate) fn receive(backup: &Backup, walsender: &mut Walsender, legs: &Legs<'_
     let mut received = Received::default();
     loop {
         let left = legs.history.left_at(from.timeline)?;
-        let mut segments = Segments::begin(backup, legs.segment_bytes, from, (std::mem::take(&mut known), legs.time));
-        leg(walsender, legs.slot, from, left.unwrap_or(legs.to), &mut segments)?;
-        (received.through, received.whole) = (segments.through(), segments.whole());
-        segments.finish()?;
+        let to = left.unwrap_or(legs.to);
+        let known = (std::mem::take(&mut known), legs.time);
+        let mut segments = Segments::begin(backup, legs.segment_bytes, (from, to), known);
+        let all = leg(walsender, legs.slot, from, to, &mut segments).and_then(|()| {
+            (received.through, received.whole) = (segments.through(), segments.whole());
+            segments.finish()
+        });
+        if let Err(failure) = all {
+            segments.cancel();
+            return Err(failure);
+        }
         received.take(segments);
         match legs.history.after(from.timeline).zip(left) {
             None => return Ok(received),

@@ -1,4 +1,4 @@
-//! Segments in the making. What a segment's entry says of its content is known when it is whole, so one is held in memory.
+//! Segments in the making. They are stored as they come, since one may have a gibibyte.
 
 use std::collections::VecDeque;
 
@@ -16,6 +16,9 @@ use crate::server::Micros;
 /// Pieces in which a segment is stored: one that grew is stored anew from the piece on that grew.
 const CHUNK_BYTES: u32 = 1 << 20;
 
+/// Bytes that are gathered before they are stored.
+const GATHERED_BYTES: usize = 256 << 10;
+
 /// Segments without a transaction that are held against what was known, at most.
 const TAIL: usize = 16;
 
@@ -27,9 +30,14 @@ pub(crate) struct Segments<'a> {
     time: Timestamp,
     timeline: u32,
     records: Records,
-    /// The segment in the making.
+    /// Where all ends.
+    to: Lsn,
+    /// The segment in the making: how many bytes of it have come, and their CRC-32C.
     start: Lsn,
-    bytes: Vec<u8>,
+    come: u64,
+    crc: Crc32c,
+    /// Its entry, and bytes that are still to be stored in it; none if it stays as it is in the previous snapshot.
+    open: Option<(Writer, Vec<u8>)>,
     /// What the first segments must be.
     known: VecDeque<Known>,
     /// How far WAL is backed up: segments that end before are in the previous snapshot, and stay as they are there.
@@ -43,11 +51,11 @@ pub(crate) struct Segments<'a> {
 }
 
 impl<'a> Segments<'a> {
-    /// Segments of a timeline, from the beginning of one on.
+    /// Segments of a timeline, from the beginning of one on, to a position.
     pub(crate) fn begin(
         backup: &'a Backup,
         segment_bytes: u64,
-        from: Segment,
+        (from, to): (Segment, Lsn),
         (known, time): (Vec<Known>, Timestamp),
     ) -> Self {
         Segments {
@@ -56,8 +64,11 @@ impl<'a> Segments<'a> {
             time,
             timeline: from.timeline,
             records: Records::new(segment_bytes, from.start.0),
+            to,
             start: from.start,
-            bytes: Vec::new(),
+            come: 0,
+            crc: Crc32c::new(),
+            open: None,
             known_through: known.last().map_or(Lsn(0), |known| known.through),
             known: known.into(),
             tail: Vec::new(),
@@ -74,7 +85,7 @@ impl<'a> Segments<'a> {
 
     /// Where the next byte belongs.
     pub(crate) fn through(&self) -> Lsn {
-        Lsn(self.start.0 + self.bytes.len() as u64)
+        Lsn(self.start.0 + self.come)
     }
 
     /// Where the last whole record ends.
@@ -88,13 +99,18 @@ impl<'a> Segments<'a> {
     /// [`Failure::Gap`] if they are not those that were known.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         while !bytes.is_empty() {
-            let room = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) - self.bytes.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.records.feed(now).map_err(|e| e.context(&format!("the WAL at {}", self.through())))?;
-            self.bytes.extend_from_slice(now);
+            let (through, room) = (self.through(), self.segment_bytes - self.come);
+            // No further than to where the known ends, so that the CRC until there is seen.
+            let until_known = self.known.front().and_then(|known| known.through.0.checked_sub(through.0));
+            let most = room.min(until_known.filter(|bytes| *bytes > 0).unwrap_or(room));
+            let (now, later) = bytes.split_at(usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len()));
+            self.records.feed(now).map_err(|e| e.context(&format!("the WAL at {through}")))?;
+            self.store(now)?;
+            self.crc.update(now);
+            self.come += now.len() as u64;
             bytes = later;
             self.is_known()?;
-            if self.bytes.len() as u64 == self.segment_bytes {
+            if self.come == self.segment_bytes {
                 self.end_segment()?;
             }
         }
@@ -103,12 +119,12 @@ impl<'a> Segments<'a> {
 
     /// Holds what has come against what was known of it, segment by segment, as soon as that is all there.
     fn is_known(&mut self) -> Result<(), Failure> {
-        let Some(known) = self.known.front().copied().filter(|known| known.through <= self.through()) else {
+        let through = self.through();
+        let Some(known) = self.known.front().copied().filter(|known| known.through <= through) else {
             return Ok(());
         };
         self.known.pop_front();
-        let length = usize::try_from(known.through.0.saturating_sub(self.start.0)).unwrap_or(usize::MAX);
-        let same = known.start == self.start && self.bytes.get(..length).is_some_and(|bytes| crc(bytes) == known.crc);
+        let same = (known.start, known.through) == (self.start, through) && self.crc.clone().finish() == known.crc;
         if same {
             return Ok(());
         }
@@ -120,19 +136,23 @@ impl<'a> Segments<'a> {
 
     /// The last segment as far as it goes: what is missing of it are zeros, as in the server's own file.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        if self.bytes.is_empty() { Ok(()) } else { self.end_segment() }
+        if self.come == 0 { Ok(()) } else { self.end_segment() }
+    }
+
+    /// The segment in the making is not to be: its WAL is not what it should be.
+    pub(crate) fn cancel(mut self) {
+        if let Some((writer, _)) = self.open.take() {
+            writer.cancel();
+        }
     }
 
     fn end_segment(&mut self) -> Result<(), Failure> {
         let found = self.records.take_found();
         self.note(&found)?;
-        let end = Lsn(self.start.0 + self.segment_bytes);
-        let whole = self.bytes.len() as u64 == self.segment_bytes;
-        if end > self.known_through {
-            self.store(&found)?;
-        }
-        self.bytes.clear();
-        self.start = if whole { end } else { self.start };
+        self.close(&found)?;
+        let whole = self.come == self.segment_bytes;
+        self.start = if whole { Lsn(self.start.0 + self.segment_bytes) } else { self.start };
+        (self.come, self.crc) = (0, Crc32c::new());
         Ok(())
     }
 
@@ -142,7 +162,7 @@ impl<'a> Segments<'a> {
             let at = Lsn(parameters.lsn);
             return Err(Failure::Gap(format!("the server ran with wal_level = minimal from {at} on")));
         }
-        self.tail.push(Known { start: self.start, through: self.through(), crc: crc(&self.bytes) });
+        self.tail.push(Known { start: self.start, through: self.through(), crc: self.crc.clone().finish() });
         if let Some(at) = found.commit_at {
             self.tail.retain(|known| known.through > Lsn(at));
         }
@@ -162,23 +182,43 @@ impl<'a> Segments<'a> {
         Ok(())
     }
 
-    fn store(&mut self, found: &Found) -> Result<()> {
-        let name = Segment { timeline: self.timeline, start: self.start }.name(self.segment_bytes);
-        let mut entry = self.backup.file(path(&name)).size(self.segment_bytes).modified(self.time);
-        entry = entry.version(self.through().to_string()).fixed_chunks(CHUNK_BYTES);
-        entry = entry.attribute(RECORDS_END, &self.whole().to_string());
-        if let Some((first, last)) = found.first_commit.zip(found.last_commit) {
-            entry = entry.attribute(COMMITS, &format!("{first}..{last}"));
+    fn name(&self) -> String {
+        Segment { timeline: self.timeline, start: self.start }.name(self.segment_bytes)
+    }
+
+    /// Stores bytes of a segment, which begins with the first.
+    fn store(&mut self, bytes: &[u8]) -> Result<()> {
+        let end = Lsn(self.start.0 + self.segment_bytes);
+        if self.open.is_none() && end > self.known_through {
+            let entry = self.backup.file(path(&self.name())).size(self.segment_bytes).modified(self.time);
+            let entry = entry.version(end.min(self.to).to_string()).fixed_chunks(CHUNK_BYTES);
+            self.open = Some((entry.create(), Vec::with_capacity(GATHERED_BYTES)));
         }
-        self.bytes.resize(usize::try_from(self.segment_bytes).unwrap_or(usize::MAX), 0);
-        entry.write(&self.bytes)?;
-        self.stored.push(name);
+        let Some((writer, gathered)) = &mut self.open else { return Ok(()) };
+        gathered.extend_from_slice(bytes);
+        if gathered.len() >= GATHERED_BYTES {
+            writer.write_all(gathered)?;
+            gathered.clear();
+        }
         Ok(())
     }
-}
 
-fn crc(bytes: &[u8]) -> u32 {
-    let mut crc = Crc32c::new();
-    crc.update(bytes);
-    crc.finish()
+    /// The entry of the segment is whole: what is missing of it are zeros.
+    fn close(&mut self, found: &Found) -> Result<()> {
+        let Some((mut writer, gathered)) = self.open.take() else { return Ok(()) };
+        writer.write_all(&gathered)?;
+        let (zeros, mut missing) = (vec![0; GATHERED_BYTES], self.segment_bytes - self.come);
+        while missing > 0 {
+            let piece = usize::try_from(missing).unwrap_or(usize::MAX).min(zeros.len());
+            writer.write_all(&zeros[..piece])?;
+            missing -= piece as u64;
+        }
+        writer.set_attribute(RECORDS_END, &self.whole().to_string())?;
+        if let Some((first, last)) = found.first_commit.zip(found.last_commit) {
+            writer.set_attribute(COMMITS, &format!("{first}..{last}"))?;
+        }
+        writer.finish()?;
+        self.stored.push(self.name());
+        Ok(())
+    }
 }

@@ -65,6 +65,12 @@ impl EntryWriter for Writer {
         Err(Error::unsupported("there is no previous snapshot"))
     }
 
+    fn set_attribute(&mut self, _: String, _: String) -> Result<()> {
+        Ok(())
+    }
+
+    fn cancel(self: Box<Self>) {}
+
     async fn finish(self: Box<Self>, _: u64) -> Result<()> {
         Ok(())
     }
@@ -108,6 +114,9 @@ impl Intake for Sink {
     fn vanished(&self, _: String) -> Result<()> {
         Ok(())
     }
+    fn discard_under(&self, _: String) -> Result<()> {
+        Ok(())
+    }
     async fn previous(&self, _: String) -> Result<Option<Entry>> {
         Ok(None)
     }
@@ -122,4 +131,5 @@ impl Intake for Sink {
     }
     fn note(&self, _: String) {}
     fn progress(&self, _: u64, _: Option<u64>) {}
+    fn phase(&self, _: String) {}
 }
