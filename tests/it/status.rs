@@ -201,3 +201,31 @@ fn a_store_that_is_nearly_full_is_an_alert() {
     assert!(Command::new("umount").arg(&small).status().unwrap().success());
     done.unwrap();
 }
+
+/// One bad pack may touch hundreds of entries: that is some lines for people, by job and path, and all of it in JSON.
+#[test]
+fn a_bad_pack_is_named_in_some_lines() {
+    let house = House::new();
+    std::fs::create_dir(house.path("data")).unwrap();
+    for file in 0..21 {
+        std::fs::write(house.path(format!("data/f{file}")), format!("file {file}")).unwrap();
+    }
+    house.configure_files("files", "data");
+    for round in 0..4 {
+        std::fs::write(house.path("data/changing"), format!("{round}")).unwrap();
+        house.dozo(&["run"]).expect(0);
+    }
+    // The pack of the first run has the files that are in all snapshots.
+    let pack = packs(&house).into_iter().max_by_key(|pack| std::fs::metadata(pack).unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+    let said = house.dozo(&["verify", "--scrub"]).expect(5);
+    assert!(said.out.lines().count() < 20, "{}", said.out);
+    assert!(said.out.contains("damaged: files: 2") && said.out.contains("in 4 snapshots"), "{}", said.out);
+    assert!(said.out.contains("more: `--json` lists them"), "{}", said.out);
+    let json = house.dozo(&["verify", "--scrub", "--json"]).expect(5).json();
+    let named = json["damaged"].as_array().unwrap().len();
+    assert!(named >= 21 * 4 && named as u64 == json["damaged_count"].as_u64().unwrap(), "{named}");
+}

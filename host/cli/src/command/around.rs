@@ -48,11 +48,15 @@ pub(super) fn read_at(job: &JobTable) -> Result<Vec<(String, String)>, Error> {
     Ok(facts)
 }
 
-/// Refuses a machine on which a run could not keep what it must: its temporary files, its place, its memory.
+/// Refuses a machine on which a run could not keep what it must: its temporary files and its place. Without a memory it runs, and
+/// notes that.
 pub(super) fn local(context: &Context) -> anyhow::Result<()> {
     writable(&context.resources()?.scratch, "cache_dir")?;
     writable(&context.cache_dir().join("at-work"), "cache_dir")?;
-    writable(&context.state_dir(), "state_dir")?;
+    if let Err(error) = writable(&context.state_dir(), "state_dir") {
+        ui::note(format!("note: a store that was rolled back could not be found out: {}", error.chain()));
+        ui::note(format!("hint: {}", error.hint().unwrap_or_default()));
+    }
     Ok(())
 }
 

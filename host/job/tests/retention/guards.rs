@@ -99,6 +99,18 @@ fn times_that_are_not_the_stores_count_for_nothing_and_stay() {
     );
 }
 
+/// A store on the machine's own disk arrives with its wrong clock.
+#[test]
+fn what_is_later_than_now_counts_for_nothing_and_stays() {
+    let mut facts = every(24, "2026-11-01T02:00:00Z", 5);
+    facts.push(complete(at("2028-11-12T03:00:00Z"), 6));
+    let judgement = judged(&facts, &last(2), at(NOW));
+    let future = "its time is in the future (clock?): retention leaves it alone";
+    assert_eq!(reasons(&facts[5], &judgement), future);
+    assert!(reasons(&facts[4], &judgement).starts_with("last 2; the newest; the newest complete"));
+    assert_eq!(judgement.alerts[0].finding, Finding::WrongTime(1));
+}
+
 #[test]
 fn what_came_after_its_host_was_removed_is_not_believed() {
     let mut facts = every(24, "2026-11-01T02:00:00Z", 24);

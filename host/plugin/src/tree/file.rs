@@ -112,10 +112,7 @@ impl FileContent {
     /// opened, and one that does not say how long it is has to end.
     fn allowed(&mut self) -> Result<u64> {
         let Opened { at, size, .. } = *self.opened()?;
-        let beyond = match at.checked_sub(size) {
-            None => return Ok(size - at),
-            Some(beyond) => beyond,
-        };
+        let Some(beyond) = at.checked_sub(size) else { return Ok(size - at) };
         if self.is_changed()? {
             return self.look_back().map(|()| 0);
         }

@@ -21,10 +21,17 @@ async fn a_host_joins_in_the_newest_epoch() {
         assert_eq!(house.read(job, &house.first.key).await.unwrap(), job.as_bytes());
     }
     let other = "11".repeat(32).parse().unwrap();
-    for (id, key) in [(other, &house.first.key), (id, &owner().key)] {
+    for (id, key, kind) in [(other, &house.first.key, Kind::Invalid), (id, &owner().key, Kind::Denied)] {
         let error = Repository::join(house.store(), id, key, HostUid([3; 8])).await.err().unwrap();
-        assert_eq!(error.kind(), Kind::Denied, "{}", error.chain());
+        assert_eq!(error.kind(), kind, "{}", error.chain());
+        // Whoever only reads is held to the same.
+        let error = Repository::open_to_read(house.store(), id, key, HostUid([3; 8])).await.err().unwrap();
+        assert_eq!(error.kind(), kind, "{}", error.chain());
     }
+    let first = &house.first.key;
+    let (reading, keys) = Repository::open_to_read(house.store(), id, first, HostUid([4; 8])).await.unwrap();
+    assert_eq!(reading.view().await.unwrap().snapshots().len(), 2);
+    reading.view().await.unwrap().data_chunks(&keys);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
