@@ -73,7 +73,7 @@ async fn below(
 async fn matching(
     global: &Global,
     args: &LsArgs,
-    reader: &SnapshotReader,
+    (reader, zone): (&SnapshotReader, &TimeZone),
     selection: &Selection,
 ) -> anyhow::Result<()> {
     let (root, mut after, mut shown) = (selection.root(), None::<String>, 0_u64);
@@ -86,7 +86,7 @@ async fn matching(
             let path = &stored.entry.path;
             if selection.names(path, is_directory) || args.recursive && selection.takes(path, is_directory) {
                 shown += 1;
-                print(global, args, stored)?;
+                print(global, args, stored, zone)?;
             }
         }
     }
