@@ -21,8 +21,8 @@ use crate::newest::{newest, newest_at};
 use crate::plugins::PluginShelf;
 use crate::suspicion;
 use crate::typed_time::TypedTime;
-use crate::ui::ask::Operator;
 use crate::ui;
+use crate::ui::ask::Operator;
 use crate::zones::Zones;
 
 /// Threads that read contents wait for disks more than for cores.

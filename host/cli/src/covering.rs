@@ -76,7 +76,8 @@ pub(crate) async fn choose(
 /// than the newest are none of its.
 fn newest_first(view: &View, mut snapshots: Vec<Found>) -> Vec<Found> {
     let now = SystemClock.now();
-    snapshots.sort_by_cached_key(|found| (view.is_ahead(found, now), view.is_suspicious(found), Reverse(found.1.order())));
+    snapshots
+        .sort_by_cached_key(|found| (view.is_ahead(found, now), view.is_suspicious(found), Reverse(found.1.order())));
     let plugin = snapshots.first().map(|(_, s)| s.plugin.name.clone()).unwrap_or_default();
     snapshots.retain(|(_, s)| s.plugin.name == plugin);
     snapshots

@@ -275,7 +275,7 @@ mod tests {
     fn what_is_discarded_is_in_no_segment_and_counts_nowhere() {
         let mut sorter = Sorter::new(std::env::temp_dir());
         for (path, size) in [("a", 1), ("b", 2), ("b/c", 4), ("b/c/d", 8), ("b.c", 16), ("bc", 32)] {
-            let mut entry = Entry::file(path.into());
+            let mut entry = Entry::file(path);
             entry.kind = if path == "b" || path == "b/c" { EntryKind::Directory } else { EntryKind::File };
             entry.size = Some(size);
             let line = to_line(&StoredEntry { entry, content: Content::EMPTY }).unwrap();

@@ -63,8 +63,8 @@ impl Source for NativeSource {
         Ok(())
     }
 
-    async fn restore(&self, _: RestoreRequest, _: Arc<dyn Stored>) -> Result<Finished> {
-        Err(Error::unsupported("the native source only measures backups"))
+    async fn restore(&self, _: RestoreRequest, _: Arc<dyn Stored>) -> (Finished, Result<()>) {
+        (Finished::default(), Err(Error::unsupported("the native source only measures backups")))
     }
 
     async fn check(&self, _: &str) -> Result<Vec<(String, String)>> {

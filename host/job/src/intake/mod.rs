@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use dozo_repository::limits::{CHUNK_BYTES_FIXED_MIN, CHUNK_BYTES_MAX, OMITTED_NAMED_MAX};
 use dozo_repository::{
-    Cutting, Entry, EntryKind, EntryWriter, Error, Found, ObjectId, Result, SnapshotReader, StoredEntry, View, Writer, path,
+    Cutting, Entry, EntryKind, EntryWriter, Error, Found, ObjectId, Result, SnapshotReader, StoredEntry, View, Writer,
+    path,
 };
 
 use crate::gap::recovers_until;

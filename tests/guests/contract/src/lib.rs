@@ -149,7 +149,8 @@ impl Source for Contract {
     }
 
     async fn restore_to_directory(restore: Restore) -> Result<()> {
-        restore::act(&restore.options.iter().find(|(name, _)| name == "act").map_or("", |(_, act)| act), &restore).await
+        let act = restore.options.iter().find(|(name, _)| name == "act").map_or("", |(_, act)| act.as_str());
+        restore::act(act, &restore).await
     }
 }
 
