@@ -199,12 +199,12 @@ fn a_moment_without_a_zone_is_of_the_job_or_it_is_asked_for() {
     york.dozo(&["run"]).expect(0);
     set_act(&house, "moment", "");
     let moment = |to: &str| fs::read_to_string(house.path(to).join("moment")).unwrap();
-    let bare = ["--at", "2026-11-30 19:47:52"];
+    let bare = ["--option", "act=moment", "--at", "2026-11-30 19:47:52"];
     let done = york.restore("job", "york", &bare).expect(0);
     assert_eq!(moment("york"), "Moment::Time(\"2026-12-01T00:47:52Z\")");
     let said = "recovering to 2026-11-30 19:47:52 -05:00 (America/New_York), which is 2026-12-01 00:47:52 UTC";
     assert!(done.err.contains(said), "{}", done.err);
-    assert!(done.out.contains(", recovered to 2026-11-30 19:47:52 -05:00 (2026-12-01T00:47:52Z)"), "{}", done.out);
+    assert!(done.out.contains(", for recovery to 2026-11-30 19:47:52 -05:00 (2026-12-01T00:47:52Z)"), "{}", done.out);
     // The same line of the runbook on a machine that runs in UTC, as most servers do: both readings lie in the window.
     let refused = utc.restore("job", "utc", &bare).expect(2);
     for reading in [
@@ -225,7 +225,7 @@ fn a_moment_without_a_zone_is_of_the_job_or_it_is_asked_for() {
     .enumerate()
     {
         let to = format!("utc-{number}");
-        utc.restore("job", &to, &["--at", at]).expect(0);
+        utc.restore("job", &to, &["--option", "act=moment", "--at", at]).expect(0);
         assert_eq!(moment(&to), format!("Moment::Time({expected:?})"), "{at}");
     }
     // A zone of another name with the same clocks is no other reading.
@@ -251,7 +251,7 @@ fn times_as_people_write_them_are_never_names() {
         ["now", "5 minutes ago", "2 hours 30 minutes ago", "yesterday 14:00", "today", "yesterday"].iter().enumerate()
     {
         let to = format!("out-{number}");
-        utc.restore("job", &to, &["--at", at]).expect(0);
+        utc.restore("job", &to, &["--option", "act=moment", "--at", at]).expect(0);
         let moment = fs::read_to_string(house.path(&to).join("moment")).unwrap();
         assert!(moment.starts_with("Moment::Time(\"20"), "{at}: {moment}");
     }
@@ -293,7 +293,7 @@ fn who_sits_at_a_terminal_is_asked_which_time_is_meant() {
     {
         let to = format!("out-{answer}");
         let line = format!(
-            "{} restore job --to {to} --identity owner.key --at '2026-11-30 19:47:52'",
+            "{} restore job --to {to} --identity owner.key --option act=moment --at '2026-11-30 19:47:52'",
             crate::house::binary().display()
         );
         let mut command = Command::new("script");
@@ -404,7 +404,7 @@ fn a_snapshot_of_the_future_is_asked_last_for_a_moment() {
         [("2026-11-21 12:00", "window 2026-11-20", false), ("2026-11-22 12:00", "window 2026-11-21", true)]
     {
         let to = format!("out-{is_noted}");
-        let done = utc.restore("job", &to, &["--at", at]).expect(0);
+        let done = utc.restore("job", &to, &["--option", "act=moment", "--at", at]).expect(0);
         let found = fs::read_to_string(house.path(&to).join("window")).unwrap();
         assert!(found.starts_with(window), "{at}: {found}");
         assert_eq!(done.err.contains("is in the future (clock?)"), is_noted, "{}", done.err);

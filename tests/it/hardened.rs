@@ -120,7 +120,7 @@ fn a_cache_on_a_read_only_file_system_keeps_nobody_from_restoring() {
     bare(&house, &before, &["snapshots"]).expect(0);
     let said = bare(&house, &before, &["run"]).expect(1);
     assert!(
-        said.err.contains("set `cache_dir` in the configuration") && said.err.contains("read-only"),
+        said.err.contains("set `cache_dir` in the configuration") && said.err.contains("Read-only file system"),
         "{}",
         said.err
     );

@@ -271,7 +271,7 @@ fn a_full_store_is_pruned_or_says_what_is_missing() {
 #[test]
 fn a_damaged_record_is_damage_to_everybody() {
     let house = house();
-    house.configure("[defaults]\nretention = { last = 1, superseded_for = \"0d\" }");
+    house.configure("[defaults]\nguard = false\nretention = { last = 1, superseded_for = \"0d\" }");
     for seed in 2..4 {
         house.dozo(&["run"]).expect(0);
         fs::write(house.path("data/x"), noise(seed, 1 << 20)).unwrap();

@@ -107,13 +107,15 @@ impl Context {
     pub(crate) fn lease_request(&self, purpose: Purpose, ignored: &LeaseArgs) -> anyhow::Result<LeaseRequest> {
         let id = LeaseId(random()?);
         let mut predecessors = ignored.ignore_lease.clone();
-        match self.places(&self.host_key()?).register(id) {
-            Ok(registered) => {
+        // Who reads with an owner's key alone is no host of the repository, and nobody waits for readers.
+        match self.host_key().ok().map(|key| self.places(&key).register(id)) {
+            None => {}
+            Some(Ok(registered)) => {
                 predecessors.extend(registered.dead);
                 self.leases.lock().unwrap_or_else(PoisonError::into_inner).push(registered.held);
             }
             // If this command is killed, others wait until its lease ends.
-            Err(error) => self.not_remembered(&error),
+            Some(Err(error)) => self.not_remembered(&error),
         }
         Ok(LeaseRequest { id, purpose, host: self.host(), job: None, started: SystemClock.now(), predecessors })
     }

@@ -219,7 +219,7 @@ fn parse_segment(body: &[u8], segment: &Segment, position: Position, totals: Tot
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Content, Entry};
+    use crate::entry::{Content, Entry, Extent};
     use crate::format::any;
     use crate::format::manifest::to_line;
     use crate::id::ChunkId;
@@ -274,18 +274,20 @@ mod tests {
     #[test]
     fn what_is_discarded_is_in_no_segment_and_counts_nowhere() {
         let mut sorter = Sorter::new(std::env::temp_dir());
-        for (path, size) in [("a", 1), ("b", 2), ("b/c", 4), ("b/c/d", 8), ("b.c", 16), ("bc", 32)] {
+        for (path, size) in [("a", 1), ("b", 0), ("b/c", 0), ("b/c/d", 8), ("b.c", 16), ("bc", 32)] {
             let mut entry = Entry::file(path);
-            entry.kind = if path == "b" || path == "b/c" { EntryKind::Directory } else { EntryKind::File };
-            entry.size = Some(size);
-            let line = to_line(&StoredEntry { entry, content: Content::EMPTY }).unwrap();
+            entry.kind = if size == 0 { EntryKind::Directory } else { EntryKind::File };
+            entry.size = (size > 0).then_some(size);
+            let extent = Extent { chunk: ChunkId([1; 32]), offset: 0, length: size as u32 };
+            let content = if size == 0 { Content::EMPTY } else { Content::Inline(vec![extent]) };
+            let line = to_line(&StoredEntry { entry, content }).unwrap();
             sorter.push(Keyed { path: path.into(), line }).unwrap();
         }
         let (mut bodies, discarded) = (Bodies::default(), ["b/c".to_string(), "x".to_string()]);
-        let manifest = write(sorter.sorted().unwrap(), (63, &discarded), &mut bodies).unwrap();
+        let manifest = write(sorter.sorted().unwrap(), (57, &discarded), &mut bodies).unwrap();
         let left = parse(&manifest, &bodies, 0).unwrap();
         assert_eq!(left.iter().map(|e| e.entry.path.as_str()).collect::<Vec<_>>(), ["a", "b", "b.c", "bc"]);
-        assert_eq!(manifest.totals, Totals { entries: 4, bytes: 63 - 4 - 8 });
+        assert_eq!(manifest.totals, Totals { entries: 4, bytes: 57 - 8 });
     }
 
     #[test]

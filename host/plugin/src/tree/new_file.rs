@@ -34,17 +34,17 @@ pub(crate) struct NewFile {
     file: File,
     written: u64,
     closed: bool,
-    /// It is only planned: what is written goes nowhere.
-    is_planned: bool,
+    /// What is written goes nowhere: it is only planned, or there is no place for it.
+    is_nowhere: bool,
 }
 
 impl NewFile {
-    /// A file that a restore would make.
-    pub(super) fn of_a_plan(directory: Directory, entry: Entry, conflict: Conflict) -> Result<Self> {
+    /// A file that a restore would make, or would have made if there were a place for it.
+    pub(super) fn nowhere(directory: Directory, entry: Entry, conflict: Conflict) -> Result<Self> {
         let place = Place { parent: directory.0.root.clone(), name: OsString::new() };
         let nowhere = File::options().write(true).open("/dev/null").map_err(|e| Error::io("open /dev/null", e))?;
         let (temporary, written, closed) = (None, 0, false);
-        Ok(NewFile { directory, place, entry, conflict, temporary, file: nowhere, written, closed, is_planned: true })
+        Ok(NewFile { directory, place, entry, conflict, temporary, file: nowhere, written, closed, is_nowhere: true })
     }
 
     pub(super) fn begin(directory: Directory, place: Place, entry: Entry, conflict: Conflict) -> Result<Self> {
@@ -60,7 +60,7 @@ impl NewFile {
         };
         let file = File::from(opened);
         let (written, closed) = (0, false);
-        Ok(NewFile { directory, place, entry, conflict, temporary, file, written, closed, is_planned: false })
+        Ok(NewFile { directory, place, entry, conflict, temporary, file, written, closed, is_nowhere: false })
     }
 
     /// Writes a content to its end.
@@ -100,7 +100,7 @@ impl NewFile {
 
     /// Leaves a hole.
     fn skip(&mut self, bytes: u64) -> Result<()> {
-        if bytes > 0 && self.is_planned {
+        if bytes > 0 && self.is_nowhere {
             self.written += bytes;
         } else if bytes > 0 {
             self.written += bytes;
@@ -124,7 +124,7 @@ impl NewFile {
     }
 
     fn name(mut self) -> Result<u64> {
-        if self.is_planned {
+        if self.is_nowhere {
             return Ok(self.written);
         }
         if self.is_sparse() {

@@ -77,7 +77,7 @@ impl Directory {
             There::Something(place, stat) => self.of_something_else(&place, &entry, &stat, conflict)?,
         };
         self.show(action, &entry.path);
-        NewFile::of_a_plan(self.clone(), entry, conflict)
+        NewFile::nowhere(self.clone(), entry, conflict)
     }
 
     /// The same of a directory's own metadata.

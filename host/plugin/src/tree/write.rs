@@ -109,7 +109,13 @@ impl Directory {
         if self.0.planner.is_some() {
             return self.plan_file(entry, conflict);
         }
-        NewFile::begin(self.clone(), self.place(&entry.path)?, entry, conflict)
+        match self.place(&entry.path) {
+            Err(error) if conflict == Conflict::Skip && is_in_the_way(&error) => {
+                self.left_with_what_is_above(&entry);
+                NewFile::nowhere(self.clone(), entry, conflict)
+            }
+            place => NewFile::begin(self.clone(), place?, entry, conflict),
+        }
     }
 
     /// Removes a file or an empty directory.
