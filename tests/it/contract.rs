@@ -230,7 +230,7 @@ fn room_is_looked_for_when_it_is_known_what_is_needed() {
     assert_eq!((refused.code, left), (2, 0), "{}", refused.err);
     assert!(refused.err.contains("caused by: there is no room for the restore: it takes 4.8 MiB"), "{}", refused.err);
     // Together there is room, and only the plugin knows what goes where.
-    assert!(!elsewhere.err.contains("there is no room") && elsewhere.code == 1, "{}", elsewhere.err);
+    assert!(!elsewhere.err.contains("there is no room") && elsewhere.code == 3, "{}", elsewhere.err);
     narrowed.expect(0);
 }
 

@@ -65,7 +65,7 @@ fn a_job_that_never_ran_is_an_alert_and_one_that_is_gone_is_not() {
 fn a_run_that_failed_is_an_alert_until_one_ends_well() {
     let house = well();
     std::fs::rename(house.path("data"), house.path("away")).unwrap();
-    house.dozo(&["run"]).expect(2);
+    house.dozo(&["run"]).expect(1);
     let found =
         finds(&house, 3, "failed", &["alert: files: the last run failed, 0 min ago: ", "data", "`dozo check files`"]);
     assert!(found["at"].is_string(), "{found}");

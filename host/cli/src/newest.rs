@@ -5,6 +5,7 @@ use dozo_repository::{Found, View};
 use jiff::Timestamp;
 
 use crate::context::SystemClock;
+use crate::named;
 use crate::suspicion;
 use crate::typed_time::{LeftOut, TypedTime};
 use crate::ui::{self, words};
@@ -38,7 +39,8 @@ pub(crate) fn newest_at(
     let now = SystemClock.now();
     let up_to = |until: Timestamp| view.newest(of_job.iter().filter(|(_, s)| s.started <= until), now);
     let Some((_, any)) = of_job.first() else {
-        return none(format!("there is no snapshot of a job `{job}` in the repository"));
+        let why = format!("there is no snapshot of a job `{job}` in the repository");
+        return Err(Error::invalid(why).hinted(named::job_hint(view, job)).into());
     };
     // Where both readings find the same, it does not matter which is meant.
     let different = |a, b| up_to(a).map(|(id, _)| id) != up_to(b).map(|(id, _)| id);

@@ -185,8 +185,9 @@ fn check_empty(to: &Path, conflict: Conflict) -> anyhow::Result<()> {
              it away; only a restore that was cut off goes on here, with `--conflict replace`"
         }
         false => {
-            "`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place; what is there and not in \
-             the snapshot stays with both"
+            "name an empty directory; or, for files, `--conflict skip` leaves what is there, `--conflict replace` puts the restored \
+             in its place; what is there and not in the snapshot stays with both. A server's data directory is never restored \
+             over: stop the server and move it away first"
         }
     };
     Err(Error::invalid(format!("{shown} is not empty")).hinted(hint).into())

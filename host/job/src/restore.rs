@@ -80,7 +80,7 @@ pub async fn restore(
             snapshot.omitted_count
         ));
     }
-    let outcome = outcome(error.as_ref(), &finished, files_read == 0 && total.files > 0);
+    let outcome = outcome(error.as_ref(), &finished);
     notes.extend(finished.notes);
     let not_restored = finished.uncreated.iter().take(OMITTED_IN_REPORT);
     let report = RestoreReport {
@@ -112,15 +112,12 @@ pub async fn restore(
     Ok(Restored { report, error: damage.or(error), hint, has_written: chosen.is_settled() })
 }
 
-/// Partial if the plugin came back, and what is missing is named: whether it calls that a failure is all the same. Nothing at all
-/// is not a part.
-fn outcome(error: Option<&Error>, finished: &Finished, is_nothing: bool) -> Outcome {
+/// Partial if the plugin came back, and what is missing is named: whether it calls that a failure is all the same.
+fn outcome(error: Option<&Error>, finished: &Finished) -> Outcome {
     match error {
         None if finished.uncreated_count + finished.entries_differing == 0 => Outcome::Complete,
         None => Outcome::Partial,
-        Some(error) if finished.uncreated_count > 0 && error.kind() != Kind::Internal && !is_nothing => {
-            Outcome::Partial
-        }
+        Some(error) if finished.uncreated_count > 0 && error.kind() != Kind::Internal => Outcome::Partial,
         Some(_) => Outcome::Failed,
     }
 }

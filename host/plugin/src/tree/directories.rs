@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dozo_job::Result;
-use dozo_job::port::{Conflict, Entry, path};
+use dozo_job::port::{Conflict, Entry, EntryKind, path};
 use rustix::fs::{self, Access as May, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -159,6 +159,13 @@ impl Directory {
         }
         self.look_for_extra(&entry.path, &opened)?;
         self.apply(Subject::Open(opened.as_fd()), entry)
+    }
+
+    /// Something else is left in a directory's place: it gets no metadata of that.
+    pub(super) fn leave_metadata(&self, entry: &Entry) {
+        if entry.kind == EntryKind::Directory {
+            self.0.met.state().kept.insert(entry.path.clone());
+        }
     }
 
     /// Gives directories the modes back that they had, if their own were not set meanwhile.

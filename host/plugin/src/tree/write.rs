@@ -87,6 +87,7 @@ impl Directory {
     /// Something else stands where the snapshot has a directory above an entry, and is to be left: so there is no place for
     /// the entry.
     fn left_with_what_is_above(&self, entry: &Entry) -> u64 {
+        self.leave_metadata(entry);
         self.0.left.fetch_add(1, Ordering::Relaxed);
         self.0.differing.fetch_add(1, Ordering::Relaxed);
         self.note("not restored, because something else is in the place of a directory above", &entry.path);
@@ -148,6 +149,9 @@ impl Directory {
                 let both = entry.kind == EntryKind::Directory && there == FileType::Directory;
                 // Its content is not looked at, so no other name may become one of it.
                 self.0.left.fetch_add(u64::from(!both), Ordering::Relaxed);
+                if !both {
+                    self.leave_metadata(entry);
+                }
                 if !both && !metadata::looks_like(&stat, there, entry) {
                     self.0.differing.fetch_add(1, Ordering::Relaxed);
                     self.note("left as found, though the snapshot has something else", &entry.path);

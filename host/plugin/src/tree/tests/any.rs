@@ -3,8 +3,9 @@
 
 mod drawn;
 mod walk;
+mod way;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs as std_fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -139,13 +140,6 @@ struct Case {
     tops: BTreeSet<String>,
 }
 
-/// Where a path leads whoever writes, and what lies there; or how it must be refused, and whether that is because something
-/// that is no directory is in the way.
-struct Way {
-    at: PathBuf,
-    there: Result<Option<Seen>, (Kind, bool)>,
-}
-
 /// What an operation is to leave at its path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Then {
@@ -222,59 +216,6 @@ impl Case {
             }
         }
         Ok(None)
-    }
-
-    /// Where a path leads whoever writes. Symlinks that were there are followed above the first directory that is put back, as
-    /// long as they stay inside.
-    fn way_to_write(&self, path: &str) -> Way {
-        let mut names = match names(path) {
-            _ if path.is_empty() => return Way { at: place(""), there: Ok(self.world.get(&place("")).cloned()) },
-            Err(kind) => return Way { at: place(""), there: Err((kind, false)) },
-            Ok(names) => names,
-        };
-        let last = names.pop().unwrap();
-        let is_top = |end: &usize| self.tops.contains(&path.split('/').take(*end).collect::<Vec<_>>().join("/"));
-        let free = (1..=names.len()).find(is_top).map_or(names.len(), |top| top - 1);
-        let free = if self.access == Access::Write(Conflict::Refuse) { 0 } else { free };
-        let mut todo: VecDeque<(Vec<u8>, bool, bool)> =
-            names.into_iter().enumerate().map(|(n, name)| (name, n < free, false)).collect();
-        let (mut way, mut links) = (vec![place("")], 0);
-        let rest = |at: PathBuf, todo: &VecDeque<(Vec<u8>, bool, bool)>| {
-            let names = todo.iter().filter(|(.., is_linked)| !is_linked).map(|(name, ..)| name).chain([&last]);
-            names.fold(at, |at, name| at.join(OsStr::from_bytes(name)))
-        };
-        while let Some((name, may_be_link, is_linked)) = todo.pop_front() {
-            let here = way.last().unwrap().clone();
-            let at = here.join(OsStr::from_bytes(&name));
-            let stop = |kind, is_in_the_way| Way { at: rest(at.clone(), &todo), there: Err((kind, is_in_the_way)) };
-            match (name.as_slice(), self.world.get(&at)) {
-                (b"" | b".", _) => {}
-                (b"..", _) if way.len() == 1 => return stop(Kind::NotGranted, true),
-                (b"..", _) => drop(way.pop()),
-                _ if name.len() > NAME_BYTES_MAX => return stop(Kind::Unsupported, false),
-                (_, None) if is_linked => return stop(Kind::Unavailable, false),
-                // It is made, with all that comes behind.
-                (_, None) => {
-                    let is_overlong = todo.iter().any(|(name, ..)| name.len() > NAME_BYTES_MAX);
-                    let there = if is_overlong { Err((Kind::Unsupported, false)) } else { Ok(None) };
-                    return Way { at: rest(at, &todo), there };
-                }
-                (_, Some(seen)) if seen.is_directory() => way.push(at),
-                (_, Some(seen)) if seen.kind == FileType::Symlink && may_be_link && links < 40 => {
-                    links += 1;
-                    if seen.content.starts_with(b"/") {
-                        return stop(Kind::NotGranted, true);
-                    }
-                    let parts = seen.content.rsplit(|byte| *byte == b'/');
-                    parts.for_each(|part| todo.push_front((part.to_vec(), true, true)));
-                }
-                (_, Some(seen)) if seen.kind == FileType::Symlink => return stop(Kind::NotGranted, true),
-                (_, Some(_)) => return stop(Kind::Unavailable, true),
-            }
-        }
-        let at = way.last().unwrap().join(OsStr::from_bytes(&last));
-        let there = self.world.get(&at).cloned();
-        Way { there: if last.len() > NAME_BYTES_MAX { Err((Kind::Unsupported, false)) } else { Ok(there) }, at }
     }
 
     fn get(&self, path: &str) -> Tried {
@@ -402,10 +343,10 @@ impl Case {
         };
         let (before, after) = (std::mem::take(&mut self.world), look(self.dir.path()));
         let is_met = entry.kind == EntryKind::Directory && expected.is_ok() && !entry.path.is_empty();
+        if is_met && self.access == Access::Write(Conflict::Skip) && expected == Ok(Then::Left) {
+            self.kept.insert(entry.path.clone());
+        }
         if is_met && after.get(&at).is_some_and(Seen::is_directory) {
-            if self.access == Access::Write(Conflict::Skip) && expected == Ok(Then::Left) {
-                self.kept.insert(entry.path.clone());
-            }
             if !self.tops.iter().any(|top| path::is_under(&entry.path, top)) {
                 self.tops.insert(entry.path.clone());
             }
@@ -472,6 +413,11 @@ impl Case {
 
     fn set_metadata(&mut self, entry: &Entry) -> Tried {
         let way = self.way_to_write(&entry.path);
+        if self.kept.remove(&entry.path) {
+            prop_assert!(self.tree.set_metadata(entry).is_ok());
+            self.told(&entry.path, true);
+            return Ok(());
+        }
         let expected = match (self.access, way.there) {
             (Access::Read, _) => Err(Kind::NotGranted),
             (_, Ok(Some(seen))) if seen.is_directory() => Ok(()),
@@ -481,7 +427,7 @@ impl Case {
         };
         prop_assert_eq!(self.tree.set_metadata(entry).map_err(|error| error.kind()), expected);
         self.told(&entry.path, expected.is_ok());
-        if expected.is_ok() && !self.kept.remove(&entry.path) {
+        if expected.is_ok() {
             let meta = std_fs::symlink_metadata(self.dir.path().join(&way.at)).unwrap();
             prop_assert!(entry.modified.is_none_or(|time| time == modified(&meta)));
             let seen = self.world.get_mut(&way.at).unwrap();
