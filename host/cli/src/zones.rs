@@ -111,7 +111,7 @@ impl Zones {
             Reading { at, zone: zone.clone(), whose: "the job's zone" },
             Reading { at: here, zone: self.machine.clone(), whose: "this machine's zone" },
         ];
-        choose(typed, readings)
+        choose(typed, &readings)
     }
 }
 
@@ -147,13 +147,13 @@ pub(crate) fn both(at: Timestamp, zone: &TimeZone) -> String {
 }
 
 /// The reading that the operator means; without a terminal none is taken.
-fn choose(typed: &TypedTime, readings: [Reading; 2]) -> anyhow::Result<Timestamp> {
+fn choose(typed: &TypedTime, readings: &[Reading; 2]) -> anyhow::Result<Timestamp> {
     let shown: Vec<String> = readings.iter().map(|r| format!("{}; {}", r.shown(), r.whose)).collect();
     let question = format!("`{}` has no zone, and is two times:", typed.text());
     if let Some(chosen) = ui::ask::choose(&question, &shown)? {
         return Ok(readings[chosen].at);
     }
-    let [job, machine] = &readings;
+    let [job, machine] = readings;
     let written = |r: &Reading| format!("`{}` is {}", typed.with_zone(&r.zone, r.at), r.shown());
     let (theirs, ours) = (zone_shown(&job.zone, job.at), zone_shown(&machine.zone, machine.at));
     let why = format!(

@@ -96,7 +96,7 @@ mod tests {
     fn json_says_the_same_and_a_terminal_obeys_nothing_of_it() {
         let value = serde_json::json!({ "a": "\u{1b}[2J \u{9b}1m \u{7f} \u{202e} ü\n" });
         let escaped = escaped_json(&value.to_string());
-        assert!(!escaped.chars().any(|c| c.is_control()) && !escaped.contains('\u{202e}'), "{escaped}");
+        assert!(!escaped.chars().any(char::is_control) && !escaped.contains('\u{202e}'), "{escaped}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
     }
 }

@@ -17,7 +17,7 @@ use super::beneath;
 const LINKS_MAX: usize = 40;
 
 /// Why a way ends before its end.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blocked {
     /// What the kernel says.
     Kernel(Errno),

@@ -52,7 +52,8 @@ impl Directory {
         let opened = self.open_relative(&relative(path)?, OFlags::DIRECTORY | OFlags::RDONLY);
         let directory = match opened {
             Ok(directory) => Arc::new(directory),
-            Err(Errno::LOOP) if self.conflict()? != Conflict::Refuse => self.through_links(path)?,
+            // Not kept in mind: what is created behind a link may take the place of the link.
+            Err(Errno::LOOP) if self.conflict()? != Conflict::Refuse => return self.through_links(path),
             Err(errno) => return Err(self.failed("open", path, errno)),
         };
         *self.last() = Some((path.to_string(), directory.clone()));

@@ -346,10 +346,9 @@ impl Case {
         if is_met && self.access == Access::Write(Conflict::Skip) && expected == Ok(Then::Left) {
             self.kept.insert(entry.path.clone());
         }
-        if is_met && after.get(&at).is_some_and(Seen::is_directory) {
-            if !self.tops.iter().any(|top| path::is_under(&entry.path, top)) {
-                self.tops.insert(entry.path.clone());
-            }
+        let is_there = is_met && after.get(&at).is_some_and(Seen::is_directory);
+        if is_there && !self.tops.iter().any(|top| path::is_under(&entry.path, top)) {
+            self.tops.insert(entry.path.clone());
         }
         only_here(&before, &after, (entry, &at), expected)?;
         self.world = after;
@@ -420,6 +419,7 @@ impl Case {
         }
         let expected = match (self.access, way.there) {
             (Access::Read, _) => Err(Kind::NotGranted),
+            _ if !way.is_reached => Err(Kind::Unavailable),
             (_, Ok(Some(seen))) if seen.is_directory() => Ok(()),
             (_, Ok(Some(seen))) if seen.kind == FileType::Symlink => Err(Kind::NotGranted),
             (_, Ok(_)) => Err(Kind::Unavailable),
@@ -440,6 +440,7 @@ impl Case {
         let way = self.way_to_write(path);
         let expected = match (self.access, way.there) {
             (Access::Write(Conflict::Replace), _) if path.is_empty() => Err(Kind::Invalid),
+            (Access::Write(Conflict::Replace), _) if !way.is_reached => Err(Kind::Unavailable),
             (Access::Write(Conflict::Replace), Ok(Some(_))) if self.is_full(&way.at) => Err(Kind::Invalid),
             (Access::Write(Conflict::Replace), Ok(Some(_))) => Ok(()),
             (Access::Write(Conflict::Replace), Ok(None)) => Err(Kind::Unavailable),

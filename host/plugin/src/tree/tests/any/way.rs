@@ -9,6 +9,8 @@ use super::*;
 pub(super) struct Way {
     pub(super) at: PathBuf,
     pub(super) there: Result<Option<Seen>, (Kind, bool)>,
+    /// Whether the directory that holds it is there.
+    pub(super) is_reached: bool,
 }
 
 impl Case {
@@ -16,8 +18,10 @@ impl Case {
     /// long as they stay inside.
     pub(super) fn way_to_write(&self, path: &str) -> Way {
         let mut names = match names(path) {
-            _ if path.is_empty() => return Way { at: place(""), there: Ok(self.world.get(&place("")).cloned()) },
-            Err(kind) => return Way { at: place(""), there: Err((kind, false)) },
+            _ if path.is_empty() => {
+                return Way { at: place(""), there: Ok(self.world.get(&place("")).cloned()), is_reached: true };
+            }
+            Err(kind) => return Way { at: place(""), there: Err((kind, false)), is_reached: true },
             Ok(names) => names,
         };
         let last = names.pop().unwrap();
@@ -34,7 +38,11 @@ impl Case {
         while let Some((name, may_be_link, is_linked)) = todo.pop_front() {
             let here = way.last().unwrap().clone();
             let at = here.join(OsStr::from_bytes(&name));
-            let stop = |kind, is_in_the_way| Way { at: rest(at.clone(), &todo), there: Err((kind, is_in_the_way)) };
+            let stop = |kind, is_in_the_way| Way {
+                at: rest(at.clone(), &todo),
+                there: Err((kind, is_in_the_way)),
+                is_reached: true,
+            };
             match (name.as_slice(), self.world.get(&at)) {
                 (b"" | b".", _) => {}
                 (b"..", _) if way.len() == 1 => return stop(Kind::NotGranted, true),
@@ -45,7 +53,7 @@ impl Case {
                 (_, None) => {
                     let is_overlong = todo.iter().any(|(name, ..)| name.len() > NAME_BYTES_MAX);
                     let there = if is_overlong { Err((Kind::Unsupported, false)) } else { Ok(None) };
-                    return Way { at: rest(at, &todo), there };
+                    return Way { at: rest(at, &todo), there, is_reached: false };
                 }
                 (_, Some(seen)) if seen.is_directory() => way.push(at),
                 (_, Some(seen)) if seen.kind == FileType::Symlink && may_be_link && links < 40 => {
@@ -62,6 +70,7 @@ impl Case {
         }
         let at = way.last().unwrap().join(OsStr::from_bytes(&last));
         let there = self.world.get(&at).cloned();
-        Way { there: if last.len() > NAME_BYTES_MAX { Err((Kind::Unsupported, false)) } else { Ok(there) }, at }
+        let there = if last.len() > NAME_BYTES_MAX { Err((Kind::Unsupported, false)) } else { Ok(there) };
+        Way { at, there, is_reached: true }
     }
 }
