@@ -319,7 +319,7 @@ pub(crate) struct StatusArgs {
 /// Whose leases to pass over.
 #[derive(Args, Clone, Default)]
 pub(crate) struct LeaseArgs {
-    /// Go on although this lease says that somebody is at work: only if nothing of it can be running any more, because its
+    /// Ignore this lease, which another command holds. Only if that command cannot be running any more, because its
     /// machine is off or its container is gone. The message that stopped the command has the id. Can be given more than once
     #[arg(long, value_name = "ID")]
     pub(crate) ignore_lease: Vec<dozo_repository::LeaseId>,

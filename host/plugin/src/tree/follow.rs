@@ -108,13 +108,13 @@ mod tests {
     #[test]
     fn links_are_followed_as_far_as_the_root() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("root/big/app")).unwrap();
-        std::fs::create_dir_all(dir.path().join("root/srv")).unwrap();
-        let at = |path: &str| dir.path().join("root").join(path);
+        std::fs::create_dir_all(dir.path().join("granted/big/app")).unwrap();
+        std::fs::create_dir_all(dir.path().join("granted/srv")).unwrap();
+        let at = |path: &str| dir.path().join("granted").join(path);
         for (link, target) in [
             ("live", "big"),
             ("srv/up", "../live/./app"),
-            ("srv/out", "../../root/big"),
+            ("srv/out", "../../granted/big"),
             ("srv/absolute", "/etc"),
             ("srv/round", "round"),
             ("srv/nowhere", "gone"),

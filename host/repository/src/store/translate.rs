@@ -155,7 +155,7 @@ fn of_refusal(refusal: &Refusal) -> (Kind, Option<String>) {
 fn of_tls(error: &Tls) -> (Kind, Option<String>) {
     let hint = match error {
         Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            "the store's certificate was issued by somebody who is not believed here: name their certificate with `ca` (`--ca FILE`)"
+            "the store's certificate is signed by an authority that is not trusted here: name its certificate with `ca` (`--ca FILE`)"
         }
         Tls::InvalidCertificate(
             CertificateError::Expired

@@ -18,7 +18,7 @@ pub(super) fn last_tried(owners: &[OwnerRow]) -> Option<Timestamp> {
 pub(super) fn alert(owners: &[OwnerRow], now: Timestamp) -> Option<Finding> {
     let last = last_tried(owners);
     let message = match last.map(|last| now.duration_since(last)) {
-        None => "no owner's key was ever tried, so nobody knows whether backups can be read".to_string(),
+        None => "no owner's key was ever tried, so it is not known whether backups can be read".to_string(),
         Some(ago) if ago > TRIED_WITHIN => format!("no owner's key was tried for {}", words::age(ago)),
         Some(_) => return None,
     };
