@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::house::{House, Said, is_root, said};
@@ -38,19 +38,64 @@ fn files(directory: &Path) -> BTreeSet<PathBuf> {
     items.flat_map(|path| if path.is_dir() { files(&path) } else { BTreeSet::from([path]) }).collect()
 }
 
-/// Kills a command as soon as its lease is in the store. False if it ended before.
-fn killed(house: &House, arguments: &[&str]) -> bool {
-    let leases = house.path("repository/leases");
-    let whole = || files(&leases).into_iter().filter(|path| !path.display().to_string().contains('#')).count();
-    let before = whole();
+/// The leases in the store. One that is still being written (a name with `#`) is none yet.
+fn leases(house: &House) -> usize {
+    files(&house.path("repository/leases")).iter().filter(|path| !path.display().to_string().contains('#')).count()
+}
+
+/// Starts a command and returns as soon as its lease is in the store, or it ended.
+fn with_its_lease(house: &House, arguments: &[&str]) -> Child {
+    let before = leases(house);
     let mut child = house.command().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
-    while whole() == before && child.try_wait().unwrap().is_none() {
+    while leases(house) == before && child.try_wait().unwrap().is_none() {
         assert!(begun.elapsed() < Duration::from_secs(120));
         std::thread::sleep(Duration::from_micros(200));
     }
+    child
+}
+
+/// Kills a command as soon as its lease is in the store. False if it ended before.
+fn killed(house: &House, arguments: &[&str]) -> bool {
+    let mut child = with_its_lease(house, arguments);
     child.kill().unwrap();
     child.wait().unwrap().code().is_none()
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Whether each thread of it stands still.
+fn stands(child: &Child) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    // A thread that ends while it is looked at has no state.
+    let states = threads.flatten().flat_map(|thread| fs::read_to_string(thread.path().join("stat")));
+    states.into_iter().all(|stat| stat.rsplit(')').next().unwrap().starts_with(" T"))
+}
+
+/// A run that was stopped while it held its lease.
+fn stopped(house: &House) -> Child {
+    let before = leases(house);
+    for _ in 0..50 {
+        let mut child = with_its_lease(house, &["run", "--full"]);
+        if child.try_wait().unwrap().is_some() {
+            continue;
+        }
+        signal(&child, "-STOP");
+        let begun = Instant::now();
+        // One that ended is a zombie: it does not stand, and has no lease.
+        while !stands(&child) && leases(house) > before {
+            assert!(begun.elapsed() < Duration::from_secs(120));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if leases(house) > before {
+            return child;
+        }
+        signal(&child, "-CONT");
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    }
+    panic!("no run was stopped while it held its lease");
 }
 
 /// The same command as another machine would run it: one that does not know what became of the first.
@@ -124,21 +169,11 @@ fn the_operators_word_passes_a_lease_over() {
 #[test]
 fn who_lives_is_not_passed_over() {
     let house = house();
-    let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
-    let before = "[job.files]\nbefore = [\"/bin/sleep 0.1\"]\nafter = [\"/bin/sleep 0.1\"]";
-    fs::write(house.path("dozo.toml"), text.replace("[job.files]", before)).unwrap();
-    let leases = house.path("repository/leases");
-    let begin = files(&leases).len();
-    let child = house.command().args(["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while files(&leases).len() == begin {
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    // Stopped, it lives all the same.
-    let stop = |signal: &str| Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-    stop("-STOP");
+    house.dozo(&["run"]).expect(0);
+    let child = stopped(&house);
     house.dozo(&["run"]).expect(6);
     elsewhere(&house, &["run"]).expect(6);
-    stop("-CONT");
+    signal(&child, "-CONT");
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
 }
 
