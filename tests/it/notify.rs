@@ -66,6 +66,22 @@ fn a_failure_is_told_with_why_and_what_to_do() {
     assert!(message["text"].as_str().unwrap().contains("db failed after"), "{message}");
 }
 
+/// Whoever is killed tells nobody: the next run does.
+#[test]
+fn a_run_that_was_killed_is_told_by_the_next() {
+    let slack = Slack::start();
+    let house = house(&slack, "good", "");
+    act(&house, "[job.db]", "[job.db]\nbefore = [\"/bin/sh -c 'test -e once || kill -9 $PPID; touch once'\"]");
+    let killed = house.command().arg("run").env("WEBHOOK", slack.webhook()).output().unwrap();
+    assert_eq!((killed.status.code(), slack.messages().len()), (None, 0));
+    std::fs::write(house.path("once"), "").unwrap();
+    dozo(&house, &slack, &["run"]).expect(0);
+    let messages = slack.messages();
+    assert_eq!(messages.len(), 2, "{:?}", messages.iter().map(|message| &message.json).collect::<Vec<_>>());
+    assert!(messages[0].json.to_string().contains("did not come to its end"), "{}", messages[0].json);
+    assert!(header(&messages[1].json).contains("again"), "{}", messages[1].json);
+}
+
 #[test]
 fn what_is_missing_is_named() {
     let slack = Slack::start();

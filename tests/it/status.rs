@@ -61,6 +61,40 @@ fn a_job_that_never_ran_is_an_alert_and_one_that_is_gone_is_not() {
     assert!(said.out.lines().any(|line| line.starts_with("late ") && line.ends_with("  retired")), "{}", said.out);
 }
 
+/// Nobody else can tell of a run that was killed, and of one that runs not all is known.
+#[test]
+fn a_run_that_was_killed_is_an_alert_until_one_ends_and_one_that_runs_is_shown() {
+    let house = well();
+    let waits = format!(
+        "before = [\"/bin/sh -c 'touch {0}/begun; while test -e {0}/wait; do sleep 0.05; done'\"]",
+        house.path(".").display()
+    );
+    into_table(&house, "[job.files]", &waits);
+    std::fs::write(house.path("wait"), "").unwrap();
+    let mut killed = house.command().arg("run").stderr(std::process::Stdio::null()).spawn().unwrap();
+    for _ in 0..1_200 {
+        std::thread::sleep(Duration::from_millis(50));
+        if house.path("begun").exists() {
+            break;
+        }
+    }
+    let row = |said: &Said| said.out.lines().find(|line| line.starts_with("files ")).unwrap().to_string();
+    let running = house.dozo(&["status"]).expect(0);
+    assert!(row(&running).contains("  running since "), "{}", running.out);
+    house.dozo(&["run"]).expect(6);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    std::fs::remove_file(house.path("wait")).unwrap();
+    let found =
+        finds(&house, 3, "interrupted", &["alert: files: the run that began 0 min ago did not", "`dozo run files`"]);
+    assert!(found["at"].is_string(), "{found}");
+    let next = house.dozo(&["run"]).expect(0);
+    assert!(next.err.contains("note: the job `files`: the run that began at "), "{}", next.err);
+    let said = house.dozo(&["status"]).expect(0);
+    assert!(!row(&said).contains("running"), "{}", said.out);
+    assert!(!house.dozo(&["run"]).expect(0).err.contains("did not come to its end"), "it is said once");
+}
+
 #[test]
 fn a_run_that_failed_is_an_alert_until_one_ends_well() {
     let house = well();

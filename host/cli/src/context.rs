@@ -1,6 +1,5 @@
 //! What commands have in common: the configuration, the plugins, the repository with its keys.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +12,7 @@ use dozo_repository::{
 use jiff::Timestamp;
 
 use crate::args::{FromArgs, Global, IdentityArgs, LeaseArgs};
-use crate::at_work::{Held, Places};
+use crate::at_work::{Held, JobPlace, Places, RunState};
 use crate::config::Loaded;
 use crate::keyfile::read_key;
 use crate::named;
@@ -82,12 +81,12 @@ impl Context {
     }
 
     /// Takes a job's place on this host; held until it is dropped.
-    pub(crate) fn at_work(&self, job: &str) -> anyhow::Result<Option<File>> {
+    pub(crate) fn at_work(&self, job: &str) -> anyhow::Result<Option<JobPlace>> {
         let key = self.host_key()?;
         match self.places(&key).job(&key.job_uid(job).to_string()) {
             Ok(Some(place)) => Ok(Some(place)),
             Ok(None) => {
-                let busy = Error::busy(format!("the job `{job}` is at work already on this host"));
+                let busy = Error::busy(format!("the job `{job}` is running already on this host"));
                 Err(busy.hinted("wait until it is done").into())
             }
             // The leases in the store guard it all the same.
@@ -96,6 +95,22 @@ impl Context {
                 Ok(None)
             }
         }
+    }
+
+    /// A job's run came to its end, well or not.
+    pub(crate) fn run_ended(&self, place: Option<JobPlace>) {
+        if let Some(Err(e)) = place.map(JobPlace::end) {
+            self.not_remembered(&Error::io("note that a run came to its end", e));
+        }
+    }
+
+    /// Whether a job of this host runs, or was interrupted, as far as this host knows.
+    pub(crate) fn run_state(&self, job: &str) -> Option<RunState> {
+        let key = self.host_key().ok()?;
+        self.places(&key).run_state(&key.job_uid(job).to_string()).unwrap_or_else(|error| {
+            self.not_remembered(&error);
+            None
+        })
     }
 
     fn places(&self, key: &HostKey) -> Places {

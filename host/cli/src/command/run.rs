@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use dozo_job::port::Scope;
-use dozo_job::{Failure, House, Job, Progress, Report};
+use dozo_job::{Clock, Error, Failure, House, Job, Progress, Report};
 use dozo_plugin::PluginKind;
 use dozo_repository::format::record::Outcome;
 use dozo_repository::{Purpose, Repository};
 
 use crate::abandon::abandon;
 use crate::args::{Global, RunArgs};
+use crate::at_work::JobPlace;
 use crate::config::JobTable;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
@@ -23,7 +24,8 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit>
     let context = Context::load(global)?;
     let jobs = context.loaded.jobs(&args.jobs)?;
     let mut plugins = context.plugins()?;
-    let mut notifiers = Notifiers::prepare(global, &context, &mut plugins, jobs.len()).await;
+    // Of each job what became of this run, and of one before that was killed.
+    let mut notifiers = Notifiers::prepare(global, &context, &mut plugins, 2 * jobs.len()).await;
     let exit = match context.repository().await {
         Ok(repository) => {
             let place = (&context, &repository, &mut plugins);
@@ -49,7 +51,14 @@ async fn run_jobs(
 ) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
     for (name, job) in jobs.iter().copied() {
-        let report = run_job(context, repository, plugins, (name, job), args).await;
+        let report = match begin(context, name, notifiers) {
+            Ok(place) => {
+                let report = run_job(context, repository, plugins, (name, job), args).await;
+                context.run_ended(place);
+                report
+            }
+            Err(error) => Err(error),
+        };
         exit = exit.worst(match report {
             Ok((report, after)) => {
                 notifiers.run(&report);
@@ -75,6 +84,24 @@ async fn run_jobs(
     Ok(exit)
 }
 
+/// Takes the job's place. Nobody has heard of a run that was killed: now they do.
+fn begin(context: &Context, name: &str, notifiers: &mut Notifiers<'_>) -> anyhow::Result<Option<JobPlace>> {
+    let Some(place) = context.at_work(name)? else { return Ok(None) };
+    match place.begin(SystemClock.now()) {
+        Ok(None) => {}
+        Ok(Some(begun)) => {
+            let begun = words::time(begun);
+            let why =
+                format!("the run that began at {begun} did not come to its end: killed, or this machine went down");
+            ui::note(format!("note: the job `{name}`: {why}"));
+            notifiers.no_run(name, &Error::unavailable(why).into());
+        }
+        // Only who asks whether it runs would want to know.
+        Err(e) => context.not_remembered(&Error::io(format!("note that the job `{name}` runs"), e)),
+    }
+    Ok(Some(place))
+}
+
 async fn run_job(
     context: &Context,
     repository: &Repository,
@@ -82,7 +109,6 @@ async fn run_job(
     (name, table): (&str, &JobTable),
     args: &RunArgs,
 ) -> anyhow::Result<(Report, Exit)> {
-    let _place = context.at_work(name)?;
     let mut hooks = Hooks::new(name, &table.before, &table.after);
     let report = match hooks.before().await {
         Ok(()) => run_source(context, repository, plugins, (name, table), args).await,

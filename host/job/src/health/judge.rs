@@ -27,12 +27,18 @@ fn of_job(job: &JobFacts, now: Timestamp) -> Vec<Finding> {
     let name = &job.job;
     let mut findings = Vec::new();
     let newest = job.complete.last();
-    match &job.last_run {
-        None if newest.is_none() && !job.newest_is_partial => {
+    match (&job.last_run, job.interrupted) {
+        (_, Some(begun)) => {
+            let message = format!("the run that began {} ago did not come to its end", ago(now, begun));
+            let advice = format!("was it killed, or the machine switched off? `dozo run {name}`");
+            findings.push(found("interrupted", message, &advice, Some(begun)));
+        }
+        (None, _) if job.running.is_some() => {}
+        (None, _) if newest.is_none() && !job.newest_is_partial => {
             findings.push(found("never-run", "it has never run".into(), &format!("`dozo run {name}`"), None));
             return findings;
         }
-        Some(Last { outcome: Outcome::Failed, at, why, .. }) => {
+        (Some(Last { outcome: Outcome::Failed, at, why, .. }), _) => {
             let message = format!("the last run failed, {} ago{}", ago(now, *at), because(why.as_ref()));
             findings.push(found("failed", message, &format!("`dozo check {name}`, then `dozo run {name}`"), Some(*at)));
         }
@@ -43,6 +49,7 @@ fn of_job(job: &JobFacts, now: Timestamp) -> Vec<Finding> {
         _ => {}
     }
     match newest {
+        None if job.running.is_some() && job.last_run.is_none() => {}
         None => {
             let message = "there is no complete snapshot".into();
             findings.push(found("no-complete-snapshot", message, &format!("`dozo run {name}`"), None));

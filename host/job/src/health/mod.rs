@@ -47,6 +47,10 @@ pub struct JobFacts {
     pub newest_is_partial: bool,
     /// What became of the last run, if anybody knows.
     pub last_run: Option<Last>,
+    /// Since when it runs, if it does: not all is known of it before it ends.
+    pub running: Option<Timestamp>,
+    /// When its last run began, if that was killed.
+    pub interrupted: Option<Timestamp>,
     /// The last gap in what its snapshots recover.
     pub gap: Option<Gap>,
     /// On how many stores the newest complete snapshot is whole, of how many that were looked at.

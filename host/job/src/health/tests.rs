@@ -51,6 +51,17 @@ fn jobs_that_never_ran_or_failed_are_found() {
 }
 
 #[test]
+fn runs_that_were_killed_are_found_and_a_first_run_is_waited_for() {
+    kinds(JobFacts { interrupted: Some(at(1)), ..job(&[2]) }, &["interrupted"]);
+    kinds(JobFacts { interrupted: Some(at(1)), ..job(&[]) }, &["interrupted", "no-complete-snapshot"]);
+    let failed = Some(last(Outcome::Failed, 2));
+    kinds(JobFacts { interrupted: Some(at(1)), last_run: failed.clone(), ..job(&[2]) }, &["interrupted"]);
+    kinds(JobFacts { running: Some(at(1)), ..job(&[]) }, &[]);
+    kinds(JobFacts { running: Some(at(1)), last_run: failed, ..job(&[]) }, &["failed", "no-complete-snapshot"]);
+    kinds(JobFacts { running: Some(at(1)), ..job(&[100, 99, 98]) }, &["overdue"]);
+}
+
+#[test]
 fn what_is_expected_is_held_to_the_hour() {
     let expected = |hours, age| JobFacts { expect_every: Some(SignedDuration::from_hours(hours)), ..job(&[age]) };
     kinds(expected(26, 26), &[]);

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::JobStatus;
 use super::copies::Copies;
+use crate::at_work::RunState;
 use crate::config::{Role, Secrecy};
 use crate::context::Context;
 use crate::outcomes::Task;
@@ -77,6 +78,12 @@ impl Gathering<'_> {
         complete.sort_by_key(|made| (made.at, made.sequence));
         let remembered = if table.is_some() { self.remembered(Task::Job(name)) } else { None };
         let last_run = [runs.get(uid).cloned(), remembered].into_iter().flatten().max_by_key(|last| last.at);
+        let state = table.and_then(|_| self.context.run_state(name));
+        let (running, interrupted) = match state {
+            None => (None, None),
+            Some(RunState::Running(begun)) => (Some(begun), None),
+            Some(RunState::Interrupted(begun)) => (None, Some(begun)),
+        };
         let snapshots: Vec<&Snapshot> = of_job().map(|(_, (_, snapshot))| snapshot.as_ref()).collect();
         JobFacts {
             job: name.clone(),
@@ -86,6 +93,8 @@ impl Gathering<'_> {
             newest_is_partial: row.last > row.last_complete,
             complete,
             last_run,
+            running,
+            interrupted,
             gap: last_gap(snapshots),
             copies: self.copies.and_then(|copies| Some((copies.of(&row.newest?), u32::try_from(copies.stores).ok()?))),
         }

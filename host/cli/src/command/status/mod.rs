@@ -48,6 +48,10 @@ struct JobStatus {
     retired: bool,
     /// What became of its last run, as far as this host knows.
     last_run: Option<Last>,
+    /// Since when it runs on this host.
+    running: Option<Timestamp>,
+    /// When its last run on this host began, if that was killed.
+    interrupted: Option<Timestamp>,
     #[serde(skip)]
     newest: Option<ObjectId>,
     /// Whether the last run of all is one of those.
@@ -80,6 +84,7 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
     let facts = gathering.all(&jobs).await?;
     for (row, facts) in jobs.values_mut().zip(&facts.jobs) {
         (row.retired, row.last_run) = (facts.retired, facts.last_run.clone());
+        (row.running, row.interrupted) = (facts.running, facts.interrupted);
     }
     let mut findings = judge(&facts);
     // Where nothing was backed up yet, no key is worth a try.
@@ -137,6 +142,8 @@ fn jobs(
         copies: None,
         retired: false,
         last_run: None,
+        running: None,
+        interrupted: None,
         newest: None,
         is_last_ahead: false,
         zone,

@@ -30,11 +30,13 @@ pub(super) fn jobs<'a>(jobs: impl ExactSizeIterator<Item = &'a JobStatus>, now: 
         let future = if job.future > 0 { format!("  {} {}", job.future, words::FUTURE) } else { String::new() };
         let held = if job.held > 0 { format!("  {} held", job.held) } else { String::new() };
         let retired = if job.retired { "  retired" } else { "" };
+        let running =
+            job.running.map_or(String::new(), |since| format!("  running since {}", words::time_in(since, &job.zone)));
         let copies =
             job.copies.map_or(String::new(), |copies| format!("  {}", words::counted(copies.into(), "copy", "copies")));
         ui::line(
             format!(
-                "{:20}  {:12}  {:>9}  {:>10}  {:26}  {age:>11}  {:26}{copies}{partial}{held}{future}{retired}",
+                "{:20}  {:12}  {:>9}  {:>10}  {:26}  {age:>11}  {:26}{copies}{partial}{held}{future}{retired}{running}",
                 job.job,
                 job.host,
                 words::count(job.snapshots),
