@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 
 use crate::house::House;
 
@@ -190,7 +191,7 @@ fn all_mistakes_of_a_file_are_shown_at_once() {
 #[test]
 fn one_slot_is_one_jobs() {
     let house = House::new();
-    fs::write(house.path("password"), "s3cr3t-word").unwrap();
+    house.write_secret("password", "s3cr3t-word");
     let job = |name: &str, slot: &str, port: u16| {
         house.configure(&format!(
             "[job.{name}]\nplugin = \"postgres\"\nconfig = {{ mode = \"physical\", url = \"postgres://dozo@127.0.0.1:{port}/postgres\", \
@@ -244,6 +245,39 @@ fn other_tools_words_lead_to_dozos() {
     }
 }
 
+/// A secret that other users can read is one no more, whatever it is for; what to do about it harms no file of another kind.
+#[test]
+fn a_secret_that_others_can_read_is_refused() {
+    let house = House::new();
+    house.configure_guest("job", "contract", "{ act = \"note\", password = { file = \"password\" } }", "");
+    house.write_secret("password", "hunter2hunter2");
+    house.dozo(&["run", "job"]).expect(0);
+    let open = |name: &str| {
+        fs::set_permissions(house.path(name), PermissionsExt::from_mode(0o644)).unwrap();
+    };
+    let refused = |arguments: &[&str], file: &str| {
+        let said = house.dozo(arguments).expect(2);
+        assert!(said.err.contains("is open to other users") && said.err.contains(file), "{}", said.err);
+        let hint = said.err.lines().last().unwrap();
+        assert!(hint.starts_with("hint: if the file holds this secret and nothing else: `chmod "), "{}", said.err);
+        assert!(!said.err.contains("hunter2"), "{}", said.err);
+        hint.split('`').nth(1).unwrap().to_string()
+    };
+    open("password");
+    let chmod = refused(&["check", "job"], "password");
+    refused(&["run", "job"], "password");
+    assert!(Command::new("sh").args(["-c", &chmod]).status().unwrap().success());
+    house.dozo(&["run", "job"]).expect(0);
+    // Of a store, which is not reached first.
+    house.write_secret("key", "hunter2");
+    open("key");
+    let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
+    let url = text.lines().find(|line| line.starts_with("url = ")).unwrap();
+    let store = "[repository.s3]\naccess_key = { file = \"password\" }\nsecret_key = { file = \"key\" }\n";
+    fs::write(house.path("dozo.toml"), text.replace(url, "url = \"s3://b/p\"") + store).unwrap();
+    refused(&["run", "job"], "key");
+}
+
 /// What somebody else wrote is shown: names of hosts and jobs, notes of plugins, reasons, answers.
 #[test]
 fn a_terminal_obeys_nobody() {
@@ -252,7 +286,7 @@ fn a_terminal_obeys_nobody() {
     let host = "host = \"a\\u001b]0;owned\\u0007\\u009b31m\\u202eb\"\nkey = \"host.key\"";
     fs::write(house.path("dozo.toml"), text.replace("key = \"host.key\"", host)).unwrap();
     house.configure_guest("job", "contract", "{ act = \"note\", password = { file = \"password\" } }", "");
-    fs::write(house.path("password"), "hunter2hunter2").unwrap();
+    house.write_secret("password", "hunter2hunter2");
     house.configure_guest("facts", "hostile", "{ act = \"needs-escape\" }", "");
     for command in [
         &["run", "job"][..],

@@ -84,7 +84,7 @@ fn set_act(house: &House, act: &str, more: &str) {
     let file = house.path("dozo.toml");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.split("\n[job.").next().unwrap()).unwrap();
-    fs::write(house.path("password"), "hunter2hunter2").unwrap();
+    house.write_secret("password", "hunter2hunter2");
     fs::write(house.path("file"), "x").unwrap();
     let granted = house.path(".").canonicalize().unwrap();
     let config =

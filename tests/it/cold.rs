@@ -10,8 +10,8 @@ use crate::server::ADMIN;
 /// A house whose packs of content go where the server says, with several of them.
 fn house(glacier: &Glacier, more: &str) -> House {
     let house = House::bare();
-    std::fs::write(house.path("access"), ADMIN.0).unwrap();
-    std::fs::write(house.path("secret"), ADMIN.1).unwrap();
+    house.write_secret("access", ADMIN.0);
+    house.write_secret("secret", ADMIN.1);
     let endpoint = glacier.endpoint();
     let text = format!(
         "[repository]\nurl = \"s3://backups/deep/dozo\"\nkey = \"host.key\"\nrole = \"maintain\"\n[repository.s3]\n\

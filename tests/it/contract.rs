@@ -38,7 +38,7 @@ fn configure(house: &House, act: &str) {
 /// The same, with more in the job's table.
 fn configure_with(house: &House, act: &str, more: &str) {
     let granted = house.path("granted").display().to_string();
-    fs::write(house.path("password"), "hunter2hunter2").unwrap();
+    house.write_secret("password", "hunter2hunter2");
     let config = format!("{{ act = {act:?}, file = \"{granted}/file\", password = {{ file = \"password\" }} }}");
     let file = house.path("dozo.toml");
     let text = fs::read_to_string(&file).unwrap();

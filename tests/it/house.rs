@@ -50,6 +50,13 @@ impl House {
         self.dir.path().join(path)
     }
 
+    /// Writes a file that only its owner can read, as one with a secret must be.
+    pub(crate) fn write_secret(&self, name: &str, text: &str) {
+        let file = self.path(name);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
     /// Adds text to the configuration.
     pub(crate) fn configure(&self, text: &str) {
         let file = self.path("dozo.toml");

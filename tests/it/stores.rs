@@ -24,8 +24,8 @@ pub(crate) fn bucket_house(server: &Server, (access, secret): (&str, &str), more
 
 /// The credentials that the house's configuration refers to.
 pub(crate) fn keys(house: &House, (access, secret): (&str, &str)) {
-    std::fs::write(house.path("access"), access).unwrap();
-    std::fs::write(house.path("secret"), secret).unwrap();
+    house.write_secret("access", access);
+    house.write_secret("secret", secret);
 }
 
 /// Files that do not compress, so that their bytes go over the line.

@@ -97,7 +97,7 @@ fn calendars_and_cards_are_backed_up_by_a_plugin_in_python_and_restored() {
     };
     (0..20).for_each(|n| card(&house, "server", &format!("c{n}"), &format!("Person {n}")));
     card(&house, "server", "100% strange", "Somebody");
-    fs::write(house.path("password"), "s3cr3t-word").unwrap();
+    house.write_secret("password", "s3cr3t-word");
     let table = |server: &Running| {
         format!(
             "config = {{ url = \"{}/alice/\", user = \"alice\", password = {{ file = \"password\" }} }}\n\
@@ -132,7 +132,7 @@ fn calendars_and_cards_are_backed_up_by_a_plugin_in_python_and_restored() {
     assert!(!house.path("server/collection-root/alice/cards/c7.vcf").exists());
     fs::rename(house.path("c7.vcf"), house.path("server/collection-root/alice/cards/c7.vcf")).unwrap();
     // What the server refuses is told as what it is.
-    fs::write(house.path("password"), "wrong").unwrap();
+    house.write_secret("password", "wrong");
     let said = house.dozo(&["run"]).expect(1);
     assert!(said.err.contains("401") && !said.err.contains("wrong"), "{}", said.err);
 }

@@ -19,7 +19,7 @@ fn conforms(version: u32) {
     pg.psql("create table grows as select n, md5(n::text) from generate_series(1, 20000) n");
     let house = House::bare();
     let port = pg.port();
-    fs::write(house.path("password"), PASSWORD).unwrap();
+    house.write_secret("password", PASSWORD);
     let psql = pg.program("psql").display().to_string();
     let sql = "insert into grows select n, md5(n::text) from generate_series(1, 20000) n";
     let change: Vec<String> =

@@ -79,7 +79,7 @@ impl Home {
 
     /// In a house that has a repository already.
     pub(crate) fn in_house(house: House, job: &Job) -> Self {
-        fs::write(house.path("password"), PASSWORD).unwrap();
+        house.write_secret("password", PASSWORD);
         let base = fs::read_to_string(house.path("dozo.toml")).unwrap();
         let home = Home { house, base };
         home.set(job);

@@ -18,9 +18,9 @@ fn logins_that_are_refused() {
         assert!([1, 2].contains(&check.code), "{}{}", check.out, check.err);
         says(&check.err, words);
     };
-    fs::write(home.path("password"), "wrong").unwrap();
+    home.write_secret("password", "wrong");
     no_check(&["password", "dozo"]);
-    fs::write(home.path("password"), PASSWORD).unwrap();
+    home.write_secret("password", PASSWORD);
     for (sql, mended, words) in [
         ("valid until '2000-01-01'", "valid until 'infinity'", &["password"][..]),
         ("noreplication", "replication", &["replication"]),

@@ -1,6 +1,7 @@
 //! The configuration file: read as a whole, checked as a whole, before anything runs. Every complaint names its place.
 
 mod aws;
+mod bucket_url;
 mod expect;
 mod grants;
 mod guard;
@@ -13,6 +14,7 @@ mod raw_notify;
 mod raw_store;
 mod retention;
 mod secret_command;
+mod secret_file;
 mod secrets;
 mod store;
 mod store_url;

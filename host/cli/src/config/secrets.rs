@@ -7,9 +7,10 @@ use dozo_plugin::schema::{Place, as_reference};
 use serde_json::Value;
 
 use super::secret_command::{self, TELLING};
+use super::secret_file::read_secret;
 
 /// Longest secret; a private key fits.
-const SECRET_BYTES_MAX: usize = 64 << 10;
+pub(super) const SECRET_BYTES_MAX: usize = 64 << 10;
 
 /// Whether secrets are fetched, or only their places checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +145,8 @@ impl Walk<'_> {
             ("env", Value::String(name)) => {
                 std::env::var(name).map_err(|_| self.fault(format!("the environment variable {name} is not set"), ""))
             }
-            ("file", Value::String(path)) => std::fs::read_to_string(self.directory.join(path))
-                .map_err(|e| self.fault(format!("read the secret from {path}: {e}"), "")),
+            ("file", Value::String(path)) => read_secret(&self.directory.join(path), SECRET_BYTES_MAX)
+                .map_err(|wrong| self.fault(wrong.message, &wrong.hint)),
             ("command", Value::Array(words)) => self.run(words),
             _ => Err(self.fault(format!("`{reference}` has a value of the wrong type"), "")),
         }?;
@@ -153,7 +154,7 @@ impl Walk<'_> {
         let secret = secret.trim_end_matches(['\n', '\r']).to_string();
         match secret.len() {
             0 => Err(self.fault("the secret is empty".into(), "")),
-            n if n > SECRET_BYTES_MAX => Err(self.fault(format!("the secret has {n} bytes"), "")),
+            n if n > SECRET_BYTES_MAX => Err(self.fault("the secret has more than 64 KiB".into(), "")),
             _ => Ok(secret),
         }
     }

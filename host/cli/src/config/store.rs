@@ -1,7 +1,7 @@
 //! From `url` and the tables of stores to a store. Everything wrong is said with its place in the file; a line that may
 //! hold a credential is never shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dozo_repository::{
     Addressing, AzureCredentials, AzurePlace, Bucket, GcsPlace, Hidden, Network, Proxy, S3Credentials, S3Encryption,
@@ -10,8 +10,10 @@ use dozo_repository::{
 use url::Url;
 
 use super::aws::{self, Environment, Profile};
+use super::bucket_url;
 use super::raw_store::{AzureTable, GcsTable, S3Table, SecretRef, Sse};
-use super::secrets::{self, Secrecy};
+use super::secret_file::{SecretFileFault, read_secret};
+use super::secrets::{self, SECRET_BYTES_MAX, Secrecy};
 use super::store_url::{self, KNOWN};
 use super::{ConfigError, Loaded};
 
@@ -232,11 +234,16 @@ impl Reading<'_> {
         let file = named.or_else(|| (self.env)("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from));
         let service_account = match file.filter(|_| self.secrecy == Secrecy::Fetch) {
             None => None,
-            Some(file) => Some(read(&file, "service account")?.into()),
+            Some(file) => Some(self.service_account(&file)?.into()),
         };
         let bucket = self.bucket(url, table.storage_class.as_ref())?;
         let place = GcsPlace { bucket, endpoint: table.endpoint.clone(), service_account };
         Ok((StorePlace::Gcs(Box::new(place)), network))
+    }
+
+    fn service_account(&self, file: &Path) -> Result<String, ConfigError> {
+        let wrong = |wrong: SecretFileFault| self.fault(&["gcs"], wrong.message).hinted(wrong.hint);
+        read_secret(file, SECRET_BYTES_MAX).map_err(wrong)
     }
 
     fn azure(&self, url: &Url) -> anyhow::Result<(StorePlace, Network)> {
@@ -287,22 +294,14 @@ impl Reading<'_> {
 
     /// Bucket and prefix of a URL.
     fn bucket(&self, url: &Url, class: Option<&String>) -> Result<Bucket, ConfigError> {
-        let name = url.host_str().unwrap_or_default().to_string();
-        if name.is_empty() || url.port().is_some() {
+        if url.host_str().is_none_or(str::is_empty) || url.port().is_some() {
             let fault = self.fault(&["url"], "this names no bucket");
             let hint =
                 "a bucket stands behind two `/`: `s3://BUCKET/PREFIX`; the address of a service is its `endpoint`";
             return Err(fault.hinted(hint));
         }
-        // As it is written: what a URL would escape is no good name for a prefix.
-        let prefix = url.path().trim_matches('/').to_string();
-        let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('%');
-        if !prefix.is_empty() && !prefix.split('/').all(plain) {
-            let fault = self.fault(&["url"], "the part behind the bucket is no plain prefix");
-            return Err(
-                fault.hinted("names of letters, digits and the like between single `/`, without `%`, `.` and `..`")
-            );
-        }
+        let (name, prefix) = bucket_url::bucket_and_prefix(self.tables.url)
+            .map_err(|wrong| self.fault(&["url"], wrong.message).hinted(wrong.hint))?;
         Ok(Bucket { name, prefix, pack_class: class.cloned() })
     }
 
@@ -312,7 +311,7 @@ impl Reading<'_> {
         }
         let ca = match reach.ca.filter(|_| self.secrecy == Secrecy::Fetch) {
             None => None,
-            Some(file) => Some(read(&self.loaded.path(file), "certificates")?.into_bytes()),
+            Some(file) => Some(certificates(&self.loaded.path(file))?),
         };
         let transport = if reach.allow_http { Transport::HttpToo } else { Transport::TlsOnly };
         let either = |name: &str| (self.env)(name).or_else(|| (self.env)(&name.to_lowercase()));
@@ -350,7 +349,7 @@ impl Reading<'_> {
         let mut json = serde_json::to_value(value)
             .map_err(|_| self.fault(&[table], format!("`{key}` is no reference to a secret")))?;
         let schema = serde_json::json!({ "writeOnly": true });
-        let directory = self.loaded.file.parent().unwrap_or(std::path::Path::new(""));
+        let directory = self.loaded.file.parent().unwrap_or(Path::new(""));
         secrets::resolve(&mut json, &schema, directory, self.secrecy)
             // The table's line is shown, not the secret's.
             .map_err(|wrong| self.fault(&[table], format!("`{key}`: {}", wrong.message)).hinted(wrong.hint))?;
@@ -366,10 +365,10 @@ impl Reading<'_> {
     }
 }
 
-/// A small file that the configuration names.
-fn read(file: &std::path::Path, what: &str) -> anyhow::Result<String> {
-    Ok(std::fs::read_to_string(file).map_err(|e| {
-        let error = dozo_repository::Error::io(format!("read the {what} from {}", file.display()), e);
+/// The certificates that the configuration names.
+fn certificates(file: &Path) -> anyhow::Result<Vec<u8>> {
+    Ok(std::fs::read(file).map_err(|e| {
+        let error = dozo_repository::Error::io(format!("read the certificates from {}", file.display()), e);
         error.with_kind(dozo_repository::Kind::Invalid)
     })?)
 }

@@ -16,7 +16,7 @@ pub(super) struct WrongUrl {
 }
 
 impl WrongUrl {
-    fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         WrongUrl { message: message.into(), hint: hint.into(), is_secret: false }
     }
 }
