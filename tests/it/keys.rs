@@ -23,13 +23,8 @@ pub(crate) fn identity(house: &House, file: &str) -> Option<String> {
         return None;
     };
     let text = String::from_utf8(output.stdout).unwrap();
-    write_private(house, file, &text);
+    house.write_secret(file, &text);
     text.lines().find_map(|line| line.strip_prefix("# public key: ")).map(str::to_string)
-}
-
-pub(crate) fn write_private(house: &House, file: &str, text: &str) {
-    fs::write(house.path(file), text).unwrap();
-    fs::set_permissions(house.path(file), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 pub(crate) fn owner_string(house: &House) -> String {
@@ -123,7 +118,7 @@ fn a_join_knows_its_repository_or_is_refused() {
     // A key that pins none needs the id.
     let text = fs::read_to_string(house.path("owner.key")).unwrap();
     let bare: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-    write_private(&there, "bare.key", &bare);
+    there.write_secret("bare.key", &bare);
     let said = there.dozo(&["join", &url, "--identity", "bare.key"]).expect(2);
     assert!(said.err.contains("--repository-id ID"), "{}", said.err);
     let kit = house.dozo(&["key", "kit", "--json"]).expect(0).json();
@@ -174,7 +169,7 @@ const TOY_IDENTITY: &str = "AGE-PLUGIN-TOY-1V3HH5MCHVEDYR";
 #[test]
 fn a_hardware_key_is_an_owner_by_its_plugin() {
     let house = house();
-    write_private(&house, "toy.key", &format!("# a comment\n{TOY_IDENTITY}\n"));
+    house.write_secret("toy.key", &format!("# a comment\n{TOY_IDENTITY}\n"));
     let add = ["key", "add", TOY_RECIPIENT, "--identity", "owner.key"];
     let missing = house.dozo(&add).expect(2);
     assert!(missing.err.contains("age-plugin-toy"), "{}", missing.err);

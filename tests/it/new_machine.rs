@@ -7,8 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::house::{House, Said, said};
-use crate::keys::write_private;
+use crate::house::{House, Said, guests, said};
 use crate::server::{ADMIN, Kind, READER, Server};
 use crate::stores::{bucket_house, fill};
 
@@ -213,11 +212,44 @@ fn an_owners_key_opens_where_the_hosts_is_gone() {
     // A key that pins nothing needs the id, here too.
     let text = fs::read_to_string(house.path("owner.key")).unwrap();
     let bare: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-    write_private(&house, "bare.key", &bare);
+    house.write_secret("bare.key", &bare);
     let unpinned = house.dozo(&["snapshots", "--identity", "bare.key"]).expect(2);
     assert!(unpinned.err.contains("--repository-id ID"), "{}", unpinned.err);
     let pin = text.lines().find_map(|line| line.strip_prefix("# dozo repository: ")).unwrap();
     house.dozo(&["snapshots", "--identity", "bare.key", "--repository-id", pin]).expect(0);
+}
+
+/// The kit has the component of a plugin that is not inside dozo, and a restore runs none but the one that made the snapshot.
+#[test]
+fn the_kit_has_the_components_of_other_plugins() {
+    let house = House::new();
+    house.write_secret("password", "hunter2hunter2");
+    house.configure_guest("db", "contract", "{ act = \"note\", password = { file = \"password\" } }", "");
+    house.dozo(&["run"]).expect(0);
+    let page = make_kit(&house);
+    let there = new_machine(&house);
+    let [line] = &lines(&page, "its component is ")[..] else { panic!("{page}") };
+    let component = line.rsplit(' ').next().unwrap().trim_end_matches('`');
+    assert_eq!(fs::read(there.path(component)).unwrap(), fs::read(guests().join("contract.wasm")).unwrap());
+    let [restore] = &lines(&page, "dozo restore")[..] else { panic!("{page}") };
+    let restore = restore.replace("JOB", "db");
+    let without = typed(&there, &restore, &[]).expect(2);
+    assert!(without.err.contains("hint: `--plugin FILE` with its component"), "{}", without.err);
+    typed(&there, &format!("{restore} --plugin {component}"), &[]).expect(0);
+    assert!(fs::read_dir(there.path("restored")).unwrap().count() > 0);
+    // One byte more, and it is another.
+    let mut bytes = fs::read(there.path(component)).unwrap();
+    bytes.push(0);
+    fs::write(there.path("other.wasm"), bytes).unwrap();
+    let other = restore.replace("restored", "again");
+    let refused = typed(&there, &format!("{other} --plugin other.wasm"), &[]).expect(2);
+    assert!(refused.err.contains("is not the component that made the snapshot"), "{}", refused.err);
+    assert!(!there.path("again").exists(), "nothing is made for what is not restored");
+    // Of one that is gone, the page says what to keep.
+    let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
+    fs::write(house.path("dozo.toml"), text.split("[job.db]").next().unwrap()).unwrap();
+    let page = house.dozo(&["key", "kit"]).expect(0).out;
+    assert!(page.contains("NOT inside dozo: keep its component, for `dozo restore … --plugin FILE`"), "{page}");
 }
 
 #[test]

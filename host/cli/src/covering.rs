@@ -2,11 +2,12 @@
 //! plugin alone can tell, from what it noted in each.
 
 use std::cmp::Reverse;
+use std::path::Path;
 
 use dozo_job::port::{Moment, Source as _};
 use dozo_job::{Clock, Error, Result};
 use dozo_plugin::{Permit, Plugin, PluginKind, WasmSource};
-use dozo_repository::format::snapshot::Snapshot;
+use dozo_repository::format::snapshot::{PluginStamp, Snapshot};
 use dozo_repository::{Found, View};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -14,6 +15,7 @@ use jiff::tz::TimeZone;
 use crate::command::snapshots::window;
 use crate::context::{Context, SystemClock, find_snapshot, snapshots_of, tell_host};
 use crate::moment::{TypedMoment, at_time, read_moment, shown};
+use crate::plugins::is_bundled;
 use crate::suspicion;
 use crate::typed_time::LeftOut;
 use crate::ui::{self, words};
@@ -37,10 +39,11 @@ pub(crate) async fn choose(
     context: &Context,
     view: &View,
     (named, at): (&str, Option<&str>),
+    component: Option<&Path>,
 ) -> anyhow::Result<Choice> {
     let Some(at) = at else {
         let found = find_snapshot(context, view, named)?;
-        let plugin = plugin_of(context, &found.1).await?;
+        let plugin = plugin_of(context, &found.1, component).await?;
         return Ok(Choice { found, plugin, at: Moment::Latest });
     };
     let at = read_moment(at)?;
@@ -58,7 +61,7 @@ pub(crate) async fn choose(
             at_time(at)
         }
     };
-    let plugin = plugin_of(context, newest).await?;
+    let plugin = plugin_of(context, newest, component).await?;
     let nothing = Permit { job: newest.job.name.clone(), ..Permit::default() };
     let found = covering(&plugin.source(nothing)?, &candidates, (&at, zone)).await?.clone();
     if is_chosen {
@@ -83,17 +86,30 @@ fn newest_first(view: &View, mut snapshots: Vec<Found>) -> Vec<Found> {
     snapshots
 }
 
-/// The plugin that made a snapshot.
-async fn plugin_of(context: &Context, snapshot: &Snapshot) -> anyhow::Result<Plugin> {
-    let (made_by, configured) = (&snapshot.plugin.name, context.loaded.config.job.get(&snapshot.job.name));
-    let named = configured.map_or(made_by, |job| &job.plugin);
-    let plugin = context.plugins()?.get_as(named, PluginKind::Source).await?;
+/// The plugin that made a snapshot; of a component that the operator names, that one alone.
+async fn plugin_of(context: &Context, snapshot: &Snapshot, component: Option<&Path>) -> anyhow::Result<Plugin> {
+    let mut plugins = context.plugins()?;
+    let made_by = &snapshot.plugin.name;
+    let configured = context.loaded.config.job.get(&snapshot.job.name);
+    let plugin = match (component, configured) {
+        (Some(file), _) => plugins.get_exactly(file, snapshot.plugin.digest).await?,
+        (None, None) if context.loaded.is_typed() && !is_bundled(made_by) => return Err(not_bundled(snapshot).into()),
+        (None, configured) => plugins.get(configured.map_or(made_by, |job| &job.plugin)).await?,
+    };
+    let plugin = plugin.as_kind(PluginKind::Source)?;
     if plugin.stamp().name != *made_by {
         let configured = &plugin.stamp().name;
         let why = format!("the snapshot was made by the plugin `{made_by}`, not by `{configured}`");
         return Err(Error::invalid(why).into());
     }
     Ok(plugin)
+}
+
+/// The plugin is not part of this program, and no configuration says where it is.
+fn not_bundled(snapshot: &Snapshot) -> Error {
+    let PluginStamp { name, version, digest } = &snapshot.plugin;
+    Error::invalid(format!("the snapshot was made by the plugin `{name}` {version}, which is not inside this program"))
+        .hinted(format!("`--plugin FILE` with its component: the one whose `sha256sum` is {digest}"))
 }
 
 /// The first of these snapshots, the newest being the first, that covers a moment.

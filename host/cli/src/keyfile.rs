@@ -38,17 +38,17 @@ pub(crate) fn read_key(file: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
 
 /// Writes a key file that must not be there yet.
 pub(crate) fn write_key(file: &Path, text: &str) -> anyhow::Result<()> {
-    write_new(file, text, 0o600)
+    write_new(file, text.as_bytes(), 0o600)
 }
 
 /// Writes a file that must not be there yet, durably; of one that could not be written whole, nothing stays.
-pub(crate) fn write_new(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+pub(crate) fn write_new(file: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let failed = |e: std::io::Error| match e.kind() {
         ErrorKind::AlreadyExists => Error::invalid(format!("{} is there already", file.display())),
         _ => Error::io(format!("write {}", file.display()), e),
     };
     let mut new = File::options().write(true).create_new(true).mode(mode).open(file).map_err(failed)?;
-    let written = new.write_all(text.as_bytes()).and_then(|()| new.sync_all());
+    let written = new.write_all(bytes).and_then(|()| new.sync_all());
     if written.is_err() {
         // A half of it would only be in the way of the next attempt.
         let _ = fs::remove_file(file);

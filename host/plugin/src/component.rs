@@ -45,7 +45,8 @@ impl ComponentBytes {
         self.digest
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// What it consists of.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }

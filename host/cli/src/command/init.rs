@@ -163,7 +163,7 @@ pub(super) fn write_config(file: &Path, text: &str) -> anyhow::Result<()> {
         std::fs::create_dir_all(parent)
             .map_err(|e| Error::io(format!("make the directory {}", parent.display()), e))?;
     }
-    write_new(file, text, 0o644)
+    write_new(file, text.as_bytes(), 0o644)
 }
 
 fn print(file: &Path, made: &Made) {

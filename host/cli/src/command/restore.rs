@@ -54,6 +54,10 @@ pub(crate) struct RestoreArgs {
     /// it is missing; this grants writing there
     #[arg(long, value_name = "NAME=DIR", value_parser = pair)]
     pub(crate) map: Vec<(String, String)>,
+    /// With `--repository`, and where the snapshot's plugin is not inside dozo: its component, the very one that made the
+    /// snapshot
+    #[arg(long, value_name = "FILE", requires = "repository")]
+    pub(crate) plugin: Option<PathBuf>,
     /// An option of the plugin's own
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) option: Vec<(String, String)>,
@@ -198,7 +202,8 @@ async fn prepare<'a>(
         return Err(Error::invalid(why).hinted(format!("`--map {name}={directory}` also grants writing there")).into());
     }
     let (named, inside) = named::split(&args.snapshot);
-    let Choice { found, plugin, at } = choose(context, view, (named, args.at.as_deref())).await?;
+    let Choice { found, plugin, at } =
+        choose(context, view, (named, args.at.as_deref()), args.plugin.as_deref()).await?;
     let target = Target::of(&context.loaded, &found.1.job.name, &args.to, &args.map)?;
     if let (Target::Named { name, .. }, Some(path)) = (&target, inside) {
         let why = format!("`SNAPSHOT:PATH` restores into a directory, and `{name}` is a target of the configuration");

@@ -110,6 +110,20 @@ impl PluginShelf {
         self.load(&shelved, bytes).await
     }
 
+    /// The plugin in a file that has this digest: what somebody trusted before stands in for the lock.
+    pub(crate) async fn get_exactly(&mut self, file: &Path, digest: ObjectId) -> anyhow::Result<Plugin> {
+        let bytes = ComponentBytes::read(file)?;
+        if bytes.digest() != digest {
+            let why = format!("{} is not the component that made the snapshot", file.display());
+            let found = Error::not_granted(format!("its sha256 is {}, and that one's is {digest}", bytes.digest()));
+            let hint =
+                "a newer one that you trust: `dozo join` makes a configuration, and `dozo plugin add FILE` locks it";
+            return Err(Error::not_granted(why).caused_by(found).hinted(hint).into());
+        }
+        let shelved = Shelved { name: file.display().to_string(), origin: Origin::Path(file.to_path_buf()) };
+        self.load(&shelved, bytes).await
+    }
+
     /// The same, if it is of this kind.
     pub(crate) async fn get_as(&mut self, name: &str, kind: PluginKind) -> anyhow::Result<Plugin> {
         Ok(self.get(name).await?.as_kind(kind)?)

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dozo_job::Clock;
-use dozo_repository::format::snapshot::Snapshot;
-use dozo_repository::{OwnerRow, Repository, View};
+use dozo_repository::format::snapshot::{PluginStamp, Snapshot};
+use dozo_repository::{ObjectId, OwnerRow, Repository, View};
 
 use super::problems;
 use super::reached::Reached;
@@ -32,6 +32,15 @@ struct Kit<'a> {
     store: Reached,
     mirrors: Vec<(&'a str, Reached)>,
     view: View,
+    components: Vec<Component>,
+}
+
+/// A plugin that is not inside dozo, and whose component is at hand.
+struct Component {
+    digest: ObjectId,
+    /// The name of its file beside the page.
+    file: String,
+    bytes: Vec<u8>,
 }
 
 pub(super) async fn kit(global: &Global, args: &KeyKitArgs) -> anyhow::Result<Exit> {
@@ -43,7 +52,9 @@ pub(super) async fn kit(global: &Global, args: &KeyKitArgs) -> anyhow::Result<Ex
     let mirrors = loaded.config.repository.mirrors.iter();
     let mirrors = mirrors.map(|mirror| Ok((mirror.name.as_str(), Reached::of(loaded, &mirror_store(mirror))?)));
     let mirrors = mirrors.collect::<anyhow::Result<Vec<_>>>()?;
-    let kit = Kit { loaded, repository: &repository, owners, store, mirrors, view: repository.view().await? };
+    let view = repository.view().await?;
+    let components = if args.out.is_some() { components(&context, &view)? } else { Vec::new() };
+    let kit = Kit { loaded, repository: &repository, owners, store, mirrors, view, components };
     let page = kit.page(args.out.is_some());
     let written = args.out.as_deref().map(|out| kit.write(out, &page)).transpose()?;
     match (&args.out, written) {
@@ -62,15 +73,18 @@ pub(super) async fn kit(global: &Global, args: &KeyKitArgs) -> anyhow::Result<Ex
 }
 
 impl Kit<'_> {
-    /// Writes the page, and beside it the script and the certificates; returns where these are.
+    /// Writes the page, and beside it the script, certificates and components; returns where these are.
     fn write(&self, out: &Path, page: &str) -> anyhow::Result<Vec<PathBuf>> {
-        write_new(out, page, 0o644)?;
+        write_new(out, page.as_bytes(), 0o644)?;
         let mut files = vec![beside(out, "recover.sh", RECOVER.as_bytes(), 0o755)?];
         let mirrors = self.mirrors.iter().map(|(name, reached)| (certificates(name), reached));
         for (name, reached) in [(certificates(""), &self.store)].into_iter().chain(mirrors) {
             if let Some((_, text)) = &reached.certificates {
                 files.push(beside(out, &name, text, 0o644)?);
             }
+        }
+        for Component { file, bytes, .. } in &self.components {
+            files.push(beside(out, file, bytes, 0o644)?);
         }
         Ok(files)
     }
@@ -151,7 +165,13 @@ To back up from a new machine: `dozo join {} --repository-id {id} --identity own
         }
         let line = |((host, job), snapshot): (&(&str, &str), &&Snapshot)| {
             let plugin = &snapshot.plugin;
-            let keep = if is_bundled(&plugin.name) { "" } else { "; NOT inside dozo: keep its component too" };
+            let keep = match self.components.iter().find(|component| component.digest == plugin.digest) {
+                _ if is_bundled(&plugin.name) => String::new(),
+                Some(Component { file, .. }) => {
+                    format!("\n    its component is {file}: `dozo restore … --plugin {file}`")
+                }
+                None => "\n    NOT inside dozo: keep its component, for `dozo restore … --plugin FILE`".into(),
+            };
             let zone = self.zone(job);
             format!("  {host}/{job}, times in {zone}\n    {} {} {}{keep}\n", plugin.name, plugin.version, plugin.digest)
         };
@@ -168,16 +188,38 @@ To back up from a new machine: `dozo join {} --repository-id {id} --identity own
     }
 }
 
+/// The components that made the newest snapshots of this host's jobs, where they are not inside dozo. One that is not there any
+/// more, or not the same, is not of the kit: the page says what is missing.
+fn components(context: &Context, view: &View) -> anyhow::Result<Vec<Component>> {
+    let plugins = context.plugins()?;
+    let stamps: BTreeMap<ObjectId, &PluginStamp> =
+        view.snapshots().iter().map(|(_, snapshot)| (snapshot.plugin.digest, &snapshot.plugin)).collect();
+    let configured = context.loaded.config.job.values().filter_map(|job| plugins.find(&job.plugin).ok()?.read().ok());
+    let mut components = Vec::new();
+    for component in configured {
+        let made = stamps.get(&component.digest()).filter(|stamp| !is_bundled(&stamp.name));
+        if let Some(stamp) =
+            made.filter(|_| components.iter().all(|known: &Component| known.digest != component.digest()))
+        {
+            // Its name is the plugin's own word.
+            let name: String = stamp.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            let file = format!("{name}-{}.wasm", &component.digest().to_string()[..8]);
+            components.push(Component { digest: component.digest(), file, bytes: component.bytes().to_vec() });
+        }
+    }
+    Ok(components)
+}
+
 /// The name of the file of certificates, of the store or of a mirror.
 fn certificates(mirror: &str) -> String {
     if mirror.is_empty() { "store-ca.pem".into() } else { format!("{mirror}-ca.pem") }
 }
 
 /// Writes a file beside the page; one that is the same already is left.
-fn beside(out: &Path, name: &str, text: &[u8], mode: u32) -> anyhow::Result<PathBuf> {
+fn beside(out: &Path, name: &str, bytes: &[u8], mode: u32) -> anyhow::Result<PathBuf> {
     let file = out.with_file_name(name);
-    if std::fs::read(&file).ok().as_deref() != Some(text) {
-        write_new(&file, &String::from_utf8_lossy(text), mode)?;
+    if std::fs::read(&file).ok().as_deref() != Some(bytes) {
+        write_new(&file, bytes, mode)?;
     }
     Ok(file)
 }
