@@ -25,6 +25,7 @@ mod refusals;
 mod resume;
 mod round_trip;
 mod sessions;
+mod shrunk;
 mod sockets;
 mod targets;
 mod tls;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::job::{Home, Job, notes, says, slot};
 use super::line::Line;
 use super::load::{Load, Ticker, moment, now, ticks};
@@ -39,10 +41,11 @@ fn backed_up(version: u32, conf: &str) -> Option<(Pg, Home)> {
 }
 
 /// A run after a gap: it is a full one and says why, what is new is there, and the next run goes on from there.
-fn recovers(pg: &Pg, home: &Home, words: &[&str]) {
+fn recovers(pg: &Pg, home: &Home, words: &[&str]) -> Value {
     let before = home.bases("db");
     insert(pg, 3);
-    says(&notes(&home.run()), words);
+    let report = home.run();
+    says(&notes(&report), words);
     let after = home.bases("db");
     assert!(after.len() == 1 && after.is_disjoint(&before), "{before:?} {after:?}");
     assert_eq!(numbers(&home.copy(pg, "db", "recovered", &[])), [1, 2, 3]);
@@ -51,6 +54,7 @@ fn recovers(pg: &Pg, home: &Home, words: &[&str]) {
     assert_eq!(home.bases("db"), after, "the run was a full one");
     assert_eq!(numbers(&home.copy(pg, "db", "again", &[])), [1, 2, 3, 4]);
     assert!(!slot(pg).is_empty(), "there is a slot again");
+    report
 }
 
 #[test]
@@ -61,7 +65,14 @@ fn wal_that_was_removed_is_a_gap_and_a_full_run() {
     write_wal(&pg);
     let lost = moment(&pg, now(&pg));
     std::thread::sleep(Duration::from_millis(100));
-    recovers(&pg, &home, &["base backup", "slot"]);
+    let report = recovers(&pg, &home, &["base backup", "slot"]);
+    // It is an event of its own, and for a while an alert.
+    let time = |end: &str| report["recovery_gap"][end].as_str().unwrap().trim_end_matches('Z');
+    let lost_at = lost.trim_end_matches('Z');
+    assert!(time("after") < lost_at && lost_at < time("until"), "{report}");
+    let status = home.dozo(&["status", "--json"]).expect(3).json();
+    let found = status["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "recovery-gap");
+    says(found.unwrap()["message"].as_str().unwrap(), &["cannot be recovered"]);
     // What lies in the gap is refused, not made up.
     says(&home.restore_refused("db", &["--at", &lost]), &["recovers to", "nearest before it", "nearest after it"]);
     let listed = home.dozo(&["snapshots"]).expect(0).out;
