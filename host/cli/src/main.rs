@@ -11,6 +11,7 @@ mod context;
 mod covering;
 #[cfg(test)]
 mod documents;
+mod exclusive;
 mod exit;
 mod foreign;
 mod hooks;

@@ -1,6 +1,6 @@
 //! `dozo config`: the file alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use dozo_plugin::PluginKind;
 
@@ -8,6 +8,7 @@ use super::around;
 use crate::args::{ConfigCommand, Global};
 use crate::config::{Config, Loaded, Secrecy, mirror_store};
 use crate::context::Context;
+use crate::exclusive::Used;
 use crate::exit::Exit;
 use crate::ui;
 
@@ -81,7 +82,7 @@ fn of_stores(context: &Context) -> Vec<anyhow::Error> {
 async fn of_jobs(context: &Context) -> anyhow::Result<Vec<anyhow::Error>> {
     let config = &context.loaded.config;
     let (mut plugins, mut mistakes) = (context.plugins()?, Vec::new());
-    let mut used: HashMap<(String, String), &str> = HashMap::new();
+    let mut used = Used::default();
     for (name, job) in &config.job {
         let keys = ["job", name.as_str()];
         mistakes.extend(around::mistakes(context, name, job));
@@ -95,13 +96,7 @@ async fn of_jobs(context: &Context) -> anyhow::Result<Vec<anyhow::Error>> {
         match context.check_table(job.table(&keys), &plugin).await {
             Err(mistake) => mistakes.push(mistake),
             Ok(exclusive) => {
-                for what in exclusive {
-                    let before = used.insert((plugin.stamp().name.clone(), what.clone()), name);
-                    if let Some(other) = before {
-                        let why = format!("only one job can use {what}, and the job `{other}` does");
-                        mistakes.push(context.loaded.fault(&["job", name, "config"], why).into());
-                    }
-                }
+                mistakes.extend(used.by(context, (name, &plugin), exclusive).into_iter().map(anyhow::Error::from));
             }
         }
         for (target, table) in &job.target {

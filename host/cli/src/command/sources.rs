@@ -8,6 +8,7 @@ use super::around;
 use crate::args::Global;
 use crate::config::{JobTable, Need, NeedKind, PluginTable};
 use crate::context::Context;
+use crate::exclusive::refuse_shared;
 use crate::exit::Exit;
 use crate::plugins::PluginShelf;
 use crate::prepare::Prepared;
@@ -48,6 +49,7 @@ async fn look(
     let keys = ["job", name];
     let plugin = context.plugin(plugins, (&keys, &job.plugin), PluginKind::Source).await?;
     let table = job.table(&keys);
+    refuse_shared(context, plugins, (name, job)).await?;
     let mut prepared = context.prepare(table, &plugin).await?;
     outside(context, table, &plugin, &prepared).await?;
     around::local(context)?;
