@@ -82,6 +82,29 @@ fn a_run_that_was_killed_is_told_by_the_next() {
     assert!(header(&messages[1].json).contains("again"), "{}", messages[1].json);
 }
 
+/// An application that was stopped for the backup may not run again: that is no success, and its arguments are nobody's business.
+#[test]
+fn what_comes_after_a_run_and_fails_is_told_and_stays_an_alert() {
+    let slack = Slack::start();
+    let house = house(&slack, "good", "");
+    act(&house, "[job.db]", "[job.db]\nafter = [\"/bin/sh -c 'exit 7' --password=hunter2\"]");
+    let said = dozo(&house, &slack, &["run"]).expect(1);
+    assert!(said.err.contains("`/bin/sh …` failed (exit status: 7)"), "{}", said.err);
+    let messages = slack.messages();
+    assert_eq!(messages.len(), 1);
+    let text = messages[0].json.to_string();
+    assert!(
+        text.contains("db is backed up, and not all that comes after was done") && text.contains("exit status: 7"),
+        "{text}"
+    );
+    let status = dozo(&house, &slack, &["status", "--json"]).expect(3);
+    assert!(status.out.contains("\"failed\"") && status.out.contains("exit status: 7"), "{}", status.out);
+    assert!([&text, &said.err, &said.out, &status.out].iter().all(|shown| !shown.contains("hunter2")));
+    act(&house, "exit 7", "exit 0");
+    dozo(&house, &slack, &["run"]).expect(0);
+    assert!(header(&slack.messages()[1].json).contains("backed up again"));
+}
+
 #[test]
 fn what_is_missing_is_named() {
     let slack = Slack::start();

@@ -72,7 +72,7 @@ impl<'a> Hooks<'a> {
 pub(crate) fn program(line: &str) -> Result<Vec<String>> {
     let words = shlex::split(line).filter(|words| words.first().is_some_and(|program| program.starts_with('/')));
     let Some(words) = words else {
-        return Err(Error::invalid(format!("`{line}` does not begin with the absolute path of a program"))
+        return Err(Error::invalid(format!("{} does not begin with the absolute path of a program", named(line)))
             .hinted("it is run as it is, without a shell: `/bin/sh -c '…'` where you want one"));
     };
     let failed = |e| Error::io(format!("start `{}`", words[0]), e);
@@ -87,6 +87,14 @@ pub(crate) fn program(line: &str) -> Result<Vec<String>> {
     }
 }
 
+/// A line without its arguments: messages go to people and services, and a password may be among them.
+fn named(line: &str) -> String {
+    match line.trim_start().split_once(char::is_whitespace) {
+        Some((program, _)) => format!("`{program} …`"),
+        None => format!("`{}`", line.trim()),
+    }
+}
+
 /// Runs one program to its end. What it prints is the operator's to see.
 fn perform(job: &str, line: &str) -> Result<()> {
     let words = program(line)?;
@@ -96,14 +104,18 @@ fn perform(job: &str, line: &str) -> Result<()> {
     let mut child = command.spawn().map_err(|e| Error::io(format!("start `{}`", words[0]), e))?;
     let until = Instant::now() + HOOK;
     loop {
-        match child.try_wait().map_err(|e| Error::io(format!("wait for `{line}`"), e))? {
+        match child.try_wait().map_err(|e| Error::io(format!("wait for {}", named(line)), e))? {
             Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(Error::unavailable(format!("`{line}` failed ({status})"))),
+            Some(status) => return Err(Error::unavailable(format!("{} failed ({status})", named(line)))),
             None if Instant::now() < until => std::thread::sleep(INTERVAL),
             None => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(Error::unavailable(format!("`{line}` did not end within {} min", HOOK.as_secs() / 60)));
+                return Err(Error::unavailable(format!(
+                    "{} did not end within {} min",
+                    named(line),
+                    HOOK.as_secs() / 60
+                )));
             }
         }
     }

@@ -66,9 +66,14 @@ impl<'a> Notifiers<'a> {
 
     /// Tells of a job that could not be begun.
     pub(crate) fn no_run(&mut self, job: &str, error: &anyhow::Error) {
+        self.not_all_done(job, "did not run", error);
+    }
+
+    /// Tells of a job of which not all was done, and what in a few words.
+    pub(crate) fn not_all_done(&mut self, job: &str, what: &str, error: &anyhow::Error) {
         let failure = ui::errors::failure(error);
         self.replace(job, Outcome::Failed, Some(failure.one_line()));
-        self.send(&event_of_no_run(job, &self.context.host(), SystemClock.now(), &failure));
+        self.send(&event_of_no_run((job, what), &self.context.host(), SystemClock.now(), &failure));
     }
 
     /// Remembers what became of a job; returns what became of it before.

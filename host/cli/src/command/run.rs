@@ -13,6 +13,7 @@ use crate::args::{Global, RunArgs};
 use crate::at_work::JobPlace;
 use crate::config::JobTable;
 use crate::context::{Context, SystemClock};
+use crate::exclusive::refuse_shared;
 use crate::exit::Exit;
 use crate::hooks::Hooks;
 use crate::notifiers::Notifiers;
@@ -24,8 +25,8 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> anyhow::Result<Exit>
     let context = Context::load(global)?;
     let jobs = context.loaded.jobs(&args.jobs)?;
     let mut plugins = context.plugins()?;
-    // Of each job what became of this run, and of one before that was killed.
-    let mut notifiers = Notifiers::prepare(global, &context, &mut plugins, 2 * jobs.len()).await;
+    // Of each job what became of this run, of what comes after it, and of a run before that was killed.
+    let mut notifiers = Notifiers::prepare(global, &context, &mut plugins, 3 * jobs.len()).await;
     let exit = match context.repository().await {
         Ok(repository) => {
             let place = (&context, &repository, &mut plugins);
@@ -62,6 +63,13 @@ async fn run_jobs(
         exit = exit.worst(match report {
             Ok((report, after)) => {
                 notifiers.run(&report);
+                let exit = match &after {
+                    None => Exit::Done,
+                    Some(error) => {
+                        notifiers.not_all_done(name, "is backed up, and not all that comes after was done", error);
+                        Exit::Failed
+                    }
+                };
                 if global.json {
                     ui::json(&report)?;
                 } else {
@@ -69,7 +77,7 @@ async fn run_jobs(
                 }
                 // Also with `--json`: cron mails what comes here, and nobody reads a log of successes.
                 print_troubles(&report);
-                exit_of(&report).worst(after)
+                exit_of(&report).worst(exit)
             }
             // The next job may be well, and the worst exit code is kept.
             Err(error) => {
@@ -94,7 +102,7 @@ fn begin(context: &Context, name: &str, notifiers: &mut Notifiers<'_>) -> anyhow
             let why =
                 format!("the run that began at {begun} did not come to its end: killed, or this machine went down");
             ui::note(format!("note: the job `{name}`: {why}"));
-            notifiers.no_run(name, &Error::unavailable(why).into());
+            notifiers.not_all_done(name, "was interrupted", &Error::unavailable(why).into());
         }
         // Only who asks whether it runs would want to know.
         Err(e) => context.not_remembered(&Error::io(format!("note that the job `{name}` runs"), e)),
@@ -108,7 +116,7 @@ async fn run_job(
     plugins: &mut PluginShelf,
     (name, table): (&str, &JobTable),
     args: &RunArgs,
-) -> anyhow::Result<(Report, Exit)> {
+) -> anyhow::Result<(Report, Option<anyhow::Error>)> {
     let mut hooks = Hooks::new(name, &table.before, &table.after);
     let report = match hooks.before().await {
         Ok(()) => run_source(context, repository, plugins, (name, table), args).await,
@@ -118,10 +126,10 @@ async fn run_job(
     match (report, hooks.after().await) {
         (Ok(mut report), Err(error)) => {
             report.notes.push(error.chain());
-            Ok((report, Exit::Failed))
+            Ok((report, Some(error.into())))
         }
         (Err(error), Err(after)) => Err(error.context(after.chain())),
-        (report, Ok(())) => report.map(|report| (report, Exit::Done)),
+        (report, Ok(())) => report.map(|report| (report, None)),
     }
 }
 
@@ -133,6 +141,7 @@ async fn run_source(
     args: &RunArgs,
 ) -> anyhow::Result<Report> {
     let plugin = context.plugin(plugins, (&["job", name], &table.plugin), PluginKind::Source).await?;
+    refuse_shared(context, plugins, (name, table)).await?;
     let mut prepared = context.prepare(table.table(&["job", name]), &plugin).await?;
     prepared.read_at(&table.grant.read, &table.read_at)?;
     let job = Job {

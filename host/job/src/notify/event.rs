@@ -30,9 +30,9 @@ pub fn event_of_run(report: &Report, before: Option<Outcome>) -> Event {
     }
 }
 
-/// The event of a job that could not be begun: a plugin that does not load, a repository that cannot be opened. Its report
-/// has no more than the error.
-pub fn event_of_no_run(job: &str, host: &str, at: Timestamp, error: &Failure) -> Event {
+/// The event of a job that could not be begun (a plugin that does not load, a repository that cannot be opened), or whose end was
+/// not all that it should be: what, in a few words. Its report has no more than the error.
+pub fn event_of_no_run((job, what): (&str, &str), host: &str, at: Timestamp, error: &Failure) -> Event {
     let report = NoRun {
         schema: Report::SCHEMA,
         job: job.into(),
@@ -46,7 +46,7 @@ pub fn event_of_no_run(job: &str, host: &str, at: Timestamp, error: &Failure) ->
         kind: EventKind::Failure,
         job: job.into(),
         host: host.into(),
-        summary: format!("{host}: {job} did not run: {}", reason(error)),
+        summary: format!("{host}: {job} {what}: {}", reason(error)),
         report: json(&report),
     }
 }
@@ -259,14 +259,14 @@ mod tests {
         let why = "the plugin postgres failed: wrong password";
         assert_eq!(summary(&failed, None), format!("web-1: attachments failed after 5 min 10 s: {why}"));
         let long = Error::internal("é".repeat(10_000));
-        let long = event_of_no_run("a", "h", Timestamp::UNIX_EPOCH, &Failure::from(&long)).summary;
+        let long = event_of_no_run(("a", "did not run"), "h", Timestamp::UNIX_EPOCH, &Failure::from(&long)).summary;
         assert!(long.chars().count() < SUMMARY_REASON_CHARS + 50, "{long}");
     }
 
     #[test]
     fn a_job_that_did_not_run_has_a_report_of_its_own() {
         let failure = Failure::from(&Error::unavailable("open the repository").hinted("is it mounted?"));
-        let event = event_of_no_run("db", "web-1", Timestamp::UNIX_EPOCH, &failure);
+        let event = event_of_no_run(("db", "did not run"), "web-1", Timestamp::UNIX_EPOCH, &failure);
         assert_eq!(event.kind, EventKind::Failure);
         assert_eq!(event.summary, "web-1: db did not run: open the repository");
         let report: serde_json::Value = serde_json::from_str(&event.report).unwrap();

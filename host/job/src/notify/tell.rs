@@ -159,7 +159,7 @@ mod tests {
 
     fn event(kind: EventKind, job: &str) -> Event {
         let failure = Failure::from(&Error::internal("x"));
-        Event { kind, ..event_of_no_run(job, "web-1", Timestamp::UNIX_EPOCH, &failure) }
+        Event { kind, ..event_of_no_run((job, "did not run"), "web-1", Timestamp::UNIX_EPOCH, &failure) }
     }
 
     async fn told(answers: &[Kind], hangs: bool) -> Told {

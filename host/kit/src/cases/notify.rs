@@ -12,7 +12,7 @@ pub(crate) async fn notify(trial: &Trial) -> Outcome {
     let notifier = trial.notifier()?;
     let now = trial.stage.world.clock.now();
     let failure = Failure::from(&Error::unavailable("<the kit> tries & \"tells\"").hinted("nothing is to be done"));
-    let events = [event_of_test("kit", now), event_of_no_run("kit's job", "kit", now, &failure)];
+    let events = [event_of_test("kit", now), event_of_no_run(("kit's job", "did not run"), "kit", now, &failure)];
     let mut notes = Vec::new();
     for event in events {
         let kind = event.kind.word();
