@@ -9,7 +9,9 @@ use dozo_repository::format::snapshot::{Guard, Snapshot};
 use dozo_repository::{Error, ObjectId, Result, path};
 use serde::Deserialize;
 
-use crate::limits::{GUARD_BYTES, GUARD_ENTRIES, GUARD_REASONS};
+use crate::limits::{
+    GUARD_BYTES, GUARD_ENTRIES, GUARD_NOTHING_BYTES, GUARD_NOTHING_ENTRIES, GUARD_NOTHING_PERCENT, GUARD_REASONS,
+};
 use crate::words;
 
 /// The attribute in which a source says by what its snapshots are to be compared.
@@ -80,10 +82,10 @@ impl Size {
 
     /// Whether it is so much smaller than another, in entries or in bytes.
     pub(crate) fn is_much_below(self, before: Size, limit: u8) -> bool {
-        let is_drop = |then: Option<u64>, now: Option<u64>, floor| {
-            then.zip(now).is_some_and(|(then, now)| is_drop(then, now, floor, limit))
+        let is_drop = |then: Option<u64>, now: Option<u64>, floor: &Floor| {
+            then.zip(now).is_some_and(|(then, now)| floor.is_drop(then, now, limit))
         };
-        is_drop(before.entries, self.entries, GUARD_ENTRIES) || is_drop(before.bytes, self.bytes, GUARD_BYTES)
+        is_drop(before.entries, self.entries, &ENTRIES) || is_drop(before.bytes, self.bytes, &BYTES)
     }
 }
 
@@ -101,8 +103,8 @@ pub(crate) fn compare(
             let (had, has) = (Size::of(before), now.size(totals));
             let entries = |n| words::counted(n, "entry", "entries");
             let much = [
-                smaller((had.entries, has.entries), (GUARD_ENTRIES, limit), &good, entries),
-                smaller((had.bytes, has.bytes), (GUARD_BYTES, limit), &good, words::bytes),
+                smaller((had.entries, has.entries), (&ENTRIES, limit), &good, entries),
+                smaller((had.bytes, has.bytes), (&BYTES, limit), &good, words::bytes),
             ];
             let parts = parts.iter().filter_map(|part| emptier(part, &now, limit));
             much.into_iter().flatten().chain(parts).take(GUARD_REASONS).collect()
@@ -115,25 +117,27 @@ pub(crate) fn compare(
 /// That there is less of all than there was, if it is so much less.
 fn smaller(
     (then, now): (Option<u64>, Option<u64>),
-    (floor, limit): (u64, u8),
+    (floor, limit): (&Floor, u8),
     good: &str,
     shown: fn(u64) -> String,
 ) -> Option<String> {
     let (then, now) = then.zip(now)?;
-    is_drop(then, now, floor, limit).then(|| format!("{}, where {good} has {}", shown(now), shown(then)))
+    floor.is_drop(then, now, limit).then(|| format!("{}, where {good} has {}", shown(now), shown(then)))
 }
 
-/// That a place is empty, or lies elsewhere and has less than it had. A place of which nothing is said any more is one
-/// that nobody asks for any more.
+/// That a place is empty, or has much less than it had: another disk may be mounted there. A place of which nothing is said any
+/// more is one that nobody asks for any more.
 fn emptier(then: &Part, now: &Measure, limit: u8) -> Option<String> {
     let now = now.parts.iter().find(|part| part.name == then.name)?;
     let moved = then.on != now.on;
     let had = words::counted(then.entries, "entry", "entries");
     let place = Place { name: &then.name, moved };
+    // On another file system, a few entries less are a reason, too.
+    let floor = if moved { &Floor { most: 1, nothing: 1 } } else { &ENTRIES };
     match now.entries {
         _ if then.entries == 0 => None,
         0 if moved || then.entries >= GUARD_ENTRIES => Some(format!("{place} is empty, and had {had}")),
-        entries if moved && is_drop(then.entries, entries, 1, limit) => {
+        entries if floor.is_drop(then.entries, entries, limit) => {
             let has = words::counted(entries, "entry", "entries");
             Some(format!("{place} has {has}, and had {had}"))
         }
@@ -153,10 +157,25 @@ impl Display for Place<'_> {
     }
 }
 
-/// Whether something fell by more than so much, and by more than so many percent.
-fn is_drop(then: u64, now: u64, floor: u64, limit: u8) -> bool {
-    let fell = then.saturating_sub(now);
-    fell >= floor && u128::from(fell) * 100 > u128::from(then) * u128::from(limit)
+/// What comes and goes, and is no drop.
+struct Floor {
+    /// Less than this, as long as something is left.
+    most: u64,
+    /// Less than this, even if nothing is left.
+    nothing: u64,
+}
+
+const ENTRIES: Floor = Floor { most: GUARD_ENTRIES, nothing: GUARD_NOTHING_ENTRIES };
+const BYTES: Floor = Floor { most: GUARD_BYTES, nothing: GUARD_NOTHING_BYTES };
+
+impl Floor {
+    /// Whether something fell by more than comes and goes, and by more than so many percent.
+    fn is_drop(&self, then: u64, now: u64, limit: u8) -> bool {
+        let fell = then.saturating_sub(now);
+        let is_gone = u128::from(now) * 100 < u128::from(then) * u128::from(GUARD_NOTHING_PERCENT);
+        let floor = if is_gone { self.nothing } else { self.most };
+        fell >= floor && u128::from(fell) * 100 > u128::from(then) * u128::from(limit)
+    }
 }
 
 #[cfg(test)]
@@ -178,11 +197,17 @@ mod tests {
             ((2_000, 0), (999, 0), 60, false),
             ((2_000, 0), (1_979, 0), 1, true),
             // So few are no reason.
-            ((20, 0), (0, 0), 50, true),
-            ((19, 0), (0, 0), 50, false),
+            ((20, 0), (1, 0), 50, false),
+            ((18, 0), (3, 0), 50, false),
+            ((4, 0), (0, 0), 50, false),
+            // What is gone is one, however little it was.
+            ((19, 0), (0, 0), 50, true),
+            ((5, 0), (0, 0), 50, true),
             // Bytes, with as many entries as before.
             ((5, 100 * MIB), (5, 49 * MIB), 50, true),
-            ((5, 4 * MIB), (5, 1), 50, false),
+            ((5, 4 * MIB), (5, MIB), 50, false),
+            ((500, 3 * MIB), (500, 0), 50, true),
+            ((5, 60 << 10), (5, 0), 50, false),
             ((5, 5 * MIB), (5, 1), 50, true),
             // More of the one makes up for nothing of the other, and growth is none.
             ((100, 100 * MIB), (9_999, 1), 50, true),
@@ -209,11 +234,17 @@ mod tests {
         assert_eq!(said(("mounted", 2_000), ("", 0)), Some(format!("{moved} is empty, and had 2,000 entries")));
         assert_eq!(said(("mounted", 1), ("", 0)), Some(format!("{moved} is empty, and had 1 entry")));
         assert_eq!(said(("a", 15), ("b", 1)), Some(format!("{moved} has 1 entry, and had 15 entries")));
+        // Another disk that happens to be mounted there.
+        assert_eq!(said(("a", 400), ("a", 1)), Some("/srv/up has 1 entry, and had 400 entries".into()));
         assert_eq!(said(("a", 20), ("a", 0)), Some("/srv/up is empty, and had 20 entries".into()));
         // A disk that was replaced, a spool that is empty for once, a place in which there never was anything.
-        for (then, now) in
-            [(("a", 15), ("b", 15)), (("a", 19), ("a", 0)), (("a", 0), ("b", 0)), (("a", 2_000), ("a", 9))]
-        {
+        for (then, now) in [
+            (("a", 15), ("b", 15)),
+            (("a", 19), ("a", 0)),
+            (("a", 0), ("b", 0)),
+            (("a", 2_000), ("a", 1_001)),
+            (("a", 30), ("a", 12)),
+        ] {
             assert_eq!(said(then, now), None, "{then:?} {now:?}");
         }
         let nobody_asks = emptier(&measure(&[("srv/up", "a", 90)]).parts[0], &measure(&[("home", "a", 3)]), 50);

@@ -46,6 +46,12 @@ pub const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_mins(2);
 pub const GUARD_ENTRIES: u64 = 20;
 /// The same for bytes of content: a log that was cut off is no disk that is gone.
 pub const GUARD_BYTES: u64 = 4 << 20;
+/// What falls to less than so many percent is gone, however small it was: above these, that is suspicious.
+pub const GUARD_NOTHING_PERCENT: u8 = 5;
+/// Entries.
+pub const GUARD_NOTHING_ENTRIES: u64 = 5;
+/// Bytes of content: all of a small database's dump, or of a directory of settings.
+pub const GUARD_NOTHING_BYTES: u64 = 64 << 10;
 /// A drop by so much, in percent, is suspicious if nobody says otherwise.
 pub const GUARD_PERCENT: u8 = 50;
 /// Reasons that a suspicious snapshot names: of a hundred mounts that are gone, the first tell enough.

@@ -1,5 +1,6 @@
 //! The snapshots that a job has already: which the next one builds on, counts from, and is compared with.
 
+use dozo_repository::format::snapshot::Status;
 use dozo_repository::{Found, HostUid, JobUid, ObjectId, SnapshotReader, View};
 
 use crate::gap::recovers_until;
@@ -33,9 +34,12 @@ impl History {
     }
 
     /// The snapshot that the next one is compared with: the last of this job and plugin that is not suspicious, whatever
-    /// its source was. A file system that is not mounted is another source than one that is.
+    /// its source was. A file system that is not mounted is another source than one that is. A partial one counts if it was
+    /// accepted, or if there is no other: else a few of them, each lacking more, would lead down to nothing step by step.
     pub(crate) fn last_good(&self) -> Option<Found> {
-        last(self.of_plugin().filter(|found| !self.view.is_suspicious(found))).cloned()
+        let trusted = || self.of_plugin().filter(|found| !self.view.is_suspicious(found));
+        let is_whole = |found: &&Found| found.1.status == Status::Complete || self.view.accepted(&found.0).is_some();
+        last(trusted().filter(is_whole)).or_else(|| last(trusted())).cloned()
     }
 
     /// The attributes of this job's snapshot that recovers to the latest moment.
