@@ -37,7 +37,8 @@ pub(crate) fn newest_at(
     typed: &TypedTime,
 ) -> anyhow::Result<Found> {
     let now = SystemClock.now();
-    let up_to = |until: Timestamp| view.newest(of_job.iter().filter(|(_, s)| s.started <= until), now);
+    let in_order = in_order_of_time(view, of_job, now);
+    let up_to = |until: Timestamp| view.newest(in_order.iter().copied().filter(|(_, s)| s.started <= until), now);
     let Some((_, any)) = of_job.first() else {
         let why = format!("there is no snapshot of a job `{job}` in the repository");
         return Err(Error::invalid(why).hinted(named::job_hint(view, job)).into());
@@ -46,7 +47,8 @@ pub(crate) fn newest_at(
     let different = |a, b| up_to(a).map(|(id, _)| id) != up_to(b).map(|(id, _)| id);
     let until = zones.settle(typed, (any, LeftOut::End), different)?;
     let shown = both(until, zones.zone(any));
-    let Some(found) = up_to(until) else {
+    let alone = || view.newest(of_job.iter().filter(|(_, s)| s.started <= until), now);
+    let Some(found) = up_to(until).or_else(alone) else {
         return none(format!("there is no snapshot of the job `{job}` up to {shown}"));
     };
     let (id, snapshot) = found;
@@ -54,6 +56,20 @@ pub(crate) fn newest_at(
     tell_passed_over(view, zones, of_job, found);
     suspicion::tell_passed_over(view, found, of_job.iter().filter(|(_, s)| s.started <= until));
     Ok(found.clone())
+}
+
+/// Those whose times follow the order of the runs. After a run with a clock in the past, that one would be the newest for every time
+/// up to the next run's.
+fn in_order_of_time<'a>(view: &View, of_job: &'a [Found], now: Timestamp) -> Vec<&'a Found> {
+    let mut found: Vec<&Found> = of_job.iter().filter(|found| !view.is_ahead(found, now)).collect();
+    found.sort_by_key(|(_, snapshot)| snapshot.order());
+    let mut latest = Timestamp::MIN;
+    found.retain(|(_, snapshot)| {
+        let follows = snapshot.started >= latest;
+        latest = latest.max(snapshot.started);
+        follows
+    });
+    found
 }
 
 fn none(why: String) -> anyhow::Result<Found> {
