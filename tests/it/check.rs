@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use crate::house::House;
+use crate::house::{House, is_root};
 
 /// A house with a job of files, and one in whose configuration something is wrong.
 fn house(more: &str) -> House {
@@ -176,7 +176,7 @@ fn all_mistakes_of_a_file_are_shown_at_once() {
     for words in [
         "`plugn` is not a key",
         "did you mean `plugin`?",
-        "invalid type: integer `7`",
+        "this is the number `7`",
         "`befroe` is not",
         "`dayly` is not",
     ] {
@@ -206,6 +206,15 @@ fn one_slot_is_one_jobs() {
     let said = house.dozo(&["config", "check"]).expect(2);
     let words = "only one job can use the replication slot `other` of 127.0.0.1:5432, and the job `c` does";
     assert!(said.err.contains(words), "{}", said.err);
+    assert!(said.err.contains("hint: let one of them use another: `dozo plugin info postgres`"), "{}", said.err);
+    // Neither runs, however it is asked: each would take from the other what the server keeps for it.
+    for (job, other) in [("c", "d"), ("d", "c")] {
+        for command in ["run", "check"] {
+            let said = house.dozo(&[command, job]).expect(2);
+            let words = format!("of 127.0.0.1:5432, and the job `{other}` does");
+            assert!(said.err.contains(&words), "{command} {job}: {}", said.err);
+        }
+    }
 }
 
 #[test]
@@ -243,6 +252,32 @@ fn other_tools_words_lead_to_dozos() {
         assert!(hint.starts_with("hint: ") && hint.contains(words), "{line:?}: {}", said.err);
         assert!(!said.err.contains("tip:"), "{}", said.err);
     }
+}
+
+/// Root in a directory of somebody else's runs nothing that a configuration there names.
+#[test]
+fn a_configuration_of_another_user_is_not_obeyed_where_it_lies() {
+    if !is_root("configurations of other users") {
+        return;
+    }
+    let house = House::new();
+    house.configure("[repository.s3]\naccess_key = { command = [\"/bin/touch\", \"owned\"] }");
+    let file = house.path("dozo.toml");
+    let refused = |words: &str| {
+        for command in [&["snapshots"][..], &["run"], &["config", "check"], &["check"], &["plugin", "list"]] {
+            let said = house.dozo(command).expect(2);
+            assert!(said.err.contains(words), "{command:?}: {}", said.err);
+            assert!(said.err.contains("hint: if you trust it, name it: `--config dozo.toml`"), "{}", said.err);
+        }
+    };
+    std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
+    refused("belongs to another user (uid 65534");
+    std::os::unix::fs::chown(&file, Some(0), None).unwrap();
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
+    refused("can be written by every user");
+    assert!(!house.path("owned").exists());
+    let named = house.dozo(&["--config", "dozo.toml", "config", "check"]).expect(2);
+    assert!(!named.err.contains("if you trust it"), "{}", named.err);
 }
 
 /// A secret that other users can read is one no more, whatever it is for; what to do about it harms no file of another kind.

@@ -29,6 +29,11 @@ pub(super) fn endpoint(env: Environment<'_>) -> Option<String> {
     env("AWS_ENDPOINT_URL_S3").or_else(|| env("AWS_ENDPOINT_URL"))
 }
 
+/// The same of this process's environment.
+pub(crate) fn endpoint_of_environment() -> Option<String> {
+    endpoint(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
 /// The region of the environment.
 pub(super) fn region(env: Environment<'_>) -> Option<String> {
     env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"))

@@ -6,6 +6,7 @@ mod expect;
 mod grants;
 mod guard;
 pub(crate) mod kit;
+mod masked;
 mod mirrors;
 mod place;
 mod raw;
@@ -19,13 +20,16 @@ mod secrets;
 mod store;
 mod store_url;
 mod table;
+mod toml_words;
 mod typed;
 mod validate;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use dozo_job::Kind;
 
+pub(crate) use aws::endpoint_of_environment;
 pub(crate) use grants::{Granted, Need, NeedKind};
 pub(crate) use mirrors::mirror_store;
 pub(crate) use place::{ConfigError, did_you_mean};
@@ -173,10 +177,30 @@ fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(named) = named {
         return Ok(named.to_path_buf());
     }
-    usual().map(Path::to_path_buf).ok_or_else(|| {
+    let Some(file) = usual() else {
         let message = format!("there is no configuration: neither {} nor {}", DEFAULT_FILES[0], DEFAULT_FILES[1]);
-        dozo_job::Error::invalid(message).hinted(NO_CONFIGURATION).into()
-    })
+        return Err(dozo_job::Error::invalid(message).hinted(NO_CONFIGURATION).into());
+    };
+    refuse_anothers(file)?;
+    Ok(file.to_path_buf())
+}
+
+/// A configuration names programs, which run as whoever reads it. One that merely lies where a command was typed, and that
+/// another user wrote or can write, is not obeyed, as git does not obey another user's repository.
+fn refuse_anothers(file: &Path) -> anyhow::Result<()> {
+    let failed =
+        |e| dozo_job::Error::io(format!("read the configuration {}", file.display()), e).with_kind(Kind::Invalid);
+    let metadata = std::fs::metadata(file).map_err(failed)?;
+    let (owner, this) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if [0, this].contains(&owner) && metadata.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    let why = match metadata.mode() & 0o002 {
+        0 => format!("{} belongs to another user (uid {owner}, and this is uid {this})", file.display()),
+        _ => format!("{} can be written by every user", file.display()),
+    };
+    let hint = format!("if you trust it, name it: `--config {}`", file.display());
+    Err(dozo_job::Error::invalid(why).hinted(hint).into())
 }
 
 fn usual() -> Option<&'static Path> {

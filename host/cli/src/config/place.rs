@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::masked::masked;
+use super::toml_words::in_words;
+
 /// What is wrong with the configuration, and where.
 #[derive(Debug)]
 pub(crate) struct ConfigError {
@@ -60,66 +63,10 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A line that can be shown: a password in a URL, which is refused, is not printed on the way. What takes its place is as long,
-/// so that the marker stays under what it means.
-fn without_passwords(line: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = line;
-    while let Some((before, behind)) = rest.split_once("://") {
-        let end = behind.find(['"', '\'', ' ']).unwrap_or(behind.len());
-        let password = behind[..end].rfind('@').and_then(|at| Some(behind[..at].find(':')? + 1..at));
-        shown.push_str(before);
-        shown.push_str("://");
-        let taken = password.as_ref().map_or(0, |password| password.end);
-        if let Some(password) = password {
-            shown.push_str(&behind[..password.start]);
-            shown.extend(behind[password].chars().map(|_| '*'));
-        }
-        rest = &behind[taken..];
-    }
-    shown + rest
-}
-
-/// How the names of secrets end, where nothing else says what is one.
-const SECRET_NAMES: [&str; 8] =
-    ["password", "passphrase", "secret", "token", "api_key", "private_key", "secret_key", "credentials"];
-
-/// The same of what is written behind the name of a secret: the schema of its plugin is not known to the parser of TOML.
-fn without_secrets(line: &str) -> String {
-    let (mut shown, mut rest) = (String::new(), line);
-    while let Some((before, behind)) = rest.split_once('=') {
-        let name = before.trim_end().trim_end_matches(['"', '\'']).to_lowercase();
-        let value = behind.trim_start();
-        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let Some(quote) = quote.filter(|_| SECRET_NAMES.iter().any(|ending| name.ends_with(ending))) else {
-            shown.push_str(&rest[..=before.len()]);
-            rest = behind;
-            continue;
-        };
-        let inner = &value[1..];
-        let end = inner.find(quote).unwrap_or(inner.len());
-        shown.push_str(&rest[..rest.len() - inner.len()]);
-        shown.extend(inner[..end].chars().map(|_| '*'));
-        rest = &inner[end..];
-    }
-    shown + rest
-}
-
 /// A complaint of the TOML parser, or of the shape of its tables.
 pub(super) fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let message = error.message().trim().to_string();
-    // serde lists what it expected: a short list says more as a hint, a long one says nothing.
-    let (message, hint) = match message.split_once(", expected ") {
-        _ if message == "missing field `url`" => {
-            ("`url` is missing: where the repository is".into(), super::store_url::KNOWN.to_string())
-        }
-        Some((what, expected)) if what.starts_with("unknown field") => {
-            let field = what.trim_start_matches("unknown field ").trim_matches('`').to_string();
-            let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-            (format!("`{field}` is not a key that dozo knows here"), did_you_mean(&field, known.into_iter()))
-        }
-        _ => (message, String::new()),
-    };
+    let written = error.span().and_then(|span| text.get(span.start..)?.lines().next()).unwrap_or_default();
+    let (message, hint) = in_words(error.message().trim(), written);
     let error = ConfigError { message, place: error.span().and_then(|span| place(file, text, span)), hint: None };
     error.hinted(hint)
 }
@@ -236,7 +183,7 @@ fn place(file: &Path, text: &str, span: Range<usize>) -> Option<Place> {
     let column = text.get(begin..start)?.chars().count() + 1;
     let end = span.end.min(begin + line_text.len()).max(start);
     let width = text.get(start..end)?.chars().count();
-    Some(Place { file: file.to_path_buf(), line, column, text: without_secrets(&without_passwords(line_text)), width })
+    Some(Place { file: file.to_path_buf(), line, column, text: masked(line_text), width })
 }
 
 #[cfg(test)]
@@ -252,31 +199,6 @@ mod tests {
         assert!(shown.contains("dozo.toml:4:16") && shown.ends_with("^^^^^^^^^^"), "{shown}");
         let shown = fault(Path::new("dozo.toml"), TEXT, &["job", "files", "grant"], "no".into()).to_string();
         assert!(shown.contains("dozo.toml:1:6"), "the nearest that is there: {shown}");
-    }
-
-    #[test]
-    fn a_password_in_a_url_is_not_shown() {
-        for (line, shown) in [
-            (r#"url = "postgres://dozo:geheim@db:5432/app""#, r#"url = "postgres://dozo:******@db:5432/app""#),
-            (r#"url = "x://a:b/c@d", "y://e:ff@g""#, r#"url = "x://a:***@d", "y://e:**@g""#),
-            (r#"url = "postgres://dozo@db:5432/app""#, r#"url = "postgres://dozo@db:5432/app""#),
-            ("url = \"s3://bucket/prefix\"", "url = \"s3://bucket/prefix\""),
-        ] {
-            assert_eq!(without_passwords(line), shown);
-        }
-    }
-
-    #[test]
-    fn what_is_named_as_a_secret_is_not_shown() {
-        for (line, shown) in [
-            (r#"password = "hunter2" junk"#, r#"password = "*******" junk"#),
-            (r#"config = { user = "a", api_key='b c', x = 1"#, r#"config = { user = "a", api_key='***', x = 1"#),
-            (r#""db_password" = "hunter2"#, r#""db_password" = "*******"#),
-            (r#"password = { env = "PGPASSWORD" }"#, r#"password = { env = "PGPASSWORD" }"#),
-            (r#"key = "host.key""#, r#"key = "host.key""#),
-        ] {
-            assert_eq!(without_secrets(line), shown);
-        }
     }
 
     #[test]
