@@ -24,6 +24,8 @@ pub enum Fate {
 pub enum Reason {
     /// Nobody said what to delete.
     NoRetention,
+    /// The job is none of this configuration's, and nothing is said of others.
+    NotConfigured,
     /// All of the job are kept.
     Forever,
     /// A hold is on it.
@@ -100,6 +102,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::NoRetention => f.write_str("no retention is configured"),
+            Reason::NotConfigured => {
+                f.write_str("this configuration has no such job, and no `others` in [prune], the retention of those")
+            }
             Reason::Forever => f.write_str("kept for ever"),
             Reason::Held => f.write_str("held"),
             Reason::Tagged(tag) => write!(f, "tagged `{tag}`"),

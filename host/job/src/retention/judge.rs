@@ -63,12 +63,17 @@ pub fn judge(facts: &[Fact], policy: &Policy, now: Timestamp) -> Judgement {
     let mut judgement = Judgement::default();
     for ((_, job), facts) in jobs {
         let newest_first: Vec<&Fact> = facts.into_values().rev().collect();
-        judge_job(&newest_first, policy.jobs.get(&job).unwrap_or(&policy.others), policy, now, &mut judgement);
+        judge_job(&newest_first, (policy.jobs.get(&job), policy), now, &mut judgement);
     }
     judgement
 }
 
-fn judge_job(facts: &[&Fact], retention: &Retention, policy: &Policy, now: Timestamp, judgement: &mut Judgement) {
+fn judge_job(
+    facts: &[&Fact],
+    (configured, policy): (Option<&Retention>, &Policy),
+    now: Timestamp,
+    judgement: &mut Judgement,
+) {
     let mut believed = Vec::new();
     let mut distrusted = Kept::new();
     for fact in facts {
@@ -80,7 +85,8 @@ fn judge_job(facts: &[&Fact], retention: &Retention, policy: &Policy, now: Times
     warn_of(&distrusted, facts, judgement);
     warn_of_drops(&believed, now, judgement);
     let keep_all = |reason: Reason| believed.iter().map(|fact| (fact.id, vec![reason.clone()])).collect::<Kept>();
-    let mut stay = match retention {
+    let mut stay = match configured.unwrap_or(&policy.others) {
+        Retention::Unsaid if configured.is_none() => keep_all(Reason::NotConfigured),
         Retention::Unsaid => keep_all(Reason::NoRetention),
         Retention::By(rules) if rules.is_empty() => keep_all(Reason::NoRetention),
         Retention::Forever => keep_all(Reason::Forever),

@@ -182,7 +182,7 @@ fn nothing_is_deleted_where_nobody_said_so() {
     let mut policy = policy(plain("UTC"), dozo_job::retention::Floods::Halt);
     // No default policy steps in for one that is missing or says nothing (pg_hardstorage: `keep_monthly` was dropped).
     for (retention, reason) in [
-        (Retention::Unsaid, "no retention is configured"),
+        (Retention::Unsaid, "this configuration has no such job, and no `others` in [prune], the retention of those"),
         (Retention::By(plain("UTC")), "no retention is configured"),
         (Retention::Forever, "kept for ever"),
     ] {
