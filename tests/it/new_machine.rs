@@ -119,6 +119,21 @@ fn the_kit_alone_lists_and_restores_from_a_bucket() {
     let nowhere = typed(&there, &bare, &variables).expect(1);
     assert!(nowhere.err.contains("at nowhere.invalid:9000"), "{}", nowhere.err);
 
+    // What the environment says when the configuration is written stands in it: cron has another environment.
+    let join = format!("dozo join s3://backups/deep/dozo --allow-http --repository-id {id} --identity owner.key");
+    let other = new_machine(&house);
+    typed(
+        &other,
+        &join,
+        &[("AWS_ACCESS_KEY_ID", ADMIN.0), ("AWS_SECRET_ACCESS_KEY", ADMIN.1), ("AWS_ENDPOINT_URL", &endpoint)],
+    )
+    .expect(0);
+    assert!(fs::read_to_string(other.path("dozo.toml")).unwrap().contains(&format!("endpoint = \"{endpoint}\"")));
+    fs::remove_file(other.path("host.key")).unwrap();
+    let named =
+        typed(&other, &format!("dozo join --repository-id {id} --identity owner.key --host web-9"), &[]).expect(2);
+    assert!(named.err.contains("write `host = \"web-9\"` into its [repository]"), "{}", named.err);
+
     // A host writes: who may not write is none, and nothing of the attempt is left.
     let join = format!(
         "dozo join s3://backups/deep/dozo --endpoint {endpoint} --allow-http --repository-id {id} --identity owner.key"

@@ -207,10 +207,15 @@ impl Context {
             Some(home) => {
                 let home = Path::new(&home).display();
                 format!(
-                    "set `cache_dir` in the configuration to a directory of the user {user}, who runs this with HOME={home}"
+                    "set `cache_dir` in the configuration, and `state_dir`, to directories of the user {user}, who runs this with \
+                     HOME={home}"
                 )
             }
-            None => format!("set `cache_dir` in the configuration to a directory of the user {user}, who runs this"),
+            None => {
+                format!(
+                    "set `cache_dir` in the configuration, and `state_dir`, to directories of the user {user}, who runs this"
+                )
+            }
         }
     }
 
@@ -229,13 +234,18 @@ impl Context {
 
     /// Opens content with the owner key of the command line or the configuration.
     pub(crate) async fn read_keys(&self, repository: &Repository, args: &IdentityArgs) -> anyhow::Result<ReadKeys> {
-        let owner = match self.owner_key(args).await {
-            Err(error) if self.owner_file(args).is_some_and(|file| label(&file).is_none() && !file.exists()) => {
-                return Err(crate::to_read::gone(&error, repository).await);
-            }
-            owner => owner?,
-        };
+        let owner = self.owner_key_for(repository, args).await?;
         Ok(repository.unlock(&owner).await?)
+    }
+
+    /// The owner key of the command line or the configuration; of one that is not there, whose keys would do.
+    pub(crate) async fn owner_key_for(&self, repository: &Repository, args: &IdentityArgs) -> anyhow::Result<OwnerKey> {
+        match self.owner_key(args).await {
+            Err(error) if self.owner_file(args).is_some_and(|file| label(&file).is_none() && !file.exists()) => {
+                Err(crate::to_read::gone(&error, repository).await)
+            }
+            owner => owner,
+        }
     }
 
     /// Who does something to keys, and when.

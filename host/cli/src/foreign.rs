@@ -3,8 +3,11 @@
 
 use clap::error::{ContextKind, ContextValue};
 
+const QUIET: &str =
+    "what a command has to say besides its result goes to standard error: `> /dev/null` leaves that alone";
+
 /// Commands of others, and what does that here.
-const COMMANDS: [(&str, &str); 12] = [
+const COMMANDS: [(&str, &str); 16] = [
     ("backup", "`dozo run` runs the jobs of the configuration"),
     ("create", "`dozo run` makes a snapshot; `dozo init` makes a repository"),
     ("forget", "`dozo prune` deletes what no rule of retention keeps; `retention` in the configuration has the rules"),
@@ -16,17 +19,27 @@ const COMMANDS: [(&str, &str); 12] = [
     ("extract", "`dozo restore SNAPSHOT --to DIR` restores"),
     ("copy", "`dozo mirror` fills the other stores of the repository"),
     ("stats", "`dozo status` says what there is and how much room it takes"),
+    ("unlock", "nothing stays locked: what a killed command held is passed over, at another host after a while"),
+    ("mount", "`dozo ls SNAPSHOT` lists what is in a snapshot, `dozo cat SNAPSHOT PATH` writes one file"),
+    ("find", "`dozo ls SNAPSHOT -r 'PATTERN'` lists what has a name, with patterns as in `exclude`"),
+    ("diff", "`dozo ls SNAPSHOT -r` lists a snapshot; no command compares two"),
     ("test", "`dozo verify` tries what is stored, `dozo key test` an owner's key, `dozo check` what a run would find"),
 ];
 /// The same of `dozo key`.
-const KEY_COMMANDS: [(&str, &str); 2] = [
+const KEY_COMMANDS: [(&str, &str); 3] = [
     ("list", "`dozo key owners` lists who can read, `dozo key hosts` who can write"),
+    ("rotate", "`dozo key epoch` begins with new keys, `dozo key add` and `dozo key remove` change owners"),
     ("passwd", "`dozo key add` adds an owner, `dozo key remove` takes the old one away"),
 ];
 /// Arguments of others.
-const ARGUMENTS: [(&str, &str); 7] = [
+const ARGUMENTS: [(&str, &str); 12] = [
     ("--target", "`--to DIR` says where a restore goes"),
     ("--dry-run", "a plan alone is what a command that deletes shows without `--yes`"),
+    ("--include", "paths and patterns stand behind the snapshot: `dozo restore SNAPSHOT '*.pdf' --to DIR`"),
+    ("--job", "jobs are named without an option: `dozo run JOB`"),
+    ("--repair", "`dozo repair` mends what `dozo verify` found"),
+    ("--quiet", QUIET),
+    ("-q", QUIET),
     ("--all", "without names, every job is meant"),
     ("--repo", "`--config FILE` names a configuration, and its `[repository]` the repository"),
     ("--password-file", "`--identity FILE` names an owner's key, `--passphrase-file FILE` holds a passphrase"),
@@ -62,7 +75,13 @@ fn hint(error: &clap::Error, typed: &[String]) -> Option<&'static str> {
         let is_key = typed.iter().any(|argument| argument == "key");
         return find(if is_key { &KEY_COMMANDS } else { &COMMANDS }, &word);
     }
-    find(&ARGUMENTS, said(ContextKind::InvalidArg)?.split(['=', ' ']).next()?)
+    let argument = said(ContextKind::InvalidArg)?;
+    let argument = argument.split(['=', ' ']).next()?;
+    // A run has no plan: what was meant to be harmless would back up without the option.
+    if argument == "--dry-run" && typed.iter().any(|word| word == "run") {
+        return Some("`dozo check` tries what a run needs, and stores nothing");
+    }
+    find(&ARGUMENTS, argument)
 }
 
 #[cfg(test)]
@@ -88,6 +107,14 @@ mod tests {
             ("dozo prune --dry-run", "--yes"),
             ("dozo key list", "dozo key owners"),
             ("dozo run --all", "every job"),
+            ("dozo run --dry-run", "dozo check"),
+            ("dozo run -q", "standard error"),
+            ("dozo run --quiet", "standard error"),
+            ("dozo run --job files", "dozo run JOB"),
+            ("dozo restore files --include x", "behind the snapshot"),
+            ("dozo verify --repair", "dozo repair"),
+            ("dozo key rotate", "dozo key epoch"),
+            ("dozo find x", "dozo ls"),
             ("dozo test", "dozo verify"),
         ] {
             assert!(hint_of(line).is_some_and(|hint| hint.contains(word)), "{line}: {:?}", hint_of(line));

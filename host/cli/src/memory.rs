@@ -37,7 +37,9 @@ impl Context {
         while let Some(cause) = innermost.source() {
             innermost = cause;
         }
-        ui::note(format!("note: what this host does is not remembered in {}: {innermost}", self.state_dir().display()));
+        let directory = self.state_dir();
+        let directory = directory.display();
+        ui::note(format!("note: what this host does is not remembered in {directory} (`state_dir`): {innermost}"));
     }
 
     /// Not where the cache is: what lies here is worth keeping.

@@ -60,6 +60,9 @@ pub struct Error {
 /// The result of nearly everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What to do where this process is not let in.
+pub(crate) const MAY_NOT: &str = "`ls -ld` shows whose it is: run dozo as that user, or give this one access";
+
 impl Error {
     /// An error without a cause.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
@@ -115,7 +118,7 @@ impl Error {
             Err(source) => source,
         };
         let (kind, hint) = match source.kind() {
-            K::PermissionDenied => (Kind::Denied, None),
+            K::PermissionDenied => (Kind::Denied, Some(MAY_NOT)),
             K::InvalidData | K::UnexpectedEof => (Kind::Corrupt, None),
             K::NotFound | K::InvalidInput | K::NotADirectory | K::IsADirectory => (Kind::Invalid, None),
             K::StorageFull | K::QuotaExceeded => (Kind::Unavailable, Some("free space there and run again")),

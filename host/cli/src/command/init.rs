@@ -7,7 +7,7 @@ use dozo_repository::format::circle::HostAction;
 use dozo_repository::{Error, HostKey, HostUid, OwnerKey, Recipient, Repository, Secret};
 
 use crate::args::{Global, InitArgs};
-use crate::config::{self, Loaded, Secrecy};
+use crate::config::{self, Loaded, Secrecy, endpoint_of_environment};
 use crate::context::{Context, random};
 use crate::exit::Exit;
 use crate::keyfile::{write_key, write_new};
@@ -127,6 +127,10 @@ pub(super) fn starting_config(
     let Some(url) = url else {
         return Err(Error::invalid("where shall the repository be?").hinted(example).into());
     };
+    // A cron job has another environment: what counts now is written down.
+    let of_environment =
+        StoreArgs { endpoint: store.endpoint.clone().or_else(endpoint_of_environment), ..store.clone() };
+    let store = if url.starts_with("s3://") { &of_environment } else { store };
     let typed = Loaded::typed(url, store)?;
     typed.store_config(&typed.repository_store(), Secrecy::Fetch)?;
     let url = &typed.config.repository.url;

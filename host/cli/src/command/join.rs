@@ -20,6 +20,17 @@ pub(crate) async fn join(global: &Global, args: &JoinArgs) -> anyhow::Result<Exi
     let example = "`dozo join file:///absolute/directory --identity owner.key`";
     let text = starting_config(&file, args.url.as_deref(), &args.store, example)?;
     let written = text.is_some();
+    if let (false, Some(host)) = (written, &args.host) {
+        return Err(Error::invalid(format!(
+            "the configuration {} is there, and says how this host is called",
+            file.display()
+        ))
+        .hinted(format!(
+            "write `host = {}` into its [repository], and leave out `--host`",
+            toml::Value::from(host.as_str())
+        ))
+        .into());
+    }
     if let Some(text) = text {
         write_config(&file, &named(&text, args))?;
     }
@@ -47,7 +58,8 @@ pub(crate) async fn join(global: &Global, args: &JoinArgs) -> anyhow::Result<Exi
     }
     ui::line(format!("{} is a host of the repository {} in {url}", stamp.host.name, id.short()));
     let (file, host_key) = (file.display(), host_key.display());
-    ui::line(format!("  {file}: the configuration; add a job, then `dozo config check` and `dozo run`"));
+    let next = if written { "the configuration; add a job" } else { "the configuration, as it was" };
+    ui::line(format!("  {file}: {next}, then `dozo config check` and `dozo run`"));
     ui::line(format!("  {host_key}: this host's key, of epoch {epoch}; it writes backups and cannot read them"));
     ui::line("");
     ui::line("The owner's key is not needed here any more: take it away again.");

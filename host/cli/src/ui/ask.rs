@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use dozo_job::shown;
-use dozo_repository::{Ask, Error, Result};
+use dozo_repository::{Ask, Error, Kind, Result};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
@@ -82,7 +82,8 @@ fn from_elsewhere(file: Option<&Path>, variable: &str) -> Result<Option<Zeroizin
             if std::fs::metadata(file).map_err(failed)?.len() > PASSPHRASE_BYTES_MAX {
                 return Err(Error::invalid(format!("{} is too long for a passphrase", file.display())));
             }
-            Zeroizing::new(std::fs::read_to_string(file).map_err(failed)?)
+            // What is not text was not typed, and so is none of anybody's passphrases.
+            Zeroizing::new(std::fs::read_to_string(file).map_err(|e| failed(e).with_kind(Kind::Invalid))?)
         }
         None => match std::env::var(variable) {
             Ok(secret) => Zeroizing::new(secret),

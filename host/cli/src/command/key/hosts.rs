@@ -45,7 +45,7 @@ fn line(row: &HostRow) -> String {
 pub(super) async fn make(global: &Global, args: &KeyHostArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let repository = context.repository().await?;
-    let owner = context.owner_key(&args.identity).await?;
+    let owner = context.owner_key_for(&repository, &args.identity).await?;
     let epochs = repository.open_epochs(&owner).await?;
     let key = repository.key_for(HostUid(random()?), &epochs)?;
     write_key(&args.out, &key.to_text())?;
@@ -85,7 +85,7 @@ pub(super) async fn remove(global: &Global, args: &KeyHostRemoveArgs) -> anyhow:
 pub(super) async fn refresh(global: &Global, args: &KeyTestArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let repository = context.repository().await?;
-    let owner = context.owner_key(&args.identity).await?;
+    let owner = context.owner_key_for(&repository, &args.identity).await?;
     let epochs = repository.open_epochs(&owner).await?;
     let (key, file) = (repository.current_key(&epochs)?, context.key_file());
     let is_new = key.epoch() != repository.epoch();

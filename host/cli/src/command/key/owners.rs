@@ -55,7 +55,7 @@ pub(super) async fn add(global: &Global, args: &KeyAddArgs) -> anyhow::Result<Ex
     };
     let repository = context.repository().await?;
     let identity = IdentityArgs { new_passphrase_file: args.new_passphrase_file.clone(), ..args.identity.clone() };
-    let owner = context.owner_key(&identity).await?;
+    let owner = context.owner_key_for(&repository, &identity).await?;
     let added = repository.add_owner(&owner, &new, &context.stamp(&repository)).await?;
     if global.json {
         ui::json(&serde_json::json!({
@@ -75,7 +75,7 @@ pub(super) async fn remove(global: &Global, args: &KeyRemoveArgs) -> anyhow::Res
     let context = Context::load(global)?;
     let known = recipients(&args.epoch)?;
     let repository = context.repository().await?;
-    let owner = context.owner_key(&args.epoch.identity).await?;
+    let owner = context.owner_key_for(&repository, &args.epoch.identity).await?;
     let stamp = context.stamp(&repository);
     let changed = repository.remove_owners(&owner, &args.gone, &known, &stamp).await?;
     let old = take(&context, &changed.key)?;
@@ -106,7 +106,7 @@ pub(super) async fn epoch(global: &Global, args: &KeyEpochArgs) -> anyhow::Resul
     let context = Context::load(global)?;
     let known = recipients(args)?;
     let repository = context.repository().await?;
-    let owner = context.owner_key(&args.identity).await?;
+    let owner = context.owner_key_for(&repository, &args.identity).await?;
     let changed = repository.begin_epoch(&owner, &known, &context.stamp(&repository)).await?;
     let old = take(&context, &changed.key)?;
     match global.json {
@@ -137,7 +137,7 @@ fn print(context: &Context, changed: &Changed, old: &std::path::Path) {
 pub(super) async fn test(global: &Global, args: &KeyTestArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
     let repository = context.repository().await?;
-    let owner = context.owner_key(&args.identity).await?;
+    let owner = context.owner_key_for(&repository, &args.identity).await?;
     let lease = context.read_lease(&repository).await?;
     let view = lease.view().await?;
     let test = repository.test_owner(&owner, &view, &context.stamp(&repository)).await;
