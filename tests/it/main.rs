@@ -8,6 +8,7 @@ mod keys;
 mod ports;
 mod server;
 
+mod agree;
 mod check;
 mod clock;
 mod cold;
