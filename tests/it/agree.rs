@@ -71,7 +71,7 @@ fn verify_repair_status_and_prune_agree_on_each_kind_of_object() {
             let is_named = repair.out.contains(&name) && !repair.out.contains("nothing to repair");
             assert!(is_named && [0, 5].contains(&repair.code), "{case}: {} {}{}", repair.code, repair.out, repair.err);
             let status = house.dozo(&["status"]);
-            assert_eq!(status.code, 5, "{case}: {}", status.out);
+            assert!([3, 5].contains(&status.code), "{case}: {}", status.out);
             let prune = house.dozo(&["prune"]);
             let going = prune.out.lines().filter(|line| line.starts_with("delete ")).count();
             let counted = prune.out.lines().find(|line| line.contains(" to delete, "));

@@ -62,7 +62,9 @@ fn a_full_standard_output_keeps_nobody_from_being_told_and_nothing_from_being_do
         let is_it = |line: &str| line.contains(&format!("TOLD {kind}: ")) && line.contains(&format!(": {job} "));
         assert!(run.err.lines().any(is_it), "{kind} of {job}: {}", run.err);
     };
-    ["a", "b", "c"].iter().for_each(|job| told("success", job));
+    for job in ["a", "b", "c"] {
+        told("success", job);
+    }
     told("failure", "gone");
     assert_eq!(house.snapshots(), 3);
     let restore = ["restore", "a", "--to", "out", "--identity", "owner.key"];
