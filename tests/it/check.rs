@@ -313,6 +313,50 @@ fn a_secret_that_others_can_read_is_refused() {
     refused(&["run", "job"], "key");
 }
 
+/// What a hint says to type, a shell takes for what was meant: of a program, a mirror, a plugin with spaces in their names.
+#[test]
+fn commands_in_hints_can_be_typed() {
+    let house = house("before = [\"'HEREmy program'\"]");
+    fs::write(house.path("my program"), "#!/bin/sh\n").unwrap();
+    let typed = |line: &str| {
+        let path = format!("{}:/usr/bin:/bin", crate::house::binary().parent().unwrap().display());
+        let (like, mut shell) = (house.command(), std::process::Command::new("sh"));
+        shell.args(["-c", line]).current_dir(house.path(""));
+        shell.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", path);
+        crate::house::said(shell.output().unwrap())
+    };
+    let in_ticks = |text: &str, begin: &str| {
+        let at = text.find(&format!("`{begin}")).unwrap_or_else(|| panic!("no {begin} in {text}"));
+        text[at + 1..].split('`').next().unwrap().to_string()
+    };
+    let said = house.dozo(&["check", "files"]).expect(2);
+    let hint = said.err.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap();
+    assert!(hint.starts_with("chmod +x "), "{hint}");
+    typed(hint).expect(0);
+    house.dozo(&["check", "files"]).expect(0);
+
+    let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
+    let mirrors = format!(
+        "[repository]\nmirrors = [{{ name = \"my nas\", url = \"file://{}\", expect_every = \"1s\" }}]",
+        house.path("nas").display()
+    );
+    fs::write(house.path("dozo.toml"), text.replacen("[repository]", &mirrors, 1)).unwrap();
+    house.dozo(&["run"]).expect(0);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let mirror = in_ticks(&house.dozo(&["status"]).expect(3).out, "dozo mirror");
+    typed(&format!("{mirror} --create")).expect(0);
+    assert!(house.path("nas/dozo.json").exists());
+
+    fs::copy(crate::house::guests().join("contract.wasm"), house.path("my plugin.wasm")).unwrap();
+    house.configure(
+        "[job.other]\nplugin = \"./my plugin.wasm\"\nconfig = { act = \"note\", password = { file = \"password\" } }",
+    );
+    house.write_secret("password", "hunter2hunter2");
+    let said = house.dozo(&["run", "other"]).expect(2);
+    typed(&in_ticks(&said.err, "dozo plugin add")).expect(0);
+    house.dozo(&["run", "other"]).expect(0);
+}
+
 /// What somebody else wrote is shown: names of hosts and jobs, notes of plugins, reasons, answers.
 #[test]
 fn a_terminal_obeys_nobody() {

@@ -99,6 +99,10 @@ fn plant_as_root(root: &Path) {
     let node = |name: &str, kind, device| mknodat(CWD, plain.join(name), kind, Mode::from_raw_mode(0o600), device);
     node("null", FileType::CharacterDevice, makedev(1, 3)).unwrap();
     node("loop", FileType::BlockDevice, makedev(7, 200)).unwrap();
+    // Several names of each: the pipe and the link are not root's alone.
+    for (name, other) in [("null", "links/null"), ("loop", "a-loop"), ("socket", "links/socket")] {
+        rustix::fs::linkat(CWD, plain.join(name), CWD, root.join(other), rustix::fs::AtFlags::empty()).unwrap();
+    }
     lchown(plain.join("link"), Some(1234), Some(5678)).unwrap();
     fs::write(plain.join("set-user-id"), "").unwrap();
     chown(plain.join("set-user-id"), Some(33), Some(33)).unwrap();
@@ -280,6 +284,27 @@ fn stop_while_reading(process: &std::process::Child, file: &Path) {
         std::thread::sleep(std::time::Duration::from_micros(200));
     }
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+}
+
+/// A limit that ends a job says what it was at, for whoever looks for the file that does not end.
+#[test]
+fn a_limit_of_time_names_the_file_that_was_read() {
+    let house = House::new();
+    let tree = house.path("tree");
+    fs::create_dir(&tree).unwrap();
+    let large: Vec<u8> = (0..12_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    fs::write(tree.join("large"), large).unwrap();
+    house.configure_files("files", "tree");
+    house.configure("limits = { wall = \"2s\" }");
+    let mut command = house.command();
+    let child = command.arg("run").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    stop_while_reading(&child, &tree.join("large"));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::CONT).unwrap();
+    let said = said(child.wait_with_output().unwrap()).expect(1);
+    let words = format!("its limit of 2 s, while {} was read", tree.join("large").display());
+    assert!(said.err.contains(&words), "{}", said.err);
+    assert_eq!(house.snapshots(), 0);
 }
 
 #[test]

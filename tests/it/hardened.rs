@@ -125,3 +125,45 @@ fn a_cache_on_a_read_only_file_system_keeps_nobody_from_restoring() {
         said.err
     );
 }
+
+/// A disk of the cache that is full: what is compiled or remembered there can be done without.
+#[test]
+fn a_cache_on_a_full_file_system_keeps_nobody_from_restoring() {
+    if !is_root("mounting a file system") {
+        return;
+    }
+    let house = house();
+    let cache = house.path("cache");
+    fs::create_dir(&cache).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=64k none {cache} && mkdir -m 700 {cache}/dozo && head -c 1000000 /dev/zero > {cache}/full; \
+         exec env XDG_CACHE_HOME={cache} XDG_STATE_HOME={state} \"$@\"",
+        cache = cache.display(),
+        state = house.path("state").display()
+    );
+    let before = ["unshare", "-m", "sh", "-c", &script, "sh"];
+    let restored = bare(&house, &before, &["restore", "files", "--to", "out", "--identity", "owner.key"]).expect(0);
+    assert!(restored.err.contains("`cache_dir`"), "{}", restored.err);
+    bare(&house, &before, &["snapshots"]).expect(0);
+    let run = bare(&house, &before, &["run"]);
+    assert!(run.code == 0 || run.code == 1 && run.err.contains("set `cache_dir`"), "{}: {}", run.code, run.err);
+}
+
+/// Few open files, as some services have: enough, or said to be too few, and nothing that looks like a snapshot.
+#[test]
+fn few_open_files_are_enough_or_are_named() {
+    let house = house();
+    for files in [16, 24, 32, 48, 64, 128] {
+        let limit = format!("--nofile={files}:{files}");
+        let (before, to) = (house.snapshots(), format!("out-{files}"));
+        let limited = |arguments: &[&str]| through(&house, &["prlimit", &limit], arguments);
+        let run = limited(&["run", "--full"]);
+        assert_eq!(house.snapshots() - before, usize::from(run.code == 0), "{files}: {}", run.err);
+        let restore = limited(&["restore", "files", "--to", &to, "--identity", "owner.key"]);
+        for said in [run, restore] {
+            let is_named = said.err.contains("Too many open files") && !said.err.contains("panicked");
+            assert!(said.code == 0 || is_named && files < 128, "{files}: {} {}", said.code, said.err);
+        }
+    }
+    house.dozo(&["verify", "--scrub"]).expect(0);
+}

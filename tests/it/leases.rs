@@ -138,6 +138,52 @@ fn a_command_that_was_killed_on_this_host_keeps_nobody_waiting() {
     }
 }
 
+/// Whatever it was that was killed: those who only read, or mirror, keep a prune waiting before it deletes.
+#[test]
+fn whoever_was_killed_on_this_host_keeps_no_prune_from_deleting() {
+    let house = house();
+    house.configure("[defaults]\nguard = false\nretention = { last = 1, superseded_for = \"0d\" }\n[prune]\ngrace = \"1s\"\npack_age_min = \"1s\"");
+    mirrored(&house);
+    house.dozo(&["run"]).expect(0);
+    let restore = ["restore", "files", "--to", "out", "--conflict", "replace", "--identity", "owner.key"];
+    let mut seed = 1;
+    let mut next = || {
+        seed += 1;
+        fs::write(house.path("data/x"), noise(seed, 24 << 20)).unwrap();
+        house.dozo(&["run"]).expect(0);
+        std::thread::sleep(Duration::from_secs(2));
+    };
+    for command in [&restore[..], &["mirror"], &["verify", "--scrub"]] {
+        // It began before the packs were condemned, so for whoever does not know that it is dead it keeps them.
+        let keeps = (0..10).any(|_| {
+            next();
+            let is_killed = killed(&house, command);
+            elsewhere(&house, &["prune", "--yes"]).expect(0);
+            std::thread::sleep(Duration::from_secs(2));
+            is_killed && elsewhere(&house, &["prune"]).expect(0).out.contains(" at work")
+        });
+        assert!(keeps, "{command:?} was never killed while it held its lease");
+        let done = house.dozo(&["prune", "--yes"]).expect(0);
+        assert!(!done.out.contains(" 0 packs (0 B) deleted"), "{command:?}: {}", done.out);
+        house.dozo(command).expect(0);
+    }
+}
+
+/// A house with a mirror beside it.
+fn mirrored(house: &House) {
+    has_mirror(house);
+    house.dozo(&["mirror", "--create"]).expect(0);
+}
+
+/// The same, of which nothing was made yet.
+fn has_mirror(house: &House) {
+    fs::create_dir(house.path("nas")).unwrap();
+    let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
+    let mirrors =
+        format!("[repository]\nmirrors = [{{ name = \"nas\", url = \"file://{}\" }}]", house.path("nas").display());
+    fs::write(house.path("dozo.toml"), text.replacen("[repository]", &mirrors, 1)).unwrap();
+}
+
 /// The cache of a container goes with it; what the host remembers does not.
 #[test]
 fn a_run_whose_cache_is_gone_is_known_to_be_dead() {
@@ -210,6 +256,26 @@ fn what_killed_writes_left_goes_when_it_is_old() {
     house.dozo(&["verify", "--scrub"]).expect(0);
 }
 
+/// Nobody prunes a mirror here, and nobody else looks into it.
+#[test]
+fn what_killed_writes_left_in_a_mirror_goes_with_the_next_mirroring() {
+    let house = house();
+    mirrored(&house);
+    let nas = house.path("nas");
+    let (old, new, mine) = (nas.join("packs/ab/cd#1"), nas.join("packs/ab/new#1"), nas.join("mine/a#1"));
+    for path in [&old, &new, &mine] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "half of it").unwrap();
+    }
+    [&old, &mine].into_iter().for_each(|path| grow_old(path));
+    house.dozo(&["run"]).expect(0);
+    let said = house.dozo(&["mirror"]).expect(0);
+    assert!(said.out.contains("1 left-over file removed"), "{}", said.out);
+    assert_eq!([&old, &new, &mine].map(|path| path.exists()), [false, true, true]);
+    assert_eq!(house.dozo(&["mirror", "--json"]).expect(0).json()["leftovers"], 0);
+    house.dozo(&["verify", "--scrub", "--from", "nas"]).expect(0);
+}
+
 /// A repository on a small file system, unmounted at the end.
 struct Small(House);
 
@@ -264,6 +330,15 @@ fn plans_need_no_room_and_no_right_to_write() {
         assert_eq!(repair.out, "nothing to repair\n", "{what}");
         small.0.dozo(&["verify"]).expect(0);
         small.0.dozo(&["snapshots"]).expect(0);
+        // And whatever else only reads; the data are wanted most when nothing works any more.
+        small.0.dozo(&["ls", "files", "-r"]).expect(0);
+        let to = format!("out-{what}");
+        small.0.restore("files", &to, &[]).expect(0);
+        let back = small.0.path(to).join(small.0.path("data/x").strip_prefix("/").unwrap());
+        assert_eq!(fs::read(back).unwrap(), noise(2, 1 << 20), "{what}");
+        small.0.restore("files", "planned", &["--dry-run"]).expect(0);
+        let status = small.0.dozo(&["status"]).expect(3);
+        assert!(status.out.contains("files "), "{what}: {}", status.out);
     };
     small.fill();
     plans("full");
@@ -313,11 +388,7 @@ fn a_damaged_record_is_damage_to_everybody() {
     }
     house.dozo(&["run"]).expect(0);
     house.dozo(&["hold", "files", "--why", "the audit"]).expect(0);
-    fs::create_dir(house.path("nas")).unwrap();
-    let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
-    let mirrors =
-        format!("[repository]\nmirrors = [{{ name = \"nas\", url = \"file://{}\" }}]", house.path("nas").display());
-    fs::write(house.path("dozo.toml"), text.replacen("[repository]", &mirrors, 1)).unwrap();
+    has_mirror(&house);
     for (kind, exit) in [("hold", 5), ("run", 0)] {
         let records = house.path(format!("repository/records/{kind}"));
         let record = files(&records).into_iter().next().unwrap();

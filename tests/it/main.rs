@@ -8,6 +8,7 @@ mod keys;
 mod ports;
 mod server;
 
+mod agree;
 mod check;
 mod clock;
 mod cold;
@@ -31,6 +32,7 @@ mod output;
 mod plugins;
 mod postgres;
 mod programs;
+mod proxies;
 mod recover;
 mod restoring;
 mod rollback;

@@ -41,6 +41,70 @@ fn a_full_standard_output_keeps_no_job_from_running() {
     said(house.command().args(["verify"]).stdout(to("/dev/full")).output().unwrap()).expect(5);
 }
 
+/// Whoever is to be told is told, and every command ends with what it did.
+#[test]
+fn a_full_standard_output_keeps_nobody_from_being_told_and_nothing_from_being_done() {
+    let house = three();
+    let file = crate::house::guests().join("contract.wasm").display().to_string();
+    house.configure(&format!(
+        "[notify.log]\nplugin = {file:?}\nconfig = {{ manner = \"log\" }}\non = [\"failure\", \"success\"]"
+    ));
+    house.lock(&file, Path::new(&file));
+    std::fs::write(house.path("dozo.toml"), {
+        let text = std::fs::read_to_string(house.path("dozo.toml")).unwrap();
+        text.replacen("[repository]", "[repository]\nrole = \"maintain\"", 1)
+    })
+    .unwrap();
+    house.configure("[job.gone]\nplugin = \"no-such-plugin\"");
+    let full = |arguments: &[&str]| said(house.command().args(arguments).stdout(to("/dev/full")).output().unwrap());
+    let run = full(&["run"]).expect(2);
+    let told = |kind: &str, job: &str| {
+        let is_it = |line: &str| line.contains(&format!("TOLD {kind}: ")) && line.contains(&format!(": {job} "));
+        assert!(run.err.lines().any(is_it), "{kind} of {job}: {}", run.err);
+    };
+    for job in ["a", "b", "c"] {
+        told("success", job);
+    }
+    told("failure", "gone");
+    assert_eq!(house.snapshots(), 3);
+    let restore = ["restore", "a", "--to", "out", "--identity", "owner.key"];
+    for command in [
+        &restore[..],
+        &["prune", "--yes"],
+        &["prune"],
+        &["repair", "--yes"],
+        &["verify"],
+        &["status"],
+        &["check", "a"],
+        &["ls", "a"],
+        &["hold", "a", "--why", "a reason"],
+        &["key", "kit"],
+        &["key", "owners"],
+    ] {
+        let said = full(command).expect(1);
+        assert!(said.err.contains("the output could not be written to standard output"), "{command:?}: {}", said.err);
+    }
+    let back = house.path("out").join(house.path("a").strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read_to_string(back.join("x")).unwrap(), "a");
+    // Content is no line, and no less to be missed.
+    let x = house.path("a/x").display().to_string();
+    let cat = ["cat", "a", &x, "--identity", "owner.key"];
+    full(&cat).expect(1);
+    let nowhere = Stdio::from(File::open("/dev/null").unwrap());
+    said(house.command().args(cat).stdout(nowhere).output().unwrap()).expect(1);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    said(house.command().args(cat).stdout(writer).output().unwrap()).expect(0);
+    assert_eq!(house.dozo(&cat).expect(0).out, "a");
+    // A new repository is one, whatever could be printed of it.
+    let other = House::bare();
+    let url = format!("file://{}", other.path("r").display());
+    let init = ["init", &url, "--single-owner"];
+    said(other.command().args(init).stdout(to("/dev/full")).output().unwrap()).expect(1);
+    other.dozo(&["snapshots"]).expect(0);
+    assert!(other.path("owner.key").exists());
+}
+
 /// What is no place to write to is one that cannot be written to; that nobody reads is none.
 #[test]
 fn standard_output_that_is_read_only_closed_or_left_keeps_no_job_from_running() {

@@ -1,7 +1,9 @@
 //! Restores over what somebody rearranged, by whoever may not do everything: what comes back is right, or is named.
 
 mod in_place;
+mod narrow;
 mod plan;
+mod private;
 mod privileges;
 mod rearranged;
 

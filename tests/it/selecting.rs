@@ -81,6 +81,39 @@ fn a_name_wins_over_a_pattern_everywhere() {
     assert!(several.err.contains("more than one file"), "{}", several.err);
 }
 
+/// Also of the directory whose content is meant, of paths in it, and of job paths.
+#[test]
+fn a_name_of_a_directory_wins_over_a_pattern() {
+    let house = house(&[
+        ("a[1]/x*", "right"),
+        ("a[1]/xx", "WRONG"),
+        ("a1/x*", "WRONG"),
+        ("{b,c}/f", "right"),
+        ("b/f", "WRONG"),
+        ("c/f", "WRONG"),
+    ]);
+    let inside = |path: &str| format!("files:{}", typed(&house, path));
+    let cat = |snapshot: &str, more: &[&str]| {
+        house.dozo(&[&["cat", snapshot], more, &["--identity", "owner.key"]].concat()).expect(0).out
+    };
+    house.restore(&inside("a[1]"), "content", &["x*"]).expect(0);
+    assert_eq!(found(&house.path("content")), ["x*"]);
+    house.restore(&inside("{b,c}"), "braces", &[]).expect(0);
+    assert_eq!(found(&house.path("braces")), ["f"]);
+    assert_eq!([cat(&inside("a[1]"), &["x*"]), cat(&inside("{b,c}/f"), &[])], ["right", "right"]);
+    let listed = house.dozo(&["ls", &inside("a[1]"), "x*"]).expect(0).out;
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    assert_eq!(restored(&house, &[&typed(&house, "a[1]"), &typed(&house, "{b,c}")]), ["a[1]/x*", "a[1]/xx", "{b,c}/f"]);
+    // What stands in `paths` and `grant` is a path, never a pattern.
+    let tree = typed(&house, "{b,c}");
+    house.configure(&format!(
+        "[job.braces]\nplugin = \"filesystem\"\nconfig = {{ paths = [{tree:?}] }}\ngrant = {{ read = [{tree:?}] }}"
+    ));
+    house.dozo(&["run", "braces"]).expect(0);
+    assert_eq!(cat(&format!("braces:{tree}/f"), &[]), "right");
+    assert!(!house.dozo(&["ls", "braces", "-r"]).expect(0).out.contains("tree/b"));
+}
+
 #[test]
 fn patterns_are_those_of_exclude() {
     let files: Vec<(&str, &str)> =

@@ -262,4 +262,12 @@ fn a_bad_pack_is_named_in_some_lines() {
     let json = house.dozo(&["verify", "--scrub", "--json"]).expect(5).json();
     let named = json["damaged"].as_array().unwrap().len();
     assert!(named >= 21 * 4 && named as u64 == json["damaged_count"].as_u64().unwrap(), "{named}");
+    // A restore of what is in it names some, and a repair and a run one object.
+    let restore = house.restore("files", "out", &[]).expect(5);
+    assert!(restore.err.contains("not restored: 2") && restore.err.contains("and more: `--json`"), "{}", restore.err);
+    assert!(restore.err.lines().count() < 40, "{}", restore.err);
+    let repair = house.dozo(&["repair"]).expect(5);
+    assert!(repair.out.lines().count() < 10, "{}", repair.out);
+    let run = house.dozo(&["run"]);
+    assert!(run.out.lines().count() + run.err.lines().count() < 20, "{}{}", run.out, run.err);
 }

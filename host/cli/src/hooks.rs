@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use dozo_job::{Error, Result};
 
 use crate::ui;
+use crate::ui::words::quoted;
 
 /// How long one program may take: an application that stops, a snapshot that is taken. A hook that hangs must not keep the
 /// night's other jobs from running.
@@ -81,9 +82,9 @@ pub(crate) fn program(line: &str) -> Result<Vec<String>> {
     }
     match rustix::fs::access(&words[0], rustix::fs::Access::EXEC_OK) {
         Ok(()) => Ok(words),
-        Err(errno) => {
-            Err(failed(errno.into()).with_kind(dozo_job::Kind::Invalid).hinted(format!("chmod +x {}", words[0])))
-        }
+        Err(errno) => Err(failed(errno.into())
+            .with_kind(dozo_job::Kind::Invalid)
+            .hinted(format!("chmod +x {}", quoted(&words[0])))),
     }
 }
 

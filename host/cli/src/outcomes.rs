@@ -3,9 +3,9 @@
 //! here and not read from the repository's records, because it must know of runs that failed because the repository could not
 //! be reached, and because a run must not read a year of records.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use dozo_job::Error;
 use dozo_job::health::{Last, Upkeep};
@@ -17,6 +17,8 @@ use crate::context::Context;
 const SCHEMA: &str = "dozo/outcome/1";
 /// Of the repository's URL, in the name of a directory.
 const NAME_BYTES_MAX: usize = 150;
+/// How the name of a file ends that is being written; the number of the process comes behind.
+const HALF: &str = "new-";
 
 /// What this host does for one repository.
 pub(crate) struct Outcomes {
@@ -85,9 +87,11 @@ impl Outcomes {
         let text = serde_json::to_vec(&Text { schema: SCHEMA.into(), last });
         let text = text.map_err(|e| Error::internal("write JSON").caused_by(e))?;
         let write = || {
-            fs::create_dir_all(file.parent().unwrap_or(&self.directory))?;
-            let new = file.with_extension(format!("new-{}", std::process::id()));
-            fs::write(&new, &text).and_then(|()| fs::rename(&new, &file)).inspect_err(|_| _ = fs::remove_file(&new))
+            let directory = file.parent().unwrap_or(&self.directory);
+            fs::create_dir_all(directory)?;
+            remove_halves(directory)?;
+            let new = file.with_extension(format!("{HALF}{}", std::process::id()));
+            write_locked(&new, &text).and_then(|()| fs::rename(&new, &file)).inspect_err(|_| _ = fs::remove_file(&new))
         };
         write().map_err(|e| Error::io(format!("write {}", file.display()), e))
     }
@@ -110,6 +114,26 @@ impl Outcomes {
         let name: String = name.bytes().map(plain).collect();
         self.directory.join(kind).join(format!("{name}.json"))
     }
+}
+
+/// As long as it is locked, nobody takes it for left.
+fn write_locked(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let _ = file.try_lock();
+    file.write_all(text)
+}
+
+/// Removes what was left by processes that were killed while they wrote.
+fn remove_halves(directory: &Path) -> io::Result<()> {
+    for item in fs::read_dir(directory)? {
+        let path = item?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str()?.strip_prefix(HALF));
+        let is_half = ending.is_some_and(|process| !process.is_empty() && process.bytes().all(|b| b.is_ascii_digit()));
+        if is_half && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -136,9 +160,12 @@ mod tests {
         assert_eq!(keep(Task::Upkeep(&away), Outcome::Failed, 4, None), (None, 0));
         assert_eq!(outcomes.last(Task::Upkeep(&Upkeep::Prune)).unwrap(), None);
         assert!(outcomes.directory.join("mirror/..%2F..%2Fa%20way.json").exists());
+        let left = outcomes.file(db).with_extension("new-999999999");
+        fs::write(&left, "half").unwrap();
         fs::write(outcomes.file(db), "half a li").unwrap();
         assert!(outcomes.last(db).is_err(), "what cannot be read is not taken for a first run");
         assert_eq!(keep(db, Outcome::Complete, 5, None), (None, 1));
         assert_eq!(outcomes.last(db).unwrap().unwrap().well, Some(at(5)));
+        assert!(!left.exists(), "what a killed process left");
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{DirEntry, Permissions};
+use std::fs::{DirBuilder, DirEntry, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use dozo_job::Error;
-use dozo_job::port::{Conflict, RestoreTarget};
+use dozo_job::port::{Conflict, Entry, RestoreTarget};
 use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Planner, Plugin};
 
 use crate::config::{Loaded, TargetTable};
@@ -17,6 +17,10 @@ use crate::prepare::Prepared;
 
 /// What others may do in directories above a target that are made on the way.
 const MODE_OF_PARENTS: u32 = 0o755;
+/// What they may do in the target, as far as this process lets them by default.
+const MODE_OF_TARGET: u32 = 0o777;
+/// The same where it becomes what a directory of the snapshot was, until it does.
+const MODE_UNTIL_SET: u32 = 0o700;
 
 /// How a restore goes into directories.
 #[derive(Clone)]
@@ -29,6 +33,8 @@ pub(crate) struct Manner {
     pub(crate) delete: bool,
     /// Who is shown what would be done; then nothing is written.
     pub(crate) planner: Option<Planner>,
+    /// The directory of the snapshot whose content goes straight into the first: where that is made for it, it becomes the same.
+    pub(crate) stands_for: Option<Entry>,
 }
 
 impl Manner {
@@ -123,12 +129,13 @@ fn open_directories<'a>(
 ) -> anyhow::Result<Vec<Directory>> {
     let conflict = manner.conflict;
     let (mut directories, mut seen) = (Vec::new(), Vec::<PathBuf>::new());
-    for path in paths {
+    for (number, path) in paths.enumerate() {
+        let stands_for = manner.stands_for.as_ref().filter(|_| number == 0);
         if manner.planner.is_some() && !path.exists() {
             directories.push(manner.of(nowhere(path, conflict)?));
             continue;
         }
-        made.make(path)?;
+        made.make(path, if stands_for.is_some() { MODE_UNTIL_SET } else { MODE_OF_TARGET })?;
         check_empty(path, conflict)?;
         let shown = path.display();
         let failed = |e| Error::io(format!("look at {shown}"), e);
@@ -144,7 +151,11 @@ fn open_directories<'a>(
                 .into());
         }
         seen.push(whole);
-        let directory = manner.of(Directory::open_as(path, &place, Access::Write(conflict))?);
+        let mut directory = manner.of(Directory::open_as(path, &place, Access::Write(conflict))?);
+        // What was there is the operator's.
+        if let Some(entry) = stands_for.filter(|_| made.has(path)) {
+            directory = directory.standing_for(entry.clone());
+        }
         directory.claim()?;
         directories.push(directory);
     }
@@ -204,14 +215,15 @@ pub(crate) struct MadeDirectories(Vec<PathBuf>);
 impl MadeDirectories {
     /// Makes a directory and all above it. Those above let others pass, whatever this process lets them do by default, because
     /// what is restored may belong to somebody else, such as a server's user.
-    fn make(&mut self, to: &Path) -> Result<(), Error> {
+    fn make(&mut self, to: &Path, mode: u32) -> Result<(), Error> {
         let missing = to.ancestors().filter(|above| !above.as_os_str().is_empty()).take_while(|above| !above.exists());
         let missing: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
         for directory in missing.iter().rev() {
-            let made = std::fs::create_dir(directory).and_then(|()| match directory == to {
-                true => Ok(()),
-                false => std::fs::set_permissions(directory, Permissions::from_mode(MODE_OF_PARENTS)),
-            });
+            let made = match directory == to {
+                true => DirBuilder::new().mode(mode).create(directory),
+                false => std::fs::create_dir(directory)
+                    .and_then(|()| std::fs::set_permissions(directory, Permissions::from_mode(MODE_OF_PARENTS))),
+            };
             match made {
                 Ok(()) => self.0.push(directory.clone()),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
@@ -219,6 +231,11 @@ impl MadeDirectories {
             }
         }
         Ok(())
+    }
+
+    /// Whether one of them was made.
+    fn has(&self, directory: &Path) -> bool {
+        self.0.iter().any(|made| made == directory)
     }
 
     /// They stay.

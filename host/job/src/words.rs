@@ -12,6 +12,11 @@ pub fn bytes(n: u64) -> String {
     bytesize::ByteSize::b(n).display().iec().to_string()
 }
 
+/// A word as a shell takes it for one: what is shown in a command can be typed.
+pub fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_string(), std::borrow::Cow::into_owned)
+}
+
 /// `60,138`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();

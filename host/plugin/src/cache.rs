@@ -13,6 +13,9 @@ use wasmtime::component::Component;
 
 use crate::component::{NOT_A_COMPONENT, what_else};
 
+/// How the name of a file ends that is being written; the number of the process comes behind.
+const HALF: &str = "new-";
+
 /// The directory of compiled components; none where there can be none.
 pub(crate) struct Cache {
     directory: Option<PathBuf>,
@@ -67,9 +70,12 @@ impl Cache {
 
 /// A file appears whole or not at all, so that two processes can compile side by side.
 fn keep(file: &Path, compiled: &[u8]) -> Result<()> {
-    let temporary = file.with_extension(format!("new-{}", std::process::id()));
+    let temporary = file.with_extension(format!("{HALF}{}", std::process::id()));
+    remove_halves(file.parent());
     let write = || {
         let mut new = File::create(&temporary)?;
+        // As long as it is locked, nobody takes it for left.
+        let _ = new.try_lock();
         new.write_all(compiled)?;
         new.write_all(&Sha256::digest(compiled))?;
         new.sync_all()?;
@@ -79,6 +85,20 @@ fn keep(file: &Path, compiled: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         Error::io(format!("keep a compiled plugin in {}", file.parent().unwrap_or(file).display()), e)
     })
+}
+
+/// Removes what was left by processes that were killed while they wrote.
+fn remove_halves(directory: Option<&Path>) {
+    let items = directory.and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten().flatten();
+    let is_half = |path: &PathBuf| {
+        let ending = path.extension().and_then(|ending| ending.to_str()?.strip_prefix(HALF));
+        ending.is_some_and(|process| !process.is_empty() && process.bytes().all(|b| b.is_ascii_digit()))
+    };
+    for half in items.map(|item| item.path()).filter(is_half) {
+        if File::open(&half).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(&half);
+        }
+    }
 }
 
 /// Digest of the component, wasmtime's version, and a hash of the engine's settings and target.
@@ -128,5 +148,26 @@ fn not_a_component(bytes: &[u8], error: &wasmtime::Error) -> Error {
     match what_else(bytes) {
         Some(what) => error.hinted(what),
         None => error.hinted("it is damaged, or made for another version of components"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_killed_processes_left_goes_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let stays = ["ab.cwasm", "ab.new-", "ab.new-x", "new-1", "ab.new-2"];
+        ["ab.new-1", "cd.new-999999999"].iter().chain(&stays).for_each(|name| fs::write(at(name), "half").unwrap());
+        let held = File::open(at("ab.new-2")).unwrap();
+        held.try_lock().unwrap();
+        keep(&at("ef.cwasm"), b"code").unwrap();
+        let mut there: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|item| item.unwrap().file_name()).collect();
+        there.sort();
+        let mut expected = [&stays[..], &["ef.cwasm"]].concat();
+        expected.sort_unstable();
+        assert_eq!(there, expected);
     }
 }

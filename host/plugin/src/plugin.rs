@@ -250,7 +250,8 @@ impl Inner {
             let exports = track.load(&mut store, &instance)?;
             store.run_concurrent(async move |accessor| function(&*exports, accessor).await).await?
         });
-        let answer = watchdog::guard(task, &life, wall, &limits).await;
+        let being_read = || directories.iter().find_map(Directory::being_read);
+        let answer = watchdog::guard(task, &life, wall, &limits, being_read).await;
         let (programs, at_rest) = (children.clone(), directories.clone());
         let ended = tokio::task::spawn_blocking(move || {
             at_rest.iter().for_each(|directory| {

@@ -69,13 +69,16 @@ impl Source for WasmSource {
         let is_whole = answer.is_ok() && finished.uncreated_count == 0;
         let end = move || {
             let deleted = if is_whole { directories.iter().map(Directory::delete_extra).sum() } else { 0 };
+            // Also of a restore that failed: what is there is to stay, and not to be open to all.
+            directories.iter().for_each(Directory::become_what_it_stands_for);
             let (named, count) = Directory::uncreated_of_all(&directories);
-            // Also of a restore that failed: what is there is to stay.
-            directories.iter().try_for_each(Directory::sync).map(|()| (deleted, named, count))
+            let notes: Vec<String> = directories.iter().flat_map(Directory::take_notes).collect();
+            directories.iter().try_for_each(Directory::sync).map(|()| (deleted, named, count, notes))
         };
         let ended = tokio::task::spawn_blocking(end).await;
         match ended.unwrap_or_else(|e| Err(Error::internal(format!("a thread of the host ended early: {e}")))) {
-            Ok((deleted, named, count)) => {
+            Ok((deleted, named, count, notes)) => {
+                finished.notes.extend(notes);
                 (finished.entries_deleted, finished.uncreated, finished.uncreated_count) = (deleted, named, count);
                 (finished, answer)
             }

@@ -12,12 +12,14 @@ use crate::state::Life;
 
 /// Waits for the task; stops it when it takes too long, or for too long shows no sign of life.
 ///
-/// A plugin that waits for the host is not stuck: what the host does has limits of its own.
+/// A plugin that waits for the host is not stuck: what the host does has limits of its own. What the host reads of its files
+/// meanwhile is told by `being_read`.
 pub(crate) async fn guard<T>(
     mut task: JoinHandle<wasmtime::Result<T>>,
     life: &Arc<Life>,
     wall: Duration,
     limits: &Limits,
+    being_read: impl Fn() -> Option<String>,
 ) -> Result<wasmtime::Result<T>, String> {
     let _abort = AbortOnDrop(task.abort_handle());
     let begun = Instant::now();
@@ -49,6 +51,11 @@ pub(crate) async fn guard<T>(
                 limits.host_calls
             );
         }
+    };
+    // Whoever looks for what took so long begins there.
+    let stopped = match being_read() {
+        Some(file) => format!("{stopped}, while {file} was read"),
+        None => stopped,
     };
     task.abort();
     // The abort takes effect when the plugin next yields, which the epochs make it do.

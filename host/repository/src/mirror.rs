@@ -1,12 +1,13 @@
 //! Mirrors: the same objects in another store, ciphertext to ciphertext. FORMAT.md section 14.5. A snapshot comes last, and
 //! only if every pack that it needs is there, so that a mirror that was interrupted never shows one that does not restore
-//! (PlakarKorp/plakar#1937). Deletes nothing and replaces nothing: that is for [repair](crate::Repairer).
+//! (PlakarKorp/plakar#1937). Deletes no object and replaces none: that is for [repair](crate::Repairer).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use jiff::Timestamp;
 
 use crate::copy::{pack_lengths, read_proven};
 use crate::error::{Error, Kind, Result};
@@ -14,8 +15,9 @@ use crate::format::lease::Purpose;
 use crate::format::name::{parse_document, parse_key};
 use crate::id::ObjectId;
 use crate::lease::{Lease, LeaseRequest};
-use crate::leases::Standing;
+use crate::leases::{Holder, Standing};
 use crate::limits::{COPIES_IN_FLIGHT, LISTED_LOOKS};
+use crate::prune::left;
 use crate::repository::Repository;
 use crate::store::{Object, Store};
 use crate::verify::{PacksNeeded, Walk};
@@ -54,6 +56,8 @@ pub struct MirrorReport {
     pub held_back: Vec<(ObjectId, String)>,
     /// Objects that are damaged, on either side.
     pub problems: Vec<Problem>,
+    /// Files that killed writes left in the mirror, and that were removed.
+    pub leftovers: u64,
 }
 
 impl MirrorReport {
@@ -130,8 +134,21 @@ impl Mirroring<'_> {
         self.copy_directory("records").await?;
         self.snapshots(&view).await?;
         reading.assure().await?;
-        self.writing.assure().await?;
+        let now = self.writing.assure().await?;
+        self.report.leftovers = self.clear(now).await.unwrap_or_else(|why| {
+            tracing::warn!("remove what killed writes left in {}: {}", self.target.url(), why.chain());
+            0
+        });
         Ok(self.report)
+    }
+
+    /// Removes what killed writes left in the mirror: many a mirror is pruned by nobody. These are no objects of a repository.
+    async fn clear(&self, now: Timestamp) -> Result<u64> {
+        let leases = self.target.leases(now).await?;
+        let others: Vec<&Holder> = leases.iter().filter(|h| h.id != self.writing.id() && h.is_live()).collect();
+        let names: Vec<String> = left(self.target, &others, now).await?.into_iter().map(|left| left.name).collect();
+        let count = names.len() as u64;
+        self.target.store().remove_leftovers(names).await.map(|()| count)
     }
 
     /// Key documents, whose names have no digest, are compared byte for byte.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::job::{Home, notes, says};
 use super::load::{moment, now};
 use super::server::Pg;
+use crate::house::is_root;
 
 /// Mode and owner.
 fn posix(path: &Path) -> (u32, u32, u32) {
@@ -198,6 +199,51 @@ fn settings_of_the_command_line() {
     let copy = home.copy(&pg, "db", "back", &[]);
     assert_eq!(copy.psql("show max_connections"), "170");
     pg.equals(&copy);
+}
+
+/// A machine that takes the server's place may give its user another number: the files are the user's, not whoever's has the old one.
+#[test]
+fn files_belong_to_whom_the_name_says() {
+    if !is_root("files of another owner") {
+        return;
+    }
+    let Some(pg) = Pg::start(17) else { return };
+    let space = pg.space("fast");
+    pg.psql(&format!("create tablespace fast location '{}'", space.display()));
+    pg.psql("create table there tablespace fast as select 1");
+    let home = Home::of(&pg);
+    home.run();
+    pg.psql("create table later as select 1");
+    home.run();
+    for (file, line) in [("passwd", "postgres:x:4321:4322::/nonexistent:/bin/false"), ("group", "postgres:x:4322:")] {
+        let there = fs::read_to_string(format!("/etc/{file}")).unwrap();
+        let others = there.lines().filter(|line| !line.starts_with("postgres:"));
+        fs::write(home.path(file), others.chain([line]).collect::<Vec<_>>().join("\n") + "\n").unwrap();
+    }
+    let script = "mount --bind passwd /etc/passwd && mount --bind group /etc/group && exec \"$0\" \"$@\"";
+    let restore = |to: &str, more: &[&str]| {
+        let like = home.command(&[]);
+        let mut shell = std::process::Command::new("unshare");
+        shell.args(["-m", "sh", "-c", script]).arg(crate::house::binary());
+        let map = format!("fast={}", home.path(format!("{to}-fast")).display());
+        shell.args(["restore", "db", "--to", to, "--map", &map, "--identity", "owner.key"]).args(more);
+        shell.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.current_dir(like.get_current_dir().unwrap());
+        super::tools::within(Duration::from_secs(120), &mut shell).expect(0)
+    };
+    says(&restore("named", &[]).err, &["owners have other numbers on this machine: they were set by name"]);
+    restore("numbered", &["--numeric-ids"]);
+    let theirs = posix(&pg.data().join("PG_VERSION"));
+    for (to, owner) in [("named", (4321, 4322)), ("numbered", (theirs.1, theirs.2))] {
+        let mut todo = vec![home.path(to), home.path(format!("{to}-fast"))];
+        while let Some(path) = todo.pop() {
+            let (_, user, group) = posix(&path);
+            assert_eq!((user, group), owner, "{}", path.display());
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                todo.extend(fs::read_dir(&path).unwrap().map(|item| item.unwrap().path()));
+            }
+        }
+    }
 }
 
 /// The root of a file system has something of its own; directories that are made on the way let the server's user pass; and what to

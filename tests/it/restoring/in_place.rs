@@ -152,6 +152,41 @@ fn a_mount_in_the_way_is_named() {
     assert_eq!(fs::read_to_string(src.join("b")).unwrap(), "b");
 }
 
+/// Whatever it is in whose place something is mounted: no bare number of the kernel's.
+#[test]
+fn a_mount_in_the_place_of_anything_is_named() {
+    if !is_root("mounting") {
+        return;
+    }
+    let (house, src) = planted(|src| {
+        fs::write(src.join("file"), "file").unwrap();
+        symlink("file", src.join("link")).unwrap();
+        fs::hard_link(src.join("file"), src.join("name")).unwrap();
+        assert!(Command::new("mkfifo").arg(src.join("pipe")).status().unwrap().success());
+    });
+    let names = ["file", "link", "name", "pipe"];
+    for name in names {
+        fs::remove_file(src.join(name)).unwrap();
+        fs::write(src.join(name), "in the way").unwrap();
+    }
+    // On a file, a file can be mounted; what is in the way cannot be taken away.
+    let script = "for name in file link name pipe; do mount --bind owner.key src/$name || exit 99; done; \
+                  exec \"$0\" restore f --to / --conflict replace --identity owner.key";
+    let mut shell = Command::new("unshare");
+    shell.args(["-m", "sh", "-c", script]).arg(crate::house::binary()).current_dir(house.path("."));
+    shell.env("XDG_CACHE_HOME", crate::house::cache()).env("XDG_STATE_HOME", house.path("state"));
+    let key = fs::read(house.path("owner.key")).unwrap();
+    let said = said(shell.output().unwrap()).expect(3);
+    says(&said, &["not restored: 4 entries", "unmount it"]);
+    for name in names {
+        let line = said.err.lines().find(|line| line.contains(&format!("src/{name}: "))).unwrap();
+        assert!(line.contains("a file system is mounted there") && !line.contains("os error"), "{line}");
+        assert_eq!(fs::read_to_string(src.join(name)).unwrap(), "in the way");
+    }
+    assert_eq!(fs::read(house.path("owner.key")).unwrap(), key, "what was mounted is as it was");
+    assert_eq!(fs::read_dir(&src).unwrap().count(), names.len(), "no half is left");
+}
+
 #[test]
 fn what_is_missing_is_named_beside_the_notes_whatever_the_reason() {
     let (house, src) = planted(|src| {

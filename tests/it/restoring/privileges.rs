@@ -183,6 +183,92 @@ fn an_owner_goes_on_over_his_own_closed_directories() {
     assert_eq!(["closed", "closed/deeper"].map(|path| mode(&src.join(path))), [0o555; 2]);
 }
 
+/// What is to be deleted lies in closed directories, and in some that are closed themselves.
+#[test]
+fn an_owner_deletes_from_his_own_closed_directories() {
+    if !is_root("restoring as another user") {
+        return;
+    }
+    let closed = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let (house, src) = planted(|src| {
+        fs::create_dir_all(src.join("closed/deeper")).unwrap();
+        fs::write(src.join("closed/a"), "a").unwrap();
+        fs::write(src.join("closed/deeper/b"), "b").unwrap();
+        closed(&src.join("closed/deeper"), 0o500);
+        closed(&src.join("closed"), 0o555);
+    });
+    let describe = || crate::filesystem::describe(&src);
+    give_to_nobody(&house);
+    let before = describe();
+    closed(&src.join("closed"), 0o755);
+    closed(&src.join("closed/deeper"), 0o755);
+    fs::write(src.join("closed/extra"), "").unwrap();
+    fs::create_dir_all(src.join("closed/deeper/more/below")).unwrap();
+    fs::write(src.join("closed/deeper/more/below/file"), "").unwrap();
+    give_to_nobody(&house);
+    for (path, mode) in [
+        ("closed/deeper/more/below", 0o000),
+        ("closed/deeper/more", 0o555),
+        ("closed/deeper", 0o500),
+        ("closed", 0o555),
+    ] {
+        closed(&src.join(path), mode);
+    }
+    let delete = [&IN_PLACE[..], &["--delete"]].concat();
+    let plan = as_nobody(&house, &delete).expect(0);
+    assert!(plan.out.contains("2 to delete") && src.join("closed/extra").exists(), "{}", plan.out);
+    let said = as_nobody(&house, &[&delete[..], &["--yes"]].concat()).expect(0);
+    assert!(said.out.contains("2 entries deleted") && !said.err.contains("could not be made again"), "{}", said.err);
+    assert_eq!(describe(), before);
+    // The directory itself into which a content goes, and goes again.
+    let content = format!("f:{}", shown(&src.join("closed")));
+    let to = shown(&house.path("content"));
+    let restore = ["restore", &content, "--to", &to, "--identity", "owner.key"];
+    as_nobody(&house, &restore).expect(0);
+    for conflict in ["skip", "replace"] {
+        closed(&house.path("content"), 0o755);
+        fs::remove_file(house.path("content/a")).unwrap();
+        closed(&house.path("content"), 0o555);
+        as_nobody(&house, &[&restore[..], &["--conflict", conflict]].concat()).expect(0);
+        assert_eq!(crate::filesystem::describe(&house.path("content"))[1..], contents_of(&before, "closed"));
+        assert_eq!(mode(&house.path("content")), 0o555, "{conflict}");
+    }
+}
+
+/// The lines about what lies in a directory, as they are of that directory alone.
+fn contents_of(lines: &[String], directory: &str) -> Vec<String> {
+    let inside = format!("\"{directory}/");
+    lines.iter().filter(|line| line.starts_with(&inside)).map(|line| line.replacen(&inside, "\"", 1)).collect()
+}
+
+/// The machine's lists of names may not be read: that is not the same as that an owner has no name.
+#[test]
+fn names_of_owners_that_cannot_be_asked_for_are_noted() {
+    if !is_root("lists of users that may not be read") {
+        return;
+    }
+    let (house, src) = planted(|src| {
+        fs::write(src.join("f"), "x").unwrap();
+        chown(src.join("f"), Some(1), Some(1)).unwrap();
+    });
+    fs::write(house.path("closed"), "").unwrap();
+    fs::set_permissions(house.path("closed"), fs::Permissions::from_mode(0o600)).unwrap();
+    give_to_nobody(&house);
+    chown(house.path("closed"), Some(0), Some(0)).unwrap();
+    let script = "for file in passwd group; do mount --bind closed /etc/$file; done && \
+                  exec env XDG_CACHE_HOME=$PWD/cache setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\"";
+    let unnamed = ["unshare", "-m", "sh", "-c", script];
+    let run = through(&house, &unnamed, &["run", "--full"]).expect(0);
+    says(&run, &["names of owners could not be asked for on this machine: their numbers alone were kept: 2 entries"]);
+    // They were asked for when it was backed up first, and are asked for again when it is restored.
+    let first = house.dozo(&["snapshots", "--json"]).expect(0).out;
+    let first: serde_json::Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
+    let (to, id) = (shown(&house.path("out")), first["id"].as_str().unwrap());
+    let said = through(&house, &unnamed, &["restore", id, "--to", &to, "--identity", "owner.key"]).expect(0);
+    says(&said, &["names of owners could not be asked for on this machine: the owners were taken by number"]);
+    assert_eq!(fs::read_to_string(Path::new(&to).join(shown(&src).trim_start_matches('/')).join("f")).unwrap(), "x");
+}
+
 #[test]
 fn owners_come_back_by_name_or_by_number() {
     if !is_root("other owners") {

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use dozo_job::Selection;
+use dozo_job::limits::READ_BYTES;
 use dozo_repository::{EntryKind, Error, PacksToRead, SnapshotReader, StoredEntry, path};
 
 use crate::args::{CatArgs, Global};
@@ -45,7 +46,7 @@ pub(crate) async fn cat(global: &Global, args: &CatArgs) -> anyhow::Result<Exit>
     }
     let mut content = reader.content(&stored, 0, &view.data_chunks(keys))?;
     let copied = tokio::task::spawn_blocking(move || {
-        let mut out = std::io::stdout().lock();
+        let mut out = std::io::BufWriter::with_capacity(READ_BYTES, ui::out::Content);
         std::io::copy(&mut content, &mut out)?;
         out.flush()
     });

@@ -106,7 +106,12 @@ fn print(name: &str, report: &MirrorReport) {
     let copied = words::counted(report.copied, "object", "objects");
     let snapshots = words::counted(report.snapshots, "snapshot", "snapshots");
     let bytes = words::bytes(report.bytes);
-    ui::line(format!("{name}: {copied} ({bytes}) copied, {} were there; {snapshots}", words::count(report.already)));
+    let left = match report.leftovers {
+        0 => String::new(),
+        files => format!("; {} removed", words::counted(files, "left-over file", "left-over files")),
+    };
+    let already = words::count(report.already);
+    ui::line(format!("{name}: {copied} ({bytes}) copied, {already} were there; {snapshots}{left}"));
     if !report.is_whole() {
         ui::note(format!("hint: {DAMAGED_HINT}"));
     }
@@ -123,5 +128,6 @@ fn json(name: &str, report: &MirrorReport) -> serde_json::Value {
         "snapshots": report.snapshots,
         "held_back": report.held_back,
         "problems": problems,
+        "leftovers": report.leftovers,
     })
 }

@@ -23,7 +23,7 @@ use crate::rollback::Back;
 use crate::store_args::ReadArgs;
 use crate::target::{MadeDirectories, Manner, Target};
 use crate::thaw::ThawArgs;
-use crate::ui::progress;
+use crate::ui::{progress, words};
 use crate::zones::Zones;
 use plan::Tally;
 use show::show;
@@ -199,7 +199,9 @@ async fn prepare<'a>(
     if let Some((name, directory)) = reserved {
         let why = format!("the option `{name}` is what `--map` tells the plugin");
         let name = name.trim_start_matches(MAP);
-        return Err(Error::invalid(why).hinted(format!("`--map {name}={directory}` also grants writing there")).into());
+        return Err(Error::invalid(why)
+            .hinted(format!("`--map {}` also grants writing there", words::quoted(&format!("{name}={directory}"))))
+            .into());
     }
     let (named, inside) = named::split(&args.snapshot);
     let Choice { found, plugin, at } =
@@ -207,12 +209,25 @@ async fn prepare<'a>(
     let target = Target::of(&context.loaded, &found.1.job.name, &args.to, &args.map)?;
     if let (Target::Named { name, .. }, Some(path)) = (&target, inside) {
         let why = format!("`SNAPSHOT:PATH` restores into a directory, and `{name}` is a target of the configuration");
-        return Err(Error::invalid(why).hinted(format!("`{named} {path}`, or `--to ./{name}` for a directory")).into());
+        return Err(Error::invalid(why)
+            .hinted(format!("`{} {}`, or `--to ./{name}` for a directory", words::quoted(named), words::quoted(path)))
+            .into());
     }
     may_be_planned(args, &target, &found)?;
-    let selection = Selection::find(&view.reader(found.0, found.1.clone()), &args.paths, inside).await?;
-    let manner =
-        Manner { conflict: conflict(args.conflict), by_number: args.numeric_ids, delete: args.delete, planner };
+    let reader = view.reader(found.0, found.1.clone());
+    let selection = Selection::find(&reader, &args.paths, inside).await?;
+    // One that cannot be read, or that no entry describes, is as any that is made.
+    let stands_for = match selection.inside() {
+        "" => None,
+        inside => reader.get(inside).await.ok().flatten().map(|stored| stored.entry),
+    };
+    let manner = Manner {
+        conflict: conflict(args.conflict),
+        by_number: args.numeric_ids,
+        delete: args.delete,
+        planner,
+        stands_for,
+    };
     let (prepared, made) = target.prepare(context, &plugin, &manner).await?;
     Ok(Ready { found, at, plugin, selection, target, prepared, made })
 }

@@ -10,6 +10,8 @@ use dozo_job::Error;
 use dozo_job::port::ObjectId;
 use serde::Deserialize;
 
+use crate::ui::words;
+
 /// A few lines for each plugin.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -81,14 +83,20 @@ impl Lock {
     pub(crate) fn admit(&self, name: &str, digest: ObjectId) -> Result<(), Error> {
         match self.standing(name, digest) {
             Standing::Locked => Ok(()),
-            Standing::Unlocked => Err(Error::not_granted(format!("the plugin `{name}` is not locked"))
-                .hinted(format!("`dozo plugin add {name}` looks at it and puts its digest into {}", self.shown()))),
+            Standing::Unlocked => {
+                Err(Error::not_granted(format!("the plugin `{name}` is not locked")).hinted(format!(
+                    "`dozo plugin add {}` looks at it and puts its digest into {}",
+                    words::quoted(name),
+                    self.shown()
+                )))
+            }
             Standing::Changed(Locked { sha256, version }) => {
                 let was = if version.is_empty() { String::new() } else { format!("{version}, ") };
                 Err(Error::not_granted(format!("the plugin `{name}` changed since it was locked"))
                     .caused_by(Error::not_granted(format!("it was {was}sha256 {sha256}, and is sha256 {digest}")))
                     .hinted(format!(
-                        "if it was you who changed it: `dozo plugin add {name}`; if not, find out who did"
+                        "if it was you who changed it: `dozo plugin add {}`; if not, find out who did",
+                        words::quoted(name)
                     )))
             }
         }

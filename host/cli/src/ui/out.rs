@@ -2,7 +2,7 @@
 //! end the exit code says that something is missing.
 
 use std::borrow::Cow;
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Result, Write};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -71,6 +71,19 @@ pub(crate) fn finish(exit: Exit) -> Exit {
     super::note(format!("error: the output could not be written to standard output\ncaused by: {error}"));
     super::note("hint: the command did its work all the same, only what it printed is incomplete");
     exit.worst(Exit::Failed)
+}
+
+/// Standard output for content, byte by byte as it is.
+pub(crate) struct Content;
+
+impl Write for Content {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Straight to the descriptor: the standard library takes one that cannot be written to for one that nobody reads.

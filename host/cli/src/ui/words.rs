@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub(crate) use dozo_job::words::{FUTURE, age, bytes, count, counted, duration};
+pub(crate) use dozo_job::words::{FUTURE, age, bytes, count, counted, duration, quoted};
 
 /// `2026-11-23 02:00:00 +09:00`, in the time zone of the machine: for times that are of no job.
 pub(crate) fn time(time: Timestamp) -> String {
@@ -18,11 +18,6 @@ pub(crate) fn time_in(time: Timestamp, zone: &TimeZone) -> String {
 /// The same with what it has below the second.
 pub(crate) fn exact_time_in(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.f %:z").to_string()
-}
-
-/// A word as a shell takes it for one.
-pub(crate) fn quoted(word: &str) -> String {
-    shlex::try_quote(word).map_or_else(|_| word.to_string(), std::borrow::Cow::into_owned)
 }
 
 /// Text that somebody else wrote, in one line: what a terminal would obey is written out when it is printed.

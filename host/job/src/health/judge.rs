@@ -93,16 +93,18 @@ fn damage(packs: u64) -> Option<Finding> {
 
 fn of_upkeep(work: &UpkeepFacts, now: Timestamp) -> Option<Finding> {
     let at = |mirror: &Option<String>, option| {
-        mirror
-            .as_ref()
-            .map_or([String::new(), String::new()], |name| [format!(" of `{name}`"), format!(" {option} {name}")])
+        mirror.as_ref().map_or([String::new(), String::new()], |name| {
+            [format!(" of `{name}`"), format!(" {option} {}", words::quoted(name))]
+        })
     };
     let (what, kind, command) = match &work.what {
         Upkeep::Verify(mirror) => {
             let [of, option] = at(mirror, "--from");
             (format!("verification{of}"), "verify", format!("dozo verify{option}"))
         }
-        Upkeep::Mirror(name) => (format!("mirroring to `{name}`"), "mirror", format!("dozo mirror {name}")),
+        Upkeep::Mirror(name) => {
+            (format!("mirroring to `{name}`"), "mirror", format!("dozo mirror {}", words::quoted(name)))
+        }
         Upkeep::Prune => ("prune".to_string(), "prune", "dozo prune --yes".to_string()),
         Upkeep::Repair(mirror) => {
             let [of, option] = at(mirror, "--at");

@@ -104,6 +104,11 @@ impl Selection {
         self.items.is_empty() && self.inside.is_empty()
     }
 
+    /// The directory whose content is chosen, or in which the one file lies that is; empty for everything.
+    pub fn inside(&self) -> &str {
+        &self.inside
+    }
+
     /// What a source is told of it: as it was typed. Empty for everything.
     pub fn typed(&self) -> Vec<String> {
         let items: Vec<String> = self.items.iter().map(|item| item.typed.clone()).collect();

@@ -5,7 +5,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use dozo_job::{Error, Result};
+use dozo_job::{Error, Result, words};
 
 /// Links that are followed; Linux follows as many.
 const LINKS: usize = 40;
@@ -23,11 +23,12 @@ pub(super) fn check(program: &Path) -> Result<()> {
     for place in way(program)? {
         let metadata = fs::metadata(&place).map_err(|e| unreachable_at(program, e))?;
         if !is_ours(&metadata) {
-            let place = place.display();
+            let place = place.display().to_string();
+            let typed = words::quoted(&place);
             return Err(Error::denied(format!(
                 "others than root and this user can change {place}, so {shown} is not run"
             ))
-            .hinted(format!("`chown root {place}` and `chmod o-w {place}`, or grant the program of another place")));
+            .hinted(format!("`chown root {typed}` and `chmod o-w {typed}`, or grant the program of another place")));
         }
     }
     let metadata = fs::metadata(program).map_err(|e| unreachable_at(program, e))?;

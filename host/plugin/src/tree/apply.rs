@@ -52,6 +52,12 @@ impl Directory {
 
     fn apply_owner(&self, subject: Subject<'_>, entry: &Entry, posix: &Posix, stat: &Stat) -> Result<Owned> {
         let here = self.0.owners.here(posix);
+        if here.is_unasked {
+            self.note(
+                "names of owners could not be asked for on this machine: the owners were taken by number",
+                &entry.path,
+            );
+        }
         let right = |changed| {
             if here.is_renumbered {
                 self.note("owners have other numbers on this machine: they were set by name", &entry.path);

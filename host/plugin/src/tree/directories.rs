@@ -2,6 +2,7 @@
 //! One that was there already and whose owner may not write to it is opened for as long as it takes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -118,16 +119,44 @@ impl Directory {
         } else {
             self.0.met.state().taken.insert(entry.path.clone());
         }
-        let may =
-            fs::accessat(&*place.parent, &place.name, May::READ_OK | May::WRITE_OK | May::EXEC_OK, AtFlags::EACCESS);
-        if may != Err(Errno::ACCESS) {
+        self.open_to_owner(place, &entry.path, stat);
+    }
+
+    /// Lets its owner work in a directory, until it is given its own mode, or that which it had.
+    fn open_to_owner(&self, place: &Place, path: &str, stat: &Stat) {
+        if !is_closed(&*place.parent, &place.name) {
             return;
         }
         let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-        let wide = mode | Mode::RWXU;
         // Who may not will be told where something is to be created in it.
-        if Subject::Name(place.parent.as_fd(), &place.name).chmod(wide).is_ok() {
-            self.0.met.state().widened.insert(entry.path.clone(), mode);
+        if Subject::Name(place.parent.as_fd(), &place.name).chmod(mode | Mode::RWXU).is_ok() {
+            self.0.met.state().widened.insert(path.to_string(), mode);
+        }
+    }
+
+    /// The same for the directory itself that was granted.
+    pub(super) fn open_root_to_owner(&self) {
+        let root = Subject::Open(self.0.root.as_fd());
+        let Some(stat) = root.stat().ok().filter(|_| is_closed(self.root(), ".".as_ref())) else { return };
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        if root.chmod(mode | Mode::RWXU).is_ok() {
+            self.0.met.state().widened.insert(String::new(), mode);
+        }
+    }
+
+    /// The same for a directory and those above it, once they are restored: they have the modes of the snapshot by then.
+    pub(super) fn open_way_to_owner(&self, path: &str) {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        // What lies above is the operator's.
+        for directory in ends.map(|end| &path[..end]).filter(|directory| self.0.met.top_of(directory).is_some()) {
+            // What cannot be looked at is told when something is done there.
+            let Ok(place) = self.parent_to_write(directory) else { return };
+            let stat = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW);
+            if let Ok(stat) = stat
+                && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+            {
+                self.open_to_owner(&place, directory, &stat);
+            }
         }
     }
 
@@ -141,11 +170,11 @@ impl Directory {
         if self.0.planner.is_some() {
             return self.plan_metadata(entry);
         }
+        let widened = self.0.met.state().widened.remove(&entry.path);
         if entry.path.is_empty() {
             return self.apply(Subject::Open(self.root().as_fd()), entry);
         }
         path::check(&entry.path)?;
-        let widened = self.0.met.state().widened.remove(&entry.path);
         if self.0.met.state().kept.remove(&entry.path) {
             widened.into_iter().for_each(|mode| self.give_back(&entry.path, mode));
             return Ok(());
@@ -161,6 +190,12 @@ impl Directory {
         self.apply(Subject::Open(opened.as_fd()), entry)
     }
 
+    /// Gives a directory that was made to take the content of another what that had of owner, mode, attributes and time.
+    pub(crate) fn become_what_it_stands_for(&self) {
+        let Some(entry) = self.0.stands_for.as_ref().filter(|_| self.0.planner.is_none()) else { return };
+        let _ = self.created("", self.apply(Subject::Open(self.root().as_fd()), entry));
+    }
+
     /// Something else is left in a directory's place: it gets no metadata of that.
     pub(super) fn leave_metadata(&self, entry: &Entry) {
         if entry.kind == EntryKind::Directory {
@@ -171,12 +206,17 @@ impl Directory {
     /// Gives directories the modes back that they had, if their own were not set meanwhile.
     pub(crate) fn give_back_modes(&self) {
         let widened = std::mem::take(&mut self.0.met.state().widened);
+        let mut widened: Vec<_> = widened.into_iter().collect();
+        // Those below first: the way to them may be closed afterwards.
+        widened.sort_by(|(a, _), (b, _)| b.cmp(a));
         widened.into_iter().for_each(|(path, mode)| self.give_back(&path, mode));
     }
 
     fn give_back(&self, path: &str, mode: Mode) {
-        let given =
-            self.parent_to_write(path).map(|place| Subject::Name(place.parent.as_fd(), &place.name).chmod(mode));
+        let given = match path {
+            "" => Ok(Subject::Open(self.root().as_fd()).chmod(mode)),
+            _ => self.parent_to_write(path).map(|place| Subject::Name(place.parent.as_fd(), &place.name).chmod(mode)),
+        };
         if !matches!(given, Ok(Ok(()))) {
             self.note(
                 "directories were made writable for their owner, and could not be made again what they were",
@@ -190,6 +230,12 @@ impl Directory {
     pub(super) fn has_widened(&self) -> bool {
         !self.0.met.state().widened.is_empty()
     }
+}
+
+/// Whether this process may not work in a directory.
+pub(super) fn is_closed(parent: impl AsFd, name: &OsStr) -> bool {
+    let all = May::READ_OK | May::WRITE_OK | May::EXEC_OK;
+    fs::accessat(parent, name, all, AtFlags::EACCESS) == Err(Errno::ACCESS)
 }
 
 /// What is said of something that a directory took the place of.

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,9 @@ use dozo_job::{Error, Result};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::directories::is_closed;
 use super::plan::Action;
+use super::subject::Subject;
 use super::{Directory, name_bytes};
 
 /// Names that are remembered of directories which are not done: some 200 MB of them.
@@ -98,7 +100,9 @@ impl Directory {
         let Some(extra) = self.0.extra.as_ref().filter(|_| self.0.planner.is_none()) else { return 0 };
         let found = std::mem::take(&mut extra.state().extra);
         let mut deleted = 0;
+        self.open_root_to_owner();
         for (path, names) in found {
+            self.open_way_to_owner(&path);
             let opened = self.directory_to_write(&path);
             let Ok(directory) = self.created(&path, opened) else { continue };
             let times = fs::fstat(&*directory).map(|stat| {
@@ -115,6 +119,7 @@ impl Directory {
                 let _ = fs::futimens(&*directory, &times);
             }
         }
+        self.give_back_modes();
         deleted
     }
 }
@@ -128,12 +133,13 @@ fn remove_all(parent: &OwnedFd, name: &OsStr, depth: usize) -> Result<(), Errno>
     if depth == DEPTH_MAX {
         return Err(Errno::NAMETOOLONG);
     }
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let directory = fs::openat2(parent, name, flags, Mode::empty(), resolve).map_err(|errno| match errno {
-        Errno::XDEV => Errno::BUSY,
-        errno => errno,
-    })?;
+    open_here(parent, name, OFlags::PATH)?;
+    if is_closed(parent, name) {
+        // Its owner may open it; who is none is told below.
+        let wide = Mode::from_raw_mode(stat.st_mode & 0o7777) | Mode::RWXU;
+        let _ = Subject::Name(parent.as_fd(), name).chmod(wide);
+    }
+    let directory = open_here(parent, name, OFlags::RDONLY)?;
     let mut names = Vec::new();
     for item in Dir::read_from(&directory)? {
         let name = item?.file_name().to_bytes().to_vec();
@@ -143,4 +149,14 @@ fn remove_all(parent: &OwnedFd, name: &OsStr, depth: usize) -> Result<(), Errno>
     }
     names.iter().try_for_each(|name| remove_all(&directory, name, depth + 1))?;
     fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
+/// Opens a directory of this file system.
+fn open_here(parent: &OwnedFd, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fs::openat2(parent, name, flags, Mode::empty(), resolve).map_err(|errno| match errno {
+        Errno::XDEV => Errno::BUSY,
+        errno => errno,
+    })
 }

@@ -1,7 +1,9 @@
 //! The content of a granted file: opened when it is read, holes passed over, and held against what it was.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::{MutexGuard, PoisonError};
 
 use dozo_job::port::{ReadContent, path};
 use dozo_job::{Error, Kind, Result, words};
@@ -33,6 +35,15 @@ impl Directory {
     pub(crate) fn open_file(&self, path: &str, unrest: Unrest) -> Result<FileContent> {
         path::check(path)?;
         Ok(FileContent { directory: self.clone(), path: path.to_string(), unrest, opened: None, torn: false })
+    }
+
+    /// A file that is being read, as the operator knows it.
+    pub(crate) fn being_read(&self) -> Option<String> {
+        self.files_read().first().map(|path| self.full(path))
+    }
+
+    fn files_read(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.being_read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open_regular(&self, path: &str, wanted: Option<&str>) -> Result<Opened> {
@@ -99,6 +110,8 @@ impl FileContent {
                 Unrest::Refused { version } => version.as_deref(),
                 Unrest::Noted => None,
             };
+            // Before: to open it may take for ever, too.
+            self.directory.files_read().insert(self.path.clone());
             self.opened = Some(self.directory.open_regular(&self.path, wanted)?);
         }
         self.opened.as_mut().ok_or_else(|| Error::internal("a file that was just opened is gone"))
@@ -151,6 +164,12 @@ impl FileContent {
                 Ok(())
             }
         }
+    }
+}
+
+impl Drop for FileContent {
+    fn drop(&mut self) {
+        self.directory.files_read().remove(&self.path);
     }
 }
 

@@ -34,8 +34,11 @@ impl Directory {
         let stat = fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let (mut entry, mut notes) = (entry(path, &stat, &parent, name)?, Vec::new());
         if let Some(posix) = &mut entry.posix {
-            posix.user = self.0.owners.user(posix.uid);
-            posix.group = self.0.owners.group(posix.gid);
+            let (user, group) = (self.0.owners.user(posix.uid), self.0.owners.group(posix.gid));
+            if user.is_err() || group.is_err() {
+                notes.push("names of owners could not be asked for on this machine: their numbers alone were kept");
+            }
+            (posix.user, posix.group) = (user.unwrap_or_default(), group.unwrap_or_default());
             posix.xattrs = xattrs(Subject::Name(parent.as_fd(), name), &mut notes);
         }
         let (device, inode) = identity(&stat);

@@ -23,15 +23,15 @@ mod uncreated;
 mod write;
 mod xattrs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use dozo_job::port::{Conflict, path};
+use dozo_job::port::{Conflict, Entry, path};
 use dozo_job::{Error, Result};
 use rustix::fs::{self, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -77,6 +77,12 @@ struct Inner {
     planner: Option<Planner>,
     /// What a restore that is to delete knows of what it put back.
     extra: Option<extra::Extra>,
+    /// The directory of the snapshot whose content goes straight into this one, which was made for it.
+    stands_for: Option<Entry>,
+    /// It was looked whether this process may work in the directory itself.
+    root_was_looked_at: Once,
+    /// Files that are open to be read: what a call that is stopped was at.
+    being_read: Mutex<BTreeSet<String>>,
     /// A time with a fraction of a second was set, and looked at for what the file system made of it.
     time_was_looked_at: AtomicBool,
     /// Entries that were left as they were, and those of them that are not what the snapshot has.
@@ -126,6 +132,9 @@ impl Directory {
             met: directories::Met::default(),
             planner: None,
             extra: None,
+            stands_for: None,
+            root_was_looked_at: Once::new(),
+            being_read: Mutex::default(),
             time_was_looked_at: AtomicBool::new(false),
             left: AtomicU64::new(0),
             differing: AtomicU64::new(0),
@@ -155,6 +164,16 @@ impl Directory {
     pub fn deleting(mut self) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.extra = Some(extra::Extra::default());
+        }
+        self
+    }
+
+    /// Becomes, at the end of a restore, what a directory of the snapshot was: one that only its owner could look into does not
+    /// come back open to all because its content was restored under another name.
+    #[must_use]
+    pub fn standing_for(mut self, entry: Entry) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.stands_for = Some(Entry { path: String::new(), ..entry });
         }
         self
     }
@@ -208,8 +227,10 @@ impl Directory {
     }
 
     fn note(&self, what: &'static str, entry: &str) {
-        // What is backed up has the name by which the operator knows it, as in every other note of a run.
-        let first = || if self.0.access == Access::Read { self.full(entry) } else { path::shown(entry) };
+        // What is backed up has the name by which the operator knows it, as in every other note of a run; and the directory
+        // itself has no other.
+        let is_full = self.0.access == Access::Read || entry.is_empty();
+        let first = || if is_full { self.full(entry) } else { path::shown(entry) };
         let mut notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.entry(what).or_insert_with(|| Note { count: 0, first: first() }).count += 1;
     }
@@ -299,7 +320,7 @@ impl Directory {
             Access::Read => {
                 let shown = self.shown();
                 Err(Error::not_granted(format!("{shown} is granted for reading only"))
-                    .hinted(format!("a restore writes where `--to` points; else grant `write = [\"{shown}\"]`")))
+                    .hinted(format!("a restore writes where `--to` points; else grant `write = [{}]`", quoted(&shown))))
             }
         }
     }

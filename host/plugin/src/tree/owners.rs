@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use dozo_job::port::Posix;
+use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
 
 /// Answers that are remembered of each kind; there are never more users who own files. Names of a snapshot are only data.
@@ -22,7 +23,14 @@ pub(super) struct Owners {
     group_numbers: Answers<String, u32>,
 }
 
-type Answers<K, V> = Mutex<HashMap<K, Option<V>>>;
+type Answers<K, V> = Mutex<HashMap<K, Answer<V>>>;
+
+/// Whom there is, or that nobody could be asked: that is not the answer that there is nobody.
+type Answer<V> = Result<Option<V>, Unasked>;
+
+/// What keeps the names of this machine failed: a file that may not be read, a server that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unasked;
 
 /// Who an entry's file belongs to on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,43 +39,62 @@ pub(super) struct Here {
     pub(super) group: u32,
     /// One of the names has another number here.
     pub(super) is_renumbered: bool,
+    /// Nobody could be asked for a name, so that the number was taken.
+    pub(super) is_unasked: bool,
 }
 
 impl Owners {
-    pub(super) fn user(&self, number: u32) -> Option<String> {
-        asked(&self.users, number, |number| User::from_uid(Uid::from_raw(*number)).ok().flatten().map(|user| user.name))
+    pub(super) fn user(&self, number: u32) -> Answer<String> {
+        asked(&self.users, number, |number| Ok(User::from_uid(Uid::from_raw(*number))?.map(|user| user.name)))
     }
 
-    pub(super) fn group(&self, number: u32) -> Option<String> {
-        let ask = |number: &u32| Group::from_gid(Gid::from_raw(*number)).ok().flatten().map(|group| group.name);
-        asked(&self.groups, number, ask)
+    pub(super) fn group(&self, number: u32) -> Answer<String> {
+        asked(&self.groups, number, |number| Ok(Group::from_gid(Gid::from_raw(*number))?.map(|group| group.name)))
     }
 
     /// By name where this machine has the name, else by number, as `tar` and `rsync` do: `postgres` may have another number on
     /// the machine that takes a server's place. Root is a number; nobody becomes root by name.
     pub(super) fn here(&self, posix: &Posix) -> Here {
         if self.are_numbers {
-            return Here { user: posix.uid, group: posix.gid, is_renumbered: false };
+            return Here { user: posix.uid, group: posix.gid, is_renumbered: false, is_unasked: false };
         }
-        let user = posix.user.as_ref().filter(|_| posix.uid != 0).and_then(|name| {
-            let ask = |name: &String| User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
-            asked(&self.user_numbers, name.clone(), ask).filter(|number| *number != 0)
+        let user = numbered(&self.user_numbers, (posix.user.as_ref(), posix.uid), |name| {
+            Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
         });
-        let group = posix.group.as_ref().filter(|_| posix.gid != 0).and_then(|name| {
-            let ask = |name: &String| Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
-            asked(&self.group_numbers, name.clone(), ask).filter(|number| *number != 0)
+        let group = numbered(&self.group_numbers, (posix.group.as_ref(), posix.gid), |name| {
+            Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
         });
+        let is_unasked = user.is_err() || group.is_err();
         let (user, group) = (user.unwrap_or(posix.uid), group.unwrap_or(posix.gid));
-        Here { user, group, is_renumbered: (user, group) != (posix.uid, posix.gid) }
+        Here { user, group, is_renumbered: (user, group) != (posix.uid, posix.gid), is_unasked }
     }
 }
 
-fn asked<K: Hash + Eq, V: Clone>(answers: &Answers<K, V>, key: K, ask: impl Fn(&K) -> Option<V>) -> Option<V> {
+/// The number that an owner's name has here; the owner's own where it has none.
+fn numbered(
+    answers: &Answers<String, u32>,
+    (name, number): (Option<&String>, u32),
+    ask: impl Fn(&String) -> Result<Option<u32>, Errno>,
+) -> Result<u32, Unasked> {
+    let Some(name) = name.filter(|_| number != 0) else { return Ok(number) };
+    let here = asked(answers, name.clone(), ask)?;
+    Ok(here.filter(|here| *here != 0).unwrap_or(number))
+}
+
+fn asked<K: Hash + Eq, V: Clone>(
+    answers: &Answers<K, V>,
+    key: K,
+    ask: impl Fn(&K) -> Result<Option<V>, Errno>,
+) -> Answer<V> {
     let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(answer) = answers.get(&key) {
         return answer.clone();
     }
-    let answer = ask(&key);
+    let answer = match ask(&key) {
+        // Some say so that there is nobody, or have no list at all (getpwnam(3)).
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+        answer => answer.map_err(|_| Unasked),
+    };
     if answers.len() < ANSWERS_MAX {
         answers.insert(key, answer.clone());
     }

@@ -26,6 +26,7 @@ pub(super) struct Place {
 impl Directory {
     /// The directory for an entry, made with all above it that is missing, and the entry's name.
     pub(super) fn place(&self, path: &str) -> Result<Place> {
+        self.0.root_was_looked_at.call_once(|| self.open_root_to_owner());
         match self.parent_to_write(path) {
             Err(error) if is_missing(&error) => {
                 self.make_parents(path)?;

@@ -127,8 +127,8 @@ fn metadata_comes_back_as_it_was() {
         mode: 0o2751,
         uid: me.uid(),
         gid: me.gid(),
-        user: owners.0,
-        group: owners.1,
+        user: owners.0.unwrap(),
+        group: owners.1.unwrap(),
         links: 1,
         ..Posix::default()
     };

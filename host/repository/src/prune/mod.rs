@@ -27,7 +27,7 @@ pub use plan::{
     YoungPacks,
 };
 pub use survey::Usage;
-pub(crate) use survey::{guard, replaced};
+pub(crate) use survey::{guard, left, replaced};
 
 /// How long things are left alone.
 #[derive(Clone, Copy, Debug)]

@@ -180,7 +180,7 @@ pub(super) fn ended(leases: &[Holder], now: Timestamp, rules: PruneRules) -> Vec
 }
 
 /// What killed writes left: old enough that no write takes so long, and older than everybody who is at work.
-pub(super) async fn left(repository: &Repository, others: &[&Holder], now: Timestamp) -> Result<Vec<Leftover>> {
+pub(crate) async fn left(repository: &Repository, others: &[&Holder], now: Timestamp) -> Result<Vec<Leftover>> {
     let mut left = repository.store().leftovers().await?;
     let begun = others.iter().map(|holder| holder.began).min().unwrap_or(Timestamp::MAX);
     left.retain(|left| later(left.modified, LEFTOVER_AGE_MIN) <= now && left.modified < begun);
