@@ -101,25 +101,7 @@ impl Event {
 
     /// What the operator best types next, on the host, if anything is to be done.
     pub fn next_command(&self) -> Option<String> {
-        let job = &self.job;
-        match &self.kind {
-            EventKind::Failure => Some(match self.report.error.as_ref().map(|error| error.kind.as_str()) {
-                // It looks at the configuration, the grants, the store and the source.
-                Some("invalid" | "not granted" | "denied" | "unavailable") => format!("dozo check && dozo run {job}"),
-                Some("corrupt") => "dozo verify --scrub".into(),
-                Some("busy") => "dozo status".into(),
-                _ => format!("dozo run {job} -v"),
-            }),
-            EventKind::Partial => Some(format!("dozo run {job}")),
-            // It says what is missing, and what to type if that is right.
-            EventKind::Suspicious | EventKind::RecoveryGap => Some(format!("dozo snapshots {job}")),
-            // What they found is in the event; these say what can be done.
-            EventKind::Damage | EventKind::Repair => Some("dozo repair".into()),
-            EventKind::Verify => Some("dozo check && dozo verify".into()),
-            EventKind::Mirror => Some("dozo mirror".into()),
-            EventKind::Prune => Some("dozo prune".into()),
-            _ => None,
-        }
+        self.report.next.clone()
     }
 }
 
@@ -153,19 +135,5 @@ mod tests {
         for word in ["prune", "repair"] {
             assert!(!matches!(EventKind::from(word), EventKind::Other(_)), "{word}");
         }
-    }
-
-    #[test]
-    fn what_to_type_next_fits_the_error() {
-        let of =
-            |kind: &str| event("failure", &format!(r#"{{"error": {{"kind": "{kind}"}}}}"#)).next_command().unwrap();
-        assert_eq!(of("not granted"), "dozo check && dozo run db");
-        assert_eq!(of("corrupt"), "dozo verify --scrub");
-        assert_eq!(of("unavailable"), "dozo check && dozo run db");
-        assert_eq!(of("internal"), "dozo run db -v");
-        assert_eq!(event("partial", "{}").next_command().unwrap(), "dozo run db");
-        assert_eq!(event("suspicious", "{}").next_command().unwrap(), "dozo snapshots db");
-        assert_eq!(event("recovered", "{}").next_command(), None);
-        assert_eq!(event("damage", "{}").next_command().unwrap(), "dozo repair");
     }
 }

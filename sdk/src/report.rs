@@ -41,6 +41,8 @@ pub struct Report {
     pub suspicious: Vec<String>,
     /// What the operator should know though nothing failed.
     pub notes: Vec<String>,
+    /// What the operator best types next, on the host, if anything is to be done.
+    pub next: Option<String>,
     /// Why it failed.
     pub error: Option<Failure>,
 }

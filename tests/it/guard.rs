@@ -108,6 +108,11 @@ fn a_mount_that_is_gone_is_suspicious() {
     assert_eq!(listed(&house).iter().map(|(_, suspicious)| *suspicious).collect::<Vec<_>>(), [false, true, true]);
     let status = house.dozo(&["status"]).expect(3);
     assert!(status.out.contains("2 newer ones are suspicious"), "{}", status.out);
+    let line = status.out.lines().find(|line| line.starts_with("alert: files: the 2 newest snapshots are suspicious"));
+    let line = line.unwrap_or_else(|| panic!("{}", status.out));
+    assert!(line.contains("3 entries, where the last") && line.contains("`dozo accept "), "{line}");
+    let found = &house.dozo(&["status", "--json"]).expect(3).json()["findings"];
+    assert!(found.as_array().unwrap().iter().all(|found| found["kind"] != "partial"), "{found}");
     let shown = house.dozo(&["snapshots"]).expect(0);
     assert!(shown.out.matches("suspicious").count() == 2 && shown.err.contains("hint: is the "), "{}", shown.err);
     let (going, said) = doomed(&house);

@@ -81,7 +81,11 @@ fn a_run_that_was_killed_is_an_alert_until_one_ends_and_one_that_runs_is_shown()
     let row = |said: &Said| said.out.lines().find(|line| line.starts_with("files ")).unwrap().to_string();
     let running = house.dozo(&["status"]).expect(0);
     assert!(row(&running).contains("  running since "), "{}", running.out);
-    house.dozo(&["run"]).expect(6);
+    // Another run that is kept away is no failure of the backup.
+    let busy = house.dozo(&["run"]).expect(6);
+    assert!(busy.err.contains("is running already on this host"), "{}", busy.err);
+    let json = house.dozo(&["status", "--json"]).expect(0);
+    assert_eq!(findings(&json), [] as [Value; 0]);
     killed.kill().unwrap();
     killed.wait().unwrap();
     std::fs::remove_file(house.path("wait")).unwrap();
@@ -142,12 +146,7 @@ fn a_snapshot_that_is_older_than_expected_is_an_alert() {
 #[test]
 fn damage_that_is_recorded_is_an_alert_with_the_exit_code_of_damage() {
     let house = well();
-    for pack in packs(&house) {
-        let mut bytes = std::fs::read(&pack).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        std::fs::write(&pack, bytes).unwrap();
-    }
+    rot(&house, "repository");
     house.dozo(&["verify", "--scrub"]).expect(5);
     let said = house.dozo(&["status", "--json"]).expect(5);
     let kinds: Vec<Value> = findings(&said).iter().map(|found| found["kind"].clone()).collect();
@@ -158,8 +157,159 @@ fn damage_that_is_recorded_is_an_alert_with_the_exit_code_of_damage() {
     house.dozo(&["status"]).expect(5);
 }
 
+/// A run stored again what was damaged: nothing is lost, also before anybody has cleared up.
+#[test]
+fn damage_that_a_run_has_healed_is_an_alert_until_a_verification_found_all_whole() {
+    let house = well();
+    let entries = |said: &Said| said.json()["entries"].clone();
+    let whole = entries(&house.dozo(&["verify", "--json"]).expect(0));
+    rot(&house, "repository");
+    house.dozo(&["verify", "--scrub"]).expect(5);
+    house.dozo(&["run", "--full"]).expect(0);
+    house.dozo(&["status"]).expect(5);
+    let verified = house.dozo(&["verify", "--scrub"]).expect(0);
+    assert!(verified.out.contains("superseded: packs/"), "{}", verified.out);
+    house.dozo(&["status"]).expect(0);
+    // Another host, which has verified nothing, knows it by the record.
+    std::fs::remove_dir_all(house.path("state/dozo/outcomes")).unwrap();
+    let status = house.dozo(&["status", "--json"]).expect(0);
+    assert_eq!(status.json()["damaged_packs"], 0, "{}", status.out);
+    assert!(whole.as_u64() > Some(0), "{whole}");
+    // What is damaged since then is an alert as ever.
+    rot(&house, "repository");
+    house.dozo(&["verify", "--scrub"]).expect(5);
+    house.dozo(&["status"]).expect(5);
+}
+
+/// Whoever mistypes something is told so, and nobody else: the work was never begun.
+#[test]
+fn what_is_mistyped_is_no_alert() {
+    let house = well();
+    for command in [
+        &["verify", "--read-data"][..],
+        &["verify", "--read-data", "--identity", "nothing-here"],
+        &["verify", "--read-data=0"],
+        &["verify", "--from", "nobody"],
+        &["verify", "no-such-job"],
+        &["mirror", "nobody"],
+        &["prune", "--yes"],
+        &["repair", "--yes", "--at", "nobody"],
+        &["repair", "--yes", "--give-up", "nothing"],
+        &["repair", "--yes", "--identity", "nothing-here"],
+    ] {
+        house.dozo(command).expect(2);
+        house.dozo(&["status"]).expect(0);
+    }
+    // A key that the configuration names is to be there: the next verification would fail as this one did.
+    into_table(&house, "[repository]", "identity = \"lost.key\"");
+    house.dozo(&["verify", "--read-data"]).expect(2);
+    finds(&house, 3, "verify", &["alert: the last verification failed", "lost.key", "`dozo verify`"]);
+}
+
+/// A mirror is repaired where it is, and is looked at by nobody else: what was found there stays an alert until then.
+#[test]
+fn damage_in_a_mirror_is_an_alert_until_it_is_made_well() {
+    let house = well();
+    let mirror = format!(
+        "role = \"maintain\"\nmirrors = [{{ name = \"nas\", url = \"file://{}\" }}]",
+        house.path("nas").display()
+    );
+    into_table(&house, "[repository]", &mirror);
+    house.dozo(&["mirror", "--create"]).expect(0);
+    rot(&house, "nas");
+    let verified = house.dozo(&["verify", "--scrub", "--from", "nas"]).expect(5);
+    assert!(verified.out.contains("`dozo repair --at nas` copies it back from the repository"), "{}", verified.out);
+    assert!(!(verified.out + &verified.err).contains("the next run"), "it brings nothing to the mirror");
+    let words = ["damaged: the last verification of `nas` found damage", "packs/", "`dozo repair --at nas`"];
+    finds(&house, 5, "verify", &words);
+    let mirrored = house.dozo(&["mirror"]).expect(5);
+    assert!(mirrored.out.contains("it was found damaged in the mirror"), "{}", mirrored.out);
+    assert!(mirrored.err.contains("`dozo repair --at nas`"), "{}", mirrored.err);
+    let found = findings(&house.dozo(&["status", "--json"]).expect(5));
+    assert!(found.len() == 2 && found.iter().all(|found| found["damage"] == true), "{found:?}");
+    house.dozo(&["repair", "--at", "nas", "--yes"]).expect(0);
+    house.dozo(&["mirror"]).expect(0);
+    house.dozo(&["status"]).expect(0);
+    house.dozo(&["verify", "--scrub", "--from", "nas"]).expect(0);
+
+    // What a mirroring brings back is well without a repair.
+    std::fs::remove_dir_all(house.path("nas/index")).unwrap();
+    std::fs::create_dir(house.path("nas/index")).unwrap();
+    house.dozo(&["verify", "--from", "nas"]).expect(5);
+    house.dozo(&["status"]).expect(5);
+    house.dozo(&["mirror"]).expect(0);
+    house.dozo(&["status"]).expect(0);
+}
+
+/// What is to be typed finds the same configuration.
+#[test]
+fn commands_name_the_configuration_that_was_named() {
+    let house = well();
+    let file = house.path("dozo.toml").canonicalize().unwrap();
+    house.configure_files("late", "data");
+    let named = |arguments: &[&str]| {
+        let mut command = house.command();
+        command.current_dir("/").arg("--config").arg(&file).args(arguments);
+        crate::house::said(command.output().unwrap())
+    };
+    let typed = format!("dozo --config {} run late", file.display());
+    let status = named(&["status"]).expect(3);
+    assert!(status.out.contains(&format!("`{typed}`")), "{}", status.out);
+    let json = named(&["status", "--json"]).expect(3).json();
+    assert_eq!(json["findings"][0]["advice"], format!("`{typed}`"), "{json}");
+    let unknown = named(&["restore", "lat", "--to", "x"]).expect(2);
+    let list = format!("`dozo --config {} snapshots`", file.display());
+    assert!(unknown.err.contains(&list), "{}", unknown.err);
+}
+
+/// Ten percent of two packs are one, and the next time the other.
+#[test]
+fn a_percentage_reads_a_pack_at_least_and_goes_round() {
+    let house = well();
+    let read = || {
+        let said = house.dozo(&["verify", "--read-data=10%", "--identity", "owner.key"]).expect(0);
+        assert!(said.out.contains("1 of 2 packs ("), "{}", said.out);
+    };
+    read();
+    read();
+    let records = house.path("repository/records/verification");
+    let names: Vec<_> = std::fs::read_dir(records).unwrap().collect();
+    assert_eq!(names.len(), 2, "each leaves its record, for the next to go on behind it");
+}
+
+/// A mirror that was never made says how to make one.
+#[test]
+fn a_mirror_that_is_not_there_says_how_one_is_made() {
+    let house = well();
+    let mirror = format!("mirrors = [{{ name = \"nas\", url = \"file://{}\" }}]", house.path("nas").display());
+    into_table(&house, "[repository]", &mirror);
+    for (command, code) in [("mirror", 2), ("check", 2)] {
+        let said = house.dozo(&[command]).expect(code);
+        assert!(said.err.contains("`dozo mirror nas --create` makes a new one"), "{}", said.err);
+    }
+    std::fs::create_dir(house.path("nas")).unwrap();
+    for command in ["mirror", "check"] {
+        let said = house.dozo(&[command]).expect(2);
+        assert!(said.err.contains("--create` makes a new one"), "{}", said.err);
+    }
+}
+
+/// A byte of each pack.
+fn rot(house: &House, store: &str) {
+    for pack in packs_of(house, store) {
+        let mut bytes = std::fs::read(&pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&pack, bytes).unwrap();
+    }
+}
+
 fn packs(house: &House) -> Vec<std::path::PathBuf> {
-    let directories = std::fs::read_dir(house.path("repository/packs")).unwrap();
+    packs_of(house, "repository")
+}
+
+fn packs_of(house: &House, store: &str) -> Vec<std::path::PathBuf> {
+    let directories = std::fs::read_dir(house.path(store).join("packs")).unwrap();
     directories
         .flat_map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap())
         .map(|pack| pack.unwrap().path())
@@ -169,9 +319,11 @@ fn packs(house: &House) -> Vec<std::path::PathBuf> {
 #[test]
 fn a_prune_that_fails_is_an_alert() {
     let house = well();
-    house.dozo(&["prune", "--yes"]).expect(2);
-    finds(&house, 3, "prune", &["alert: the last prune failed", "does not delete", "`dozo prune --yes`"]);
     into_table(&house, "[repository]", "role = \"maintain\"");
+    std::fs::rename(house.path("repository"), house.path("elsewhere")).unwrap();
+    house.dozo(&["prune", "--yes"]).expect(2);
+    std::fs::rename(house.path("elsewhere"), house.path("repository")).unwrap();
+    finds(&house, 3, "prune", &["alert: the last prune failed", "open the store", "`dozo prune --yes`"]);
     house.dozo(&["prune", "--yes"]).expect(0);
     house.dozo(&["status"]).expect(0);
 }

@@ -176,7 +176,7 @@ impl Context {
     pub(crate) async fn repository_at(&self, args: &FromArgs) -> anyhow::Result<Repository> {
         let Some(name) = &args.from else { return self.repository().await };
         let store = self.loaded.open_mirror(self.loaded.mirror(name)?)?;
-        self.open(store).await
+        Ok(self.open(store).await?.as_mirror(name))
     }
 
     /// Opens the repository in a store with this host's key.
@@ -368,7 +368,7 @@ pub(crate) fn find_snapshot(context: &Context, view: &View, wanted: &str) -> any
         suspicion::tell(view, &found);
         return Ok(found);
     }
-    let found = named::by_id(view, wanted)?;
+    let found = named::by_id(view, &zones, wanted)?;
     suspicion::tell(view, &found);
     Ok(found)
 }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::path::Path;
 
 use dozo_job::port::{Moment, Source as _};
-use dozo_job::{Clock, Error, Result};
+use dozo_job::{Clock, Error, Result, local};
 use dozo_plugin::{Permit, Plugin, PluginKind, WasmSource};
 use dozo_repository::format::snapshot::{PluginStamp, Snapshot};
 use dozo_repository::{Found, View};
@@ -70,7 +70,7 @@ pub(crate) async fn choose(
             ui::note(format!("note: {} of {} is {}", found.0.short(), zones.taken(&found.1), words::FUTURE));
         }
         suspicion::tell(view, &found);
-        suspicion::tell_passed_over(view, &found, &candidates);
+        suspicion::tell_passed_over(view, &zones, &found, &candidates);
     }
     Ok(Choice { found, plugin, at })
 }
@@ -125,7 +125,7 @@ async fn covering<'a>(
         let failed = |e: Error| e.context(format!("ask whether the snapshot {} can be recovered to {at}", id.short()));
         match covers.map_err(failed)? {
             None => return Ok(found),
-            Some(words) => others.push((found, words)),
+            Some(words) => others.push((found, local(&words, zone).into_owned())),
         }
     }
     Err(uncovered(&others, (at, zone)))

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(mut shown) => return usage(&mut shown).into(),
     };
+    ui::begin(&cli.global, &cli.command);
     start_log(&cli.global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

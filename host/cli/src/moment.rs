@@ -48,11 +48,11 @@ pub(crate) fn at_time(time: Timestamp) -> Moment {
     Moment::Time(time.round(cut).unwrap_or(time).to_string())
 }
 
-/// A moment for people: a time in the job's zone and in UTC, as the plugin knows it.
+/// A moment for people: a time in the job's zone.
 pub(crate) fn shown(moment: &Moment, zone: &TimeZone) -> String {
     match moment {
         Moment::Time(time) => match time.parse() {
-            Ok(at) => format!("{} ({time})", words::exact_time_in(at, zone)),
+            Ok(at) => words::exact_time_in(at, zone),
             Err(_) => time.clone(),
         },
         other => other.to_string(),
@@ -113,10 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_shown_in_the_jobs_zone_and_as_the_plugin_knows_it() {
+    fn a_time_is_shown_in_the_jobs_zone() {
         let zone = TimeZone::get("Asia/Tokyo").unwrap();
         let time = shown(&Moment::Time("2026-11-26T13:01:02.5Z".into()), &zone);
-        assert_eq!(time, "2026-11-26 22:01:02.5 +09:00 (2026-11-26T13:01:02.5Z)");
+        assert_eq!(time, "2026-11-26 22:01:02.5 +09:00");
         assert_eq!(shown(&Moment::Position("0/1".into()), &zone), "the position 0/1");
     }
 }

@@ -5,7 +5,7 @@ use dozo_repository::{Found, View};
 
 use crate::config::did_you_mean;
 
-use crate::ui::words;
+use crate::zones::Zones;
 
 /// Snapshots that a message lists.
 const LISTED: usize = 8;
@@ -26,7 +26,7 @@ pub(crate) fn split(typed: &str) -> (&str, Option<&str>) {
 ///
 /// # Errors
 /// [`Invalid`](dozo_job::Kind::Invalid) if there is none, or several, which are then listed.
-pub(crate) fn by_id(view: &View, typed: &str) -> Result<Found, Error> {
+pub(crate) fn by_id(view: &View, zones: &Zones, typed: &str) -> Result<Found, Error> {
     let is_id = !typed.is_empty() && typed.bytes().all(|b| b.is_ascii_hexdigit());
     let digits = typed.to_ascii_lowercase();
     let all = view.snapshots().iter().filter(|(id, _)| is_id && id.to_string().starts_with(&digits));
@@ -39,7 +39,7 @@ pub(crate) fn by_id(view: &View, typed: &str) -> Result<Found, Error> {
         }
         several => {
             let shown = several.iter().rev().take(LISTED).map(|(id, snapshot)| {
-                let (id, taken) = (id.to_string(), words::time(snapshot.started));
+                let (id, taken) = (id.to_string(), zones.taken(snapshot));
                 format!("\n  {}  {taken}  {}", &id[..digits.len().max(8)], snapshot.job.name)
             });
             let more = if several.len() > LISTED { ", the newest of them" } else { "" };

@@ -17,7 +17,7 @@ pub(crate) fn newest(view: &View, zones: &Zones, (job, of_job): (&str, &[Found])
     let Some(found) = view.newest(of_job, now) else {
         let ahead = of_job.iter().max_by_key(|(_, snapshot)| snapshot.order());
         let (id, snapshot) = ahead.ok_or_else(|| Error::internal("a job without snapshots has no newest"))?;
-        let (taken, now) = (zones.taken(snapshot), words::time(now));
+        let (taken, now) = (zones.taken(snapshot), words::time_in(now, zones.zone(snapshot)));
         let why =
             format!("every snapshot of `{job}` is {}: {} of {taken}, and now is {now}", words::FUTURE, id.short());
         let hint =
@@ -25,7 +25,7 @@ pub(crate) fn newest(view: &View, zones: &Zones, (job, of_job): (&str, &[Found])
         return Err(Error::invalid(why).hinted(hint).into());
     };
     tell_passed_over(view, zones, of_job, found);
-    suspicion::tell_passed_over(view, found, of_job);
+    suspicion::tell_passed_over(view, zones, found, of_job);
     Ok(found.clone())
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn newest_at(
     // Where both readings find the same, it does not matter which is meant.
     let different = |a, b| up_to(a).map(|(id, _)| id) != up_to(b).map(|(id, _)| id);
     let until = zones.settle(typed, (any, LeftOut::End), different)?;
-    let shown = both(until, zones.zone(any));
+    let shown = both(typed.shown(until), zones.zone(any));
     let alone = || view.newest(of_job.iter().filter(|(_, s)| s.started <= until), now);
     let Some(found) = up_to(until).or_else(alone) else {
         return none(format!("there is no snapshot of the job `{job}` up to {shown}"));
@@ -54,7 +54,7 @@ pub(crate) fn newest_at(
     let (id, snapshot) = found;
     ui::note(format!("{} of {} is the newest up to {shown}", id.short(), zones.taken(snapshot)));
     tell_passed_over(view, zones, of_job, found);
-    suspicion::tell_passed_over(view, found, of_job.iter().filter(|(_, s)| s.started <= until));
+    suspicion::tell_passed_over(view, zones, found, of_job.iter().filter(|(_, s)| s.started <= until));
     Ok(found.clone())
 }
 

@@ -17,7 +17,7 @@ use crate::command::sources::outside;
 use crate::config::NotifyTable;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
-use crate::outcomes::Task;
+use crate::outcomes::{Became, Task};
 use crate::plugins::PluginShelf;
 use crate::prepare::Prepared;
 use crate::{proxy, ui};
@@ -55,16 +55,20 @@ impl<'a> Notifiers<'a> {
         Notifiers { context, lines }
     }
 
-    /// Tells of a run.
+    /// Tells of a run. One that was kept away, because the same job is at work, is no failure of the backup: what became of the
+    /// last one still counts, and a job that never runs any more is overdue some day.
     pub(crate) fn run(&mut self, report: &Report) {
+        if report.error.as_ref().is_some_and(|error| error.kind == Kind::Busy) {
+            return;
+        }
         // What comes after a suspicious snapshot and is well is a recovery.
         let outcome = if report.suspicious.is_empty() { report.outcome } else { report.outcome.max(Outcome::Partial) };
         let why = report.error.as_ref().map(Failure::one_line);
         let before = self.replace(&report.job, outcome, why);
-        self.send(&event_of_run(report, before));
+        self.send(&event_of_run(report, before, ui::commands()));
     }
 
-    /// Tells of a job that could not be begun.
+    /// Tells of a job that could not be begun, unless that is because it is at work.
     pub(crate) fn no_run(&mut self, job: &str, error: &anyhow::Error) {
         self.not_all_done(job, "did not run", error);
     }
@@ -72,13 +76,18 @@ impl<'a> Notifiers<'a> {
     /// Tells of a job of which not all was done, and what in a few words.
     pub(crate) fn not_all_done(&mut self, job: &str, what: &str, error: &anyhow::Error) {
         let failure = ui::errors::failure(error);
+        if failure.kind == Kind::Busy {
+            return;
+        }
         self.replace(job, Outcome::Failed, Some(failure.one_line()));
-        self.send(&event_of_no_run((job, what), &self.context.host(), SystemClock.now(), &failure));
+        let host = self.context.host();
+        self.send(&event_of_no_run((job, what), &host, SystemClock.now(), &failure, ui::commands()));
     }
 
     /// Remembers what became of a job; returns what became of it before.
     fn replace(&self, job: &str, outcome: Outcome, why: Option<String>) -> Option<Outcome> {
-        let (before, errors) = self.context.outcomes().replace(Task::Job(job), outcome, (SystemClock.now(), why));
+        let became = Became { outcome, damage: false, why };
+        let (before, errors) = self.context.outcomes().replace(Task::Job(job), SystemClock.now(), became);
         errors.iter().for_each(|error| self.context.not_remembered(error));
         before.map(|last| last.outcome)
     }

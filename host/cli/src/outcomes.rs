@@ -32,6 +32,15 @@ pub(crate) enum Task<'a> {
     Upkeep(&'a Upkeep),
 }
 
+/// What became of it.
+pub(crate) struct Became {
+    pub(crate) outcome: Outcome,
+    /// Whether it was done, and found damage.
+    pub(crate) damage: bool,
+    /// Why it did not end well.
+    pub(crate) why: Option<String>,
+}
+
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Text {
     schema: String,
@@ -66,20 +75,30 @@ impl Outcomes {
     }
 
     /// From now on this is what became of it. Returns what became of it before, and what kept this from being known or kept.
-    pub(crate) fn replace(
-        &self,
-        task: Task<'_>,
-        outcome: Outcome,
-        (at, why): (Timestamp, Option<String>),
-    ) -> (Option<Last>, Vec<Error>) {
+    pub(crate) fn replace(&self, task: Task<'_>, at: Timestamp, became: Became) -> (Option<Last>, Vec<Error>) {
+        let outcome = became.outcome;
         let mut errors = Vec::new();
         let before = self.last(task).unwrap_or_else(|error| {
             errors.push(error);
             None
         });
         let well = if outcome == Outcome::Complete { Some(at) } else { before.as_ref().and_then(|last| last.well) };
-        errors.extend(self.keep(task, Last { outcome, at, why, well }).err());
+        let Became { outcome, damage, why } = became;
+        errors.extend(self.keep(task, Last { outcome, at, why, well, damage, healed: false }).err());
         (before, errors)
+    }
+
+    /// Other work has put right the damage that this found, if it found any.
+    pub(crate) fn heal(&self, task: Task<'_>) -> Result<(), Error> {
+        match self.last(task)? {
+            Some(last) if last.damage && !last.healed => self.keep(task, Last { healed: true, ..last }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it found damage the last time, which nothing is known to have put right.
+    pub(crate) fn has_damage(&self, task: Task<'_>) -> bool {
+        self.last(task).is_ok_and(|last| last.is_some_and(|last| last.damage && !last.healed))
     }
 
     fn keep(&self, task: Task<'_>, last: Last) -> Result<(), Error> {
@@ -146,7 +165,8 @@ mod tests {
         let outcomes = Outcomes { directory: state.path().join("outcomes/file---r") };
         let at = |second| Timestamp::from_second(second).unwrap();
         let keep = |task, outcome, second, why: Option<&str>| {
-            let (before, errors) = outcomes.replace(task, outcome, (at(second), why.map(str::to_string)));
+            let became = Became { outcome, damage: outcome == Outcome::Failed, why: why.map(str::to_string) };
+            let (before, errors) = outcomes.replace(task, at(second), became);
             (before.map(|last| last.outcome), errors.len())
         };
         let (db, dots) = (Task::Job("db"), Task::Job(".."));
@@ -159,6 +179,12 @@ mod tests {
         let away = Upkeep::Mirror("../../a way".into());
         assert_eq!(keep(Task::Upkeep(&away), Outcome::Failed, 4, None), (None, 0));
         assert_eq!(outcomes.last(Task::Upkeep(&Upkeep::Prune)).unwrap(), None);
+        // What was put right is still what became of it: being well again is told when it is done again.
+        assert!(outcomes.has_damage(Task::Upkeep(&away)));
+        outcomes.heal(Task::Upkeep(&away)).unwrap();
+        outcomes.heal(Task::Upkeep(&Upkeep::Prune)).unwrap();
+        let healed = outcomes.last(Task::Upkeep(&away)).unwrap().unwrap();
+        assert!(healed.outcome == Outcome::Failed && healed.healed && !outcomes.has_damage(Task::Upkeep(&away)));
         assert!(outcomes.directory.join("mirror/..%2F..%2Fa%20way.json").exists());
         let left = outcomes.file(db).with_extension("new-999999999");
         fs::write(&left, "half").unwrap();

@@ -24,16 +24,27 @@ impl Back {
 
     /// For whoever asks how the repository is: a store that was rolled back is an alert. One that was not is remembered.
     pub(crate) async fn alert(self, view: &View) -> anyhow::Result<Vec<Lost>> {
-        let (memory, found) = (self.memory, look_back(view, self.recalled).await?);
-        note(&found);
-        if found.lost.is_empty() {
-            if let Err(error) = memory.remember(&newest(view)) {
-                ui::note(format!("note: what was seen could not be remembered: {}", error.chain()));
-            }
-        } else {
+        let found = self.found(view).await?;
+        if !found.lost.is_empty() {
             say("alert", &found, view);
         }
         Ok(found.lost)
+    }
+
+    /// The same for whoever tells of it in their own words.
+    pub(crate) async fn look(self, view: &View) -> anyhow::Result<Vec<Lost>> {
+        Ok(self.found(view).await?.lost)
+    }
+
+    async fn found(self, view: &View) -> anyhow::Result<LookBack> {
+        let (memory, found) = (self.memory, look_back(view, self.recalled).await?);
+        note(&found);
+        if found.lost.is_empty()
+            && let Err(error) = memory.remember(&newest(view))
+        {
+            ui::note(format!("note: what was seen could not be remembered: {}", error.chain()));
+        }
+        Ok(found)
     }
 
     /// For whoever reads: what there is can be had all the same, from a mirror that lags, too.

@@ -3,6 +3,7 @@
 use dozo_repository::{Found, ObjectId, View};
 
 use crate::ui::{self, words};
+use crate::zones::Zones;
 
 /// What to do about a suspicious snapshot.
 pub(crate) fn hint(id: &ObjectId) -> String {
@@ -21,13 +22,18 @@ pub(crate) fn tell(view: &View, found: &Found) {
 }
 
 /// Tells that newer snapshots of the same job are suspicious and were passed over.
-pub(crate) fn tell_passed_over<'a>(view: &View, found: &Found, of_job: impl IntoIterator<Item = &'a Found>) {
+pub(crate) fn tell_passed_over<'a>(
+    view: &View,
+    zones: &Zones,
+    found: &Found,
+    of_job: impl IntoIterator<Item = &'a Found>,
+) {
     let newer = of_job.into_iter().filter(|(_, s)| s.order() > found.1.order());
     let newer: Vec<&Found> = newer.filter(|newer| view.is_suspicious(newer)).collect();
     let Some(newest) = newer.iter().max_by_key(|(_, s)| s.order()) else { return };
     let (count, taken) =
         (words::counted(newer.len() as u64, "newer snapshot is", "newer snapshots are"), found.0.short());
-    let (id, time) = (newest.0.short(), words::time(newest.1.started));
+    let (id, time) = (newest.0.short(), zones.taken(&newest.1));
     let reason = view.suspicion(newest).first().map(|reason| words::plain(reason)).unwrap_or_default();
     ui::note(format!("note: {count} suspicious, so this is {taken}; the newest is {id} of {time}: {reason}"));
 }

@@ -9,6 +9,7 @@ use crate::config::Loaded;
 use crate::context::{Context, random};
 use crate::store_args::ReadArgs;
 use crate::ui;
+use crate::upkeep::Watch;
 
 /// Owners that a message names.
 const OWNERS_NAMED: usize = 4;
@@ -55,12 +56,32 @@ impl Context {
 
     /// Opens the repository, or the mirror that was named; with an owner's key where content is to be read.
     pub(crate) async fn open_to_read(&self, from: &FromArgs, args: &ReadArgs, content: bool) -> anyhow::Result<Opened> {
+        self.open_for_content(&mut Watch::begin(self), from, args, content).await
+    }
+
+    /// The same where what is wrong with an owner's key that was typed is for whoever typed it.
+    pub(crate) async fn open_for_content(
+        &self,
+        watch: &mut Watch<'_>,
+        from: &FromArgs,
+        args: &ReadArgs,
+        content: bool,
+    ) -> anyhow::Result<Opened> {
         let has_host_key = !self.loaded.is_typed() && self.key_file().exists();
         if has_host_key {
             let repository = self.repository_at(from).await?;
-            let keys = if content { Some(self.read_keys(&repository, &args.identity).await?) } else { None };
+            let keys = if content {
+                Some(watch.typed_key(&args.identity, self.read_keys(&repository, &args.identity).await)?)
+            } else {
+                None
+            };
             return Ok(Opened { repository, keys, is_host: true });
         }
+        watch.typed_key(&args.identity, self.open_with_owner(from, args).await)
+    }
+
+    /// Opens it with an owner's key alone.
+    async fn open_with_owner(&self, from: &FromArgs, args: &ReadArgs) -> anyhow::Result<Opened> {
         if self.owner_file(&args.identity).is_none() {
             return Err(self.no_key());
         }
@@ -82,7 +103,11 @@ impl Context {
             let file = self.key_file();
             ui::note(format!("note: there is no host key {}: reading with the owner's key alone", file.display()));
         }
-        Ok(Opened { repository: self.remembering(repository), keys: Some(keys), is_host: false })
+        let repository = match &from.from {
+            None => self.remembering(repository),
+            Some(name) => self.remembering(repository).as_mirror(name),
+        };
+        Ok(Opened { repository, keys: Some(keys), is_host: false })
     }
 
     fn no_key(&self) -> anyhow::Error {

@@ -5,7 +5,7 @@ mod zone;
 use dozo_job::Error;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
-use jiff::{SignedDuration, Span, Timestamp, ToSpan, Zoned};
+use jiff::{RoundMode, SignedDuration, Span, Timestamp, TimestampRound, ToSpan, Unit, Zoned};
 
 pub(crate) use zone::{named as zone_named, shown as zone_shown};
 
@@ -85,6 +85,16 @@ impl TypedTime {
         matches!(self.what, What::Ago(_) | What::Calendar(_, _, None))
     }
 
+    /// A time that this means, for people: with what it has below the second where that was typed.
+    pub(crate) fn shown(&self, at: Timestamp) -> Timestamp {
+        let is_typed = match &self.what {
+            What::Now | What::Ago(_) | What::Calendar(_, None, _) => false,
+            What::Calendar(_, Some(clock), _) => clock.left_out == SignedDuration::ZERO,
+            What::Full(zoned) => zoned.subsec_nanosecond() != 0,
+        };
+        if is_typed { at } else { second(at) }
+    }
+
     /// The same with a zone, as it can be typed.
     pub(crate) fn with_zone(&self, zone: &TimeZone, at: Timestamp) -> String {
         match self.what {
@@ -97,8 +107,11 @@ impl TypedTime {
     pub(crate) fn when(&self, zone: &TimeZone, now: Timestamp, left_out: LeftOut) -> Result<Timestamp, Error> {
         let beyond = |e: jiff::Error| Error::invalid(format!("`{}` is beyond all time", self.text)).caused_by(e);
         match &self.what {
-            What::Now => Ok(now),
-            What::Ago(span) => Ok(now.to_zoned(zone.clone()).checked_add(*span).map_err(beyond)?.timestamp()),
+            What::Now => Ok(begun(now, left_out)),
+            What::Ago(span) => {
+                let at = now.to_zoned(zone.clone()).checked_add(*span).map_err(beyond)?.timestamp();
+                Ok(begun(at, left_out))
+            }
             What::Full(zoned) => Ok(zoned.timestamp()),
             What::Calendar(day, clock, own) => {
                 let zone = own.as_ref().unwrap_or(zone);
@@ -136,6 +149,17 @@ impl TypedTime {
             |offset: Offset| format!("`{} {}`", local.strftime("%Y-%m-%d %H:%M:%S%.f"), zone::offset_shown(offset));
         Err(Error::invalid(why).hinted(format!("write the offset: {} or {}", written(before), written(after))))
     }
+}
+
+/// What lies below the second is left out of `now`, too.
+fn begun(at: Timestamp, left_out: LeftOut) -> Timestamp {
+    if left_out == LeftOut::Begin { second(at) } else { at }
+}
+
+/// The second that a time is in.
+fn second(at: Timestamp) -> Timestamp {
+    let cut = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Floor);
+    at.round(cut).unwrap_or(at)
 }
 
 /// A day, then maybe a time of day, then maybe a zone.

@@ -8,12 +8,13 @@ use dozo_job::port::{Event, EventKind};
 use dozo_job::{Clock, Failure, Kind};
 use dozo_repository::format::record::Outcome;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
-use crate::args::Global;
+use crate::args::{Global, IdentityArgs};
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
 use crate::notifiers::Notifiers;
-use crate::outcomes::Task;
+use crate::outcomes::{Became, Task};
 use crate::ui;
 
 /// How work came to its end.
@@ -24,17 +25,19 @@ pub(crate) struct Ended {
     pub(crate) trouble: Option<Failure>,
     /// Whether it was all of the work. That a part went well says nothing of what was wrong before.
     pub(crate) all: bool,
+    /// Whether what is wrong is that something is damaged.
+    pub(crate) damage: bool,
 }
 
 impl Ended {
     /// All is well.
     pub(crate) fn well(exit: Exit) -> Self {
-        Ended { exit, trouble: None, all: true }
+        Ended { exit, trouble: None, all: true, damage: false }
     }
 
     /// Nothing is wrong with what was looked at, which was not all.
     pub(crate) fn in_part(exit: Exit) -> Self {
-        Ended { exit, trouble: None, all: false }
+        Ended { exit, trouble: None, all: false, damage: false }
     }
 
     /// The work was done, and this is wrong: what, the first of it, and what to do.
@@ -43,7 +46,8 @@ impl Ended {
         const NAMED: usize = 5;
         let causes = first.take(NAMED).collect();
         let trouble = Failure { kind: Kind::Corrupt, message, causes, hint: Some(hint.into()) };
-        Ended { exit, trouble: Some(trouble), all: true }
+        let trouble = ui::commands().failure(trouble).in_zone(&TimeZone::system());
+        Ended { exit, trouble: Some(trouble), all: true, damage: exit == Exit::Damaged }
     }
 }
 
@@ -51,17 +55,34 @@ impl Ended {
 pub(crate) struct Watch<'a> {
     context: &'a Context,
     events: Vec<Event>,
+    /// Whether what went wrong was mistyped.
+    mistyped: bool,
 }
 
 impl<'a> Watch<'a> {
     pub(crate) fn begin(context: &'a Context) -> Self {
-        Watch { context, events: Vec::new() }
+        Watch { context, events: Vec::new(), mistyped: false }
     }
 
-    /// Notes what became of some work.
+    /// Passes on what depends on the command line alone. What is wrong with that is for whoever typed it: the work was never
+    /// begun, and what became of it the last time still counts.
+    pub(crate) fn typed<T, E: Into<anyhow::Error>>(&mut self, result: Result<T, E>) -> anyhow::Result<T> {
+        self.mistyped |= result.is_err();
+        result.map_err(Into::into)
+    }
+
+    /// The same of an owner's key, where one was typed, or is nowhere to be found. One that the configuration names is to be there.
+    pub(crate) fn typed_key<T>(&mut self, args: &IdentityArgs, result: anyhow::Result<T>) -> anyhow::Result<T> {
+        let is_configured = args.identity.is_none() && self.context.owner_file(args).is_some();
+        if is_configured { result } else { self.typed(result) }
+    }
+
+    /// Notes what became of some work. That somebody else is at work is no failure: it is found out if it is so each time.
     pub(crate) fn ended(&mut self, what: &Upkeep, started: Timestamp, result: Result<&Ended, &anyhow::Error>) {
-        if let Ok(Ended { trouble: None, all: false, .. }) = result {
-            return;
+        match result {
+            Ok(Ended { trouble: None, all: false, .. }) => return,
+            Err(error) if std::mem::take(&mut self.mistyped) || Exit::of(error) == Exit::Busy => return,
+            _ => {}
         }
         let (trouble, was_done) = match result {
             Ok(ended) => (ended.trouble.clone(), true),
@@ -69,8 +90,15 @@ impl<'a> Watch<'a> {
         };
         let outcome = if trouble.is_some() { Outcome::Failed } else { Outcome::Complete };
         let now = SystemClock.now();
-        let why = trouble.as_ref().map(Failure::one_line);
-        let (before, errors) = self.context.outcomes().replace(Task::Upkeep(what), outcome, (now, why));
+        let became = Became {
+            outcome,
+            damage: result.is_ok_and(|ended| ended.damage),
+            why: trouble.as_ref().map(Failure::one_line),
+        };
+        let (before, mut errors) = self.context.outcomes().replace(Task::Upkeep(what), now, became);
+        if trouble.is_none() {
+            errors.extend(heals(what).and_then(|healed| self.context.outcomes().heal(Task::Upkeep(&healed)).err()));
+        }
         errors.iter().for_each(|error| self.context.not_remembered(error));
         let again = before.is_some_and(|last| last.outcome != Outcome::Complete);
         let (kind, words) = match (&trouble, was_done) {
@@ -79,7 +107,8 @@ impl<'a> Watch<'a> {
             (Some(_), true) => found_trouble(what),
             (Some(_), false) => failure_of(what),
         };
-        self.events.push(event_of_upkeep(kind, &self.context.host(), (started, now), &words, trouble.as_ref()));
+        let (host, times, work) = (self.context.host(), (started, now), (what, words.as_str()));
+        self.events.push(event_of_upkeep(kind, &host, times, work, trouble.as_ref(), ui::commands()));
     }
 
     /// Tells people, and waits for that.
@@ -97,6 +126,15 @@ impl<'a> Watch<'a> {
         let mut notifiers = Notifiers::prepare(global, self.context, &mut plugins, self.events.len()).await;
         self.events.iter().for_each(|event| notifiers.send(event));
         notifiers.finish(global).await
+    }
+}
+
+/// What other work found is put right where this ended well: all that was damaged was looked at once more.
+fn heals(what: &Upkeep) -> Option<Upkeep> {
+    match what {
+        Upkeep::Repair(place) => Some(Upkeep::Verify(place.clone())),
+        Upkeep::Verify(place) => Some(Upkeep::Repair(place.clone())),
+        Upkeep::Mirror(_) | Upkeep::Prune => None,
     }
 }
 

@@ -39,6 +39,13 @@ impl Context {
         let zone = self.loaded.configured_zone(job)?.unwrap_or_else(TimeZone::system);
         Ok(zone_shown(&zone, SystemClock.now()))
     }
+
+    /// A time of a job that this host runs, for people.
+    pub(crate) fn time(&self, job: &str, at: Timestamp) -> String {
+        // A zone that is none was found when the configuration was read.
+        let zone = self.loaded.configured_zone(job).ok().flatten().unwrap_or_else(TimeZone::system);
+        words::time_in(at, &zone)
+    }
 }
 
 impl Zones {
@@ -131,19 +138,27 @@ impl JobZone {
 impl Reading {
     /// `2026-12-01 10:11:37 +09:00 (01:11:37 UTC on 2026-12-01)`
     fn shown(&self) -> String {
-        both(self.at, &self.zone)
+        match zone_shown(&self.zone, self.at).as_str() {
+            // Which zone is meant is what is asked.
+            zone if self.zone.to_offset(self.at).is_zero() => format!("{} ({zone})", both(self.at, &self.zone)),
+            _ => both(self.at, &self.zone),
+        }
     }
 }
 
-/// A time in a zone and in UTC. The end of a second is shown as the second.
+/// A time in a zone and, where that is another, in UTC. The end of a second is shown as the second.
 pub(crate) fn both(at: Timestamp, zone: &TimeZone) -> String {
     let second = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Floor);
     let at = match at.as_nanosecond().rem_euclid(1_000_000_000) {
         999_999_999 => at.round(second).unwrap_or(at),
         _ => at,
     };
+    let shown = words::exact_time_in(at, zone);
+    if zone.to_offset(at).is_zero() {
+        return shown;
+    }
     let utc = at.strftime("%Y-%m-%d %H:%M:%S%.f UTC");
-    format!("{} ({}), which is {utc}", words::exact_time_in(at, zone), zone_shown(zone, at))
+    format!("{shown} ({}), which is {utc}", zone_shown(zone, at))
 }
 
 /// The reading that the operator means; without a terminal none is taken.

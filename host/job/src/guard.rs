@@ -7,6 +7,7 @@ use std::fmt::Display;
 use dozo_repository::format::manifest::Totals;
 use dozo_repository::format::snapshot::{Guard, Snapshot};
 use dozo_repository::{Error, ObjectId, Result, path};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use crate::limits::{
@@ -95,10 +96,11 @@ pub(crate) fn compare(
     before: Option<(ObjectId, &Snapshot)>,
     (totals, attributes): (Totals, &[(String, String)]),
     limit: Option<u8>,
+    zone: &TimeZone,
 ) -> Guard {
     let suspicious = match (before, limit) {
         (Some((id, before)), Some(limit)) => {
-            let good = format!("the last good snapshot ({} of {:.0})", id.short(), before.started);
+            let good = format!("the last good snapshot ({} of {})", id.short(), words::time(before.started, zone));
             let (parts, now) = (Measure::of(&before.attributes).parts, Measure::of(attributes));
             let (had, has) = (Size::of(before), now.size(totals));
             let entries = |n| words::counted(n, "entry", "entries");

@@ -3,12 +3,14 @@
 //! but the one that is handed in.
 
 mod adopted;
+mod commands;
 mod content;
 mod gap;
 mod guard;
 pub mod health;
 mod intake;
 pub mod limits;
+mod local;
 mod needed;
 pub mod notify;
 pub mod port;
@@ -25,8 +27,10 @@ mod stored;
 pub mod tidy;
 pub mod words;
 
+pub use commands::Commands;
 pub use gap::{Gap, gap, recovers_further};
 pub use guard::Size;
+pub use local::local;
 pub use port::{Content, EntryWriter, Intake, Notifier, Source, Stored};
 pub use progress::Progress;
 pub use report::{Failure, Report, RestoreReport};

@@ -7,9 +7,11 @@ use dozo_repository::format::record::Outcome;
 use dozo_repository::format::snapshot::PluginStamp;
 use dozo_repository::{Error, Kind, ObjectId};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::gap::Gap;
+use crate::local::local;
 use crate::port::{Moment, Usage};
 
 /// What became of a run.
@@ -57,6 +59,10 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Moments that cannot be recovered, between the snapshot before and this one.
     pub recovery_gap: Option<Gap>,
+    /// In which zone people see the job's times.
+    pub timezone: String,
+    /// What the operator best types next, on this host, if anything is to be done.
+    pub next: Option<String>,
     /// Why it failed.
     pub error: Option<Failure>,
     /// What the plugin used.
@@ -66,6 +72,12 @@ pub struct Report {
 impl Report {
     /// The schema of this version.
     pub const SCHEMA: &str = "dozo/report/1";
+
+    /// Times in what is written for people are those of a zone.
+    pub(crate) fn in_zone(&mut self, zone: &TimeZone) {
+        self.notes.iter_mut().for_each(|note| *note = local(note, zone).into_owned());
+        self.error = self.error.take().map(|failure| failure.in_zone(zone));
+    }
 }
 
 /// An error as a report keeps it.
@@ -85,6 +97,16 @@ impl Failure {
     /// The sentence and its causes in one line.
     pub fn one_line(&self) -> String {
         [std::slice::from_ref(&self.message), &self.causes].concat().join(": ")
+    }
+}
+
+impl Failure {
+    /// The same with times in a zone.
+    pub fn in_zone(self, zone: &TimeZone) -> Self {
+        let text = |text: String| local(&text, zone).into_owned();
+        let Failure { kind, message, causes, hint } = self;
+        let causes = causes.into_iter().map(text).collect();
+        Failure { kind, message: text(message), causes, hint: hint.map(text) }
     }
 }
 

@@ -76,6 +76,7 @@ pub async fn run(job: &Job, source: &dyn Source, house: &House<'_>) -> Report {
             // Nothing was begun: the run that is at work has the source, and leaves the record.
             report.error = Some(Failure::from(&error));
             report.ended = house.clock.now();
+            report.in_zone(&words::zone(&job.timezone));
             return report;
         }
         Err(error) => {
@@ -90,6 +91,8 @@ pub async fn run(job: &Job, source: &dyn Source, house: &House<'_>) -> Report {
         }
     }
     report.ended = house.clock.now();
+    // What sources and servers wrote, too.
+    report.in_zone(&words::zone(&job.timezone));
     if let Err(error) = leave_record(&report, house).await {
         report.notes.push(format!("the run could not be recorded in the repository: {}", error.chain()));
     }
@@ -164,7 +167,7 @@ async fn backup(
         Arc::try_unwrap(writer).map_err(|_| Error::internal("the plugin is still writing after it was done"))?;
 
     let (attributes, earlier, without) = (told.attributes.clone(), told.notes.clone(), told.unanswered.clone());
-    let ended = house.clock.now();
+    let (ended, zone) = (house.clock.now(), words::zone(&job.timezone));
     let last_good = last_good.as_ref().map(|(id, snapshot)| (*id, snapshot.as_ref()));
     let describe = |manifest: Manifest, stored| Snapshot {
         schema: Snapshot::SCHEMA.into(),
@@ -181,7 +184,7 @@ async fn backup(
         status: if told.omitted_count == 0 { Status::Complete } else { Status::Partial },
         omitted: told.omitted,
         omitted_count: told.omitted_count,
-        guard: Some(guard::compare(last_good, (manifest.totals, &told.attributes), job.guard)),
+        guard: Some(guard::compare(last_good, (manifest.totals, &told.attributes), job.guard, &zone)),
         manifest,
         attributes: told.attributes,
         answers: told.answers,
@@ -220,8 +223,8 @@ fn clock_notes(started: Timestamp, now: Timestamp, lease: &Lease, before: Option
     let before = before.filter(|before| before.duration_since(now) > CLOCK_SKEW_MAX);
     let before = before.map(|before| {
         format!(
-            "the snapshot before this one is of {before:.0}, and this machine's clock shows {now:.0}: one of them is wrong; set \
-             this machine's clock (NTP)"
+            "the snapshot before this one is of {before}, and this machine's clock shows {now}: one of them is wrong; set this \
+             machine's clock (NTP)"
         )
     });
     wrong.into_iter().chain(before).collect()
@@ -264,6 +267,8 @@ fn blank_report(job: &Job, source: &dyn Source, house: &House<'_>, started: Time
         suspicious: Vec::new(),
         notes: Vec::new(),
         recovery_gap: None,
+        timezone: job.timezone.clone(),
+        next: None,
         error: None,
         usage: crate::port::Usage::default(),
     }

@@ -1,6 +1,8 @@
 //! Numbers and lengths of time as people read them.
 
-use jiff::SignedDuration;
+use jiff::fmt::temporal::DateTimeParser;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::limits::CLOCK_SKEW_MAX;
 
@@ -63,6 +65,22 @@ pub fn age(time: SignedDuration) -> String {
     }
 }
 
+/// `2026-11-23 02:00:00 +09:00`: how every time is shown. What is shown can be typed.
+pub fn time(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// The zone that a job or a snapshot names: a place, or an offset. UTC, if this program knows none of that name.
+pub fn zone(name: &str) -> TimeZone {
+    let offset = || DateTimeParser::new().parse_time_zone(name).ok();
+    TimeZone::get(name).ok().or_else(offset).filter(|zone| !zone.is_unknown()).unwrap_or(TimeZone::UTC)
+}
+
+/// A word as a shell takes it for one.
+pub fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_string(), std::borrow::Cow::into_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +95,14 @@ mod tests {
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(duration(SignedDuration::from_millis(850)), "850 ms");
         assert_eq!(duration(SignedDuration::from_secs(3900)), "1 h 5 min");
+    }
+
+    #[test]
+    fn a_time_has_its_zone() {
+        let at = "2026-12-01T01:11:37.5Z".parse().unwrap();
+        assert_eq!(time(at, &zone("Asia/Tokyo")), "2026-12-01 10:11:37 +09:00");
+        assert_eq!(time(at, &zone("-03:30")), "2026-11-30 21:41:37 -03:30");
+        assert_eq!(time(at, &zone("Mars/Olympus")), "2026-12-01 01:11:37 +00:00");
     }
 
     /// `-47 h -59 min`, and `688 ms` for an age.

@@ -28,11 +28,13 @@ pub(crate) struct ChunkReader {
     packs: PackReader,
     frames: Cache<(u32, u64), Bytes>,
     zero: OnceLock<ChunkId>,
+    /// What finds all damage in the same store.
+    verify: String,
 }
 
 impl ChunkReader {
     pub(crate) fn new(
-        store: Store,
+        (store, verify): (Store, String),
         index: Arc<Index>,
         keyring: Arc<Keyring>,
         kind: PackKind,
@@ -43,7 +45,8 @@ impl ChunkReader {
             PackKind::Catalog => (CATALOG_PACKS_CACHED, PACK_BYTES_MAX),
         };
         let packs = PackReader::new(store, identities, windows);
-        ChunkReader { index, keyring, kind, packs, frames: Cache::new(FRAMES_CACHED), zero: OnceLock::new() }
+        let (frames, zero) = (Cache::new(FRAMES_CACHED), OnceLock::new());
+        ChunkReader { index, keyring, kind, packs, frames, zero, verify }
     }
 
     /// A chunk, compared with its id.
@@ -120,7 +123,7 @@ impl ChunkReader {
     fn missing(&self, id: &ChunkId) -> Error {
         let noun = self.noun();
         Error::corrupt(format!("no pack of the repository holds the {noun} chunk {}", id.short()))
-            .hinted("`dozo verify` lists every entry that this touches; a mirror may still have it")
+            .hinted(format!("`{}` lists every entry that this touches; another store may still have it", self.verify))
     }
 
     fn damaged(&self, id: &ChunkId, location: Location, cause: Error) -> Error {
@@ -128,7 +131,8 @@ impl ChunkReader {
         let what = format!("read the {} chunk {} from {}", self.noun(), id.short(), pack.kind.object(&pack.id));
         match cause.kind() {
             Kind::Corrupt => {
-                cause.context(what).hinted("`dozo verify --read-data` lists every entry that this touches")
+                let hint = format!("`{} --read-data` lists every entry that this touches", self.verify);
+                cause.context(what).hinted(hint)
             }
             _ => cause.context(what),
         }

@@ -6,6 +6,7 @@
 //! [to read](Repository::view_to_read), and from that a [`Writer`] for a new snapshot or a [`SnapshotReader`] for an old
 //! one.
 
+mod advice;
 mod ask;
 mod cache;
 mod chunks;
@@ -89,7 +90,7 @@ pub use prune::{
 pub use reader::SnapshotReader;
 pub use recipient::Recipient;
 pub use repair::{Help, Mirror, PlannedCopy, RepairPlan, Repaired, Repairer};
-pub use repository::Repository;
+pub use repository::{NO_REPOSITORY, Repository};
 pub use store::{
     Addressing, AzureCredentials, AzurePlace, Bucket, Examination, GcsPlace, Hidden, Network, Permitted, Proxy,
     S3Credentials, S3Encryption, S3Place, Store, StoreConfig, StorePlace, ThawTier, Traffic, Transport,

@@ -2,7 +2,7 @@
 //! only if every pack that it needs is there, so that a mirror that was interrupted never shows one that does not restore
 //! (PlakarKorp/plakar#1937). Deletes no object and replaces none: that is for [repair](crate::Repairer).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub struct MirrorReport {
     pub problems: Vec<Problem>,
     /// Files that killed writes left in the mirror, and that were removed.
     pub leftovers: u64,
+    /// How many of these are damaged in the mirror, and are for a repair there.
+    pub damaged_there: u64,
 }
 
 impl MirrorReport {
@@ -86,7 +88,7 @@ pub async fn mirror(
         (None, MirrorStart::Create) => from.afresh(to),
         (None, MirrorStart::Expect) => {
             return Err(Error::invalid(format!("there is no mirror in {to}"))
-                .hinted("is the file system mounted? `dozo mirror --create` makes a new one there"));
+                .hinted("is its file system mounted? `dozo mirror --create` makes a new one there"));
         }
     };
     let request = LeaseRequest { purpose: Purpose::Mirror, job: None, ..request };
@@ -133,6 +135,7 @@ impl Mirroring<'_> {
         self.copy_directory("index").await?;
         self.copy_directory("records").await?;
         self.snapshots(&view).await?;
+        self.recorded_damage().await?;
         reading.assure().await?;
         let now = self.writing.assure().await?;
         self.report.leftovers = self.clear(now).await.unwrap_or_else(|why| {
@@ -266,8 +269,27 @@ impl Mirroring<'_> {
             .hinted("try again; if it stays so, this store is not one to keep backups in"))
     }
 
+    /// Packs that were found damaged in the mirror, and that it needs: nothing that is there is ever replaced here.
+    async fn recorded_damage(&mut self) -> Result<()> {
+        if self.target.damage().await?.is_empty() {
+            return Ok(());
+        }
+        let view = self.target.view().await?;
+        let mut walk = Walk::new(&view, HashSet::new());
+        for (id, snapshot) in view.snapshots() {
+            walk.snapshot(*id, snapshot).await?;
+        }
+        let needed = view.damage().filter(|(_, id, _)| walk.needs.may_need(id));
+        let needed: BTreeMap<String, &str> = needed.map(|(kind, id, why)| (kind.object(&id), why)).collect();
+        for (object, why) in needed {
+            self.problem(object, Error::corrupt(format!("it was found damaged in the mirror: {why}")));
+        }
+        Ok(())
+    }
+
+    /// Something is wrong in the mirror.
     fn problem(&mut self, object: String, why: Error) {
-        let why = why.hinted("`dozo repair` on the mirror puts the right one in its place");
+        self.report.damaged_there += 1;
         self.report.problems.push(Problem { object, why });
     }
 }

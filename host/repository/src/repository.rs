@@ -21,6 +21,8 @@ use crate::store::Store;
 
 /// The format that this program writes.
 const FORMAT: u32 = 1;
+/// How the word on a store begins that holds none.
+pub const NO_REPOSITORY: &str = "there is no repository in ";
 /// The sign is a line of text.
 const SIGN_BYTES_MAX: u64 = 4 << 10;
 
@@ -44,7 +46,7 @@ struct Version {
 pub(crate) async fn check_sign(store: &Store, repository: RepositoryId) -> Result<()> {
     store.reach().await?;
     if store.length(SIGN).await?.is_none() {
-        return Err(Error::invalid(format!("there is no repository in {store}"))
+        return Err(Error::invalid(format!("{NO_REPOSITORY}{store}"))
             .hinted("is its file system mounted? are the bucket and the prefix the right ones?"));
     }
     let text = store.get(SIGN, SIGN_BYTES_MAX).await?;
@@ -70,6 +72,7 @@ struct Inner {
     key: HostKey,
     keyring: Arc<Keyring>,
     index_cache: OnceLock<PathBuf>,
+    mirror: OnceLock<String>,
 }
 
 impl Repository {
@@ -122,7 +125,7 @@ impl Repository {
 
     fn over(store: Store, key: HostKey) -> Self {
         let keyring = Arc::new(key.secret.keyring());
-        Repository(Arc::new(Inner { store, key, keyring, index_cache: OnceLock::new() }))
+        Repository(Arc::new(Inner { store, key, keyring, index_cache: OnceLock::new(), mirror: OnceLock::new() }))
     }
 
     /// The same repository in another store, where its sign is; none if there is no sign at all.
@@ -136,7 +139,32 @@ impl Repository {
     /// The same repository in a store, whether or not its sign is there. Nothing is remembered of its indexes: for those who
     /// must know what the store itself holds.
     pub(crate) fn afresh(&self, store: &Store) -> Self {
-        Repository::over(store.clone(), self.key().clone())
+        let again = Repository::over(store.clone(), self.key().clone());
+        match self.mirror().filter(|_| store.to_string() == self.url()) {
+            Some(name) => again.as_mirror(name),
+            None => again,
+        }
+    }
+
+    /// The same, known to be the mirror of this name: what is said of damage there names it.
+    pub fn as_mirror(self, name: &str) -> Self {
+        self.0.mirror.get_or_init(|| name.into());
+        self
+    }
+
+    /// Which mirror it is; none if it is the repository itself.
+    pub(crate) fn mirror(&self) -> Option<&str> {
+        self.0.mirror.get().map(String::as_str)
+    }
+
+    /// What finds damage here: `dozo verify`, or the same for a mirror.
+    pub fn verify_command(&self) -> String {
+        self.advice().verify()
+    }
+
+    /// What puts damage right here: `dozo repair`, or the same for a mirror.
+    pub fn repair_command(&self) -> String {
+        self.advice().repair()
     }
 
     /// Puts the sign that this repository's store has into another.

@@ -1,7 +1,7 @@
 //! A view: what a repository held at one moment, read in the order in which nothing that a snapshot needs can be missed.
 //! FORMAT.md section 13. Knows nothing of what the view is taken for, but which packs count.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -168,6 +168,18 @@ impl View {
         self.marks.damage.iter().flat_map(|note| &note.document.packs).map(|(kind, id, why)| (*kind, *id, why.as_str()))
     }
 
+    /// How many packs are recorded as damaged, but for what these damage documents say.
+    pub fn damaged_packs_but(&self, harmless: &HashSet<ObjectId>) -> usize {
+        let notes = self.marks.damage.iter().filter(|note| !harmless.contains(&note.id));
+        notes.flat_map(|note| &note.document.packs).map(|(_, id, _)| *id).collect::<HashSet<_>>().len()
+    }
+
+    /// What could not be read, but for packs that damage documents name.
+    pub fn unrecorded_problems(&self) -> impl Iterator<Item = &Problem> {
+        let recorded: HashSet<String> = self.damage().map(|(kind, id, _)| kind.object(&id)).collect();
+        self.problems.iter().filter(move |problem| !recorded.contains(&problem.object))
+    }
+
     /// Whether a new snapshot may be made against this one: all of its manifest lies in packs that count.
     pub fn can_build_on(&self, snapshot: &Snapshot) -> bool {
         // A cache that cannot be read is told of by the run that follows.
@@ -200,7 +212,8 @@ impl View {
 
     fn chunk_reader(&self, kind: PackKind, identities: Vec<age::x25519::Identity>) -> Arc<ChunkReader> {
         let (store, keyring) = (self.repository.store().clone(), self.repository.keyring().clone());
-        Arc::new(ChunkReader::new(store, self.index.clone(), keyring, kind, identities))
+        let verify = self.repository.verify_command();
+        Arc::new(ChunkReader::new((store, verify), self.index.clone(), keyring, kind, identities))
     }
 }
 

@@ -63,6 +63,58 @@ fn damage_is_told_and_that_it_is_over_only_when_it_is() {
     assert_eq!(slack.messages().len(), 5, "once");
 }
 
+/// What to do is to be done there, with the configuration that was named.
+#[test]
+fn damage_in_a_mirror_is_told_with_what_to_do_there() {
+    let slack = Slack::start();
+    let house = house(&slack, "good", "");
+    std::fs::create_dir(house.path("nas")).unwrap();
+    repository(&house, &format!("{}\nrole = \"maintain\"", mirror(&house)));
+    dozo(&house, &slack, &["run"]).expect(0);
+    dozo(&house, &slack, &["mirror", "--create"]).expect(0);
+    // Neither side has it whole: the repair at the mirror fails.
+    rot(&house);
+    for pack in std::fs::read_dir(house.path("nas/packs")).unwrap() {
+        std::fs::remove_dir_all(pack.unwrap().path()).unwrap();
+    }
+    let file = house.path("dozo.toml").canonicalize().unwrap().display().to_string();
+    dozo(&house, &slack, &["--config", &file, "verify", "--from", "nas"]).expect(5);
+    dozo(&house, &slack, &["--config", &file, "repair", "--at", "nas", "--yes"]).expect(5);
+    let messages = slack.messages();
+    assert_eq!(messages.len(), 2);
+    for message in messages {
+        let text = message.json.to_string();
+        assert!(text.contains(&format!("dozo --config {file} repair --at nas")), "{text}");
+        assert!(!text.contains("dozo repair`"), "{text}");
+    }
+}
+
+/// Somebody else at work is no failure, and what is mistyped is for whoever typed it.
+#[test]
+fn a_run_that_is_kept_away_is_not_told() {
+    let slack = Slack::start();
+    let house = house(&slack, "good", "");
+    let waits = format!(
+        "before = [\"/bin/sh -c 'touch {0}/begun; while test -e {0}/wait; do sleep 0.05; done'\"]",
+        house.path(".").display()
+    );
+    super::act(&house, "[job.db]", &format!("[job.db]\n{waits}"));
+    std::fs::write(house.path("wait"), "").unwrap();
+    let mut first = house.command().arg("run").env("WEBHOOK", slack.webhook()).spawn().unwrap();
+    for _ in 0..1_200 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        if house.path("begun").exists() {
+            break;
+        }
+    }
+    dozo(&house, &slack, &["run"]).expect(6);
+    std::fs::remove_file(house.path("wait")).unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    dozo(&house, &slack, &["verify", "--read-data"]).expect(2);
+    dozo(&house, &slack, &["run"]).expect(0);
+    assert_eq!(headers(&slack), [""; 0], "neither a failure nor a recovery");
+}
+
 #[test]
 fn a_mirror_that_is_not_filled_is_told_and_then_that_it_is() {
     let slack = Slack::start();
@@ -92,7 +144,7 @@ fn work_that_cannot_begin_is_told() {
         dozo(&house, &slack, command).expect(2);
     }
     // Plans, and what was mistyped, are for whoever typed it.
-    for command in [&["prune"][..], &["repair"], &["verify", "dbs"]] {
+    for command in [&["prune"][..], &["repair"], &["verify", "dbs"], &["verify", "--from", "nobody"]] {
         dozo(&house, &slack, command).expect(2);
     }
     let headers = headers(&slack);
@@ -106,7 +158,8 @@ fn who_wants_to_hear_of_runs_alone_does() {
     let slack = Slack::start();
     let house = house(&slack, "good", "on = [\"failure\", \"success\"]");
     dozo(&house, &slack, &["run"]).expect(0);
-    dozo(&house, &slack, &["prune", "--yes"]).expect(2);
+    std::fs::rename(house.path("repository"), house.path("away")).unwrap();
+    dozo(&house, &slack, &["verify"]).expect(2);
     assert_eq!(headers(&slack).len(), 1);
 }
 
@@ -117,11 +170,13 @@ fn a_service_that_is_down_changes_nothing() {
     let slack = Slack::start();
     let house = house(&slack, "good", "");
     slack.stop();
+    std::fs::rename(house.path("repository"), house.path("away")).unwrap();
     let mut command = house.command();
-    command.args(["prune", "--yes"]).env("WEBHOOK", slack.webhook()).env("https_proxy", "http://127.0.0.1:1");
+    command.args(["verify"]).env("WEBHOOK", slack.webhook()).env("https_proxy", "http://127.0.0.1:1");
     let said = crate::house::said(command.output().unwrap()).expect(2);
-    assert!(said.err.contains("`ops` told nobody of the failure of `dozo prune`"), "{}", said.err);
+    assert!(said.err.contains("`ops` told nobody of the failure of `dozo verify`"), "{}", said.err);
     assert!(said.err.contains("https_proxy is set") && said.err.contains("they connect directly"), "{}", said.err);
+    std::fs::rename(house.path("away"), house.path("repository")).unwrap();
     let mut check = house.command();
     check.arg("check").env("WEBHOOK", slack.webhook()).env("HTTPS_PROXY", "http://127.0.0.1:1");
     let said = crate::house::said(check.output().unwrap());

@@ -9,6 +9,7 @@ use crate::args::{AcceptArgs, Global};
 use crate::context::{Context, SystemClock, find_snapshot, snapshots_of};
 use crate::exit::Exit;
 use crate::ui::{self, words};
+use crate::zones::Zones;
 
 pub(crate) async fn accept(global: &Global, args: &AcceptArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
@@ -16,9 +17,13 @@ pub(crate) async fn accept(global: &Global, args: &AcceptArgs) -> anyhow::Result
     let view = repository.view().await?;
     let found = meant(&context, &view, &args.snapshot)?;
     if !view.is_suspicious(&found) {
-        let (id, time) = (found.0.short(), words::time(found.1.started));
+        let zones = Zones::of(&context, &view)?;
+        let (id, time) = (found.0.short(), zones.taken(&found.1));
         let why = match view.accepted(&found.0) {
-            Some(at) => format!("the snapshot {id} of {time} was accepted already, at {}", words::time(at)),
+            Some(at) => format!(
+                "the snapshot {id} of {time} was accepted already, at {}",
+                words::time_in(at, zones.zone(&found.1))
+            ),
             None => format!("the snapshot {id} of {time} is not suspicious: there is nothing to accept"),
         };
         return Err(Error::invalid(why).hinted("`dozo snapshots` tells which are").into());
@@ -35,7 +40,7 @@ pub(crate) async fn accept(global: &Global, args: &AcceptArgs) -> anyhow::Result
         ui::json(&record)?;
     } else {
         let (id, snapshot) = &found;
-        let (job, time) = (&snapshot.job.name, words::time(snapshot.started));
+        let (job, time) = (&snapshot.job.name, Zones::of(&context, &view)?.taken(snapshot));
         ui::line(format!("{} of `{job}`, {time}: accepted; the next snapshot is compared with it", id.short()));
     }
     Ok(Exit::Done)

@@ -7,6 +7,7 @@ use dozo_job::{Error, Kind};
 use dozo_plugin::{Access, Directory};
 
 use crate::args::{FromArgs, Global};
+use crate::command::mirror::unmade;
 use crate::config::JobTable;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -84,7 +85,8 @@ pub(super) async fn mirrors(global: &Global, context: &Context) -> anyhow::Resul
                 ui::line(format!("mirror {}: {} is one of this repository", mirror.name, repository.url()))
             }
             Err(error) => {
-                let error = error.context(format!("the mirror `{}` cannot be used", mirror.name));
+                let error =
+                    unmade(context, mirror, error).context(format!("the mirror `{}` cannot be used", mirror.name));
                 ui::errors::tell(global, &error);
                 exit = exit.worst(Exit::of(&error));
             }

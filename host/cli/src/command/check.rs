@@ -96,7 +96,7 @@ fn print(url: &str, found: &Examination, skew: Option<SignedDuration>) {
         Some(Permitted::Yes) => "  create only: yes: no object can be overwritten",
         Some(Permitted::No) => "  create only: no: this store overwrites; dozo never does, a thief of this host could",
     });
-    ui::line(match &found.lock {
+    ui::advice(match &found.lock {
         Some(lock) => format!("  lock: {lock}"),
         None => "  lock: none to be seen".to_string(),
     });

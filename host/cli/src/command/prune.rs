@@ -19,22 +19,22 @@ use crate::zones::Zones;
 
 pub(crate) async fn prune(global: &Global, args: &PruneArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
-    if !args.yes {
-        return look(&context, global, args).await;
-    }
     let (mut watch, started) = (Watch::begin(&context), SystemClock.now());
-    let done = delete(&context, global, args).await;
+    if !args.yes {
+        return look((&context, &mut watch), global, args).await;
+    }
+    let done = delete((&context, &mut watch), global, args).await;
     watch.ended(&Upkeep::Prune, started, done.as_ref());
     watch.finish(global).await?;
     done.map(|ended| ended.exit)
 }
 
 /// The plan needs nothing of the store but to be read.
-async fn look(context: &Context, global: &Global, args: &PruneArgs) -> anyhow::Result<Exit> {
+async fn look((context, watch): (&Context, &mut Watch<'_>), global: &Global, args: &PruneArgs) -> anyhow::Result<Exit> {
     let repository = context.repository().await?;
     let request = context.lease_request(Purpose::Read, &args.lease)?;
     let pruner = Pruner::look(&repository, request, rules(context)).await;
-    let done = work(context, global, args, &repository, &pruner).await;
+    let done = work((context, watch), global, args, &repository, &pruner).await;
     if let Some(note) = pruner.note() {
         ui::note(format!("note: {note}"));
     }
@@ -42,19 +42,21 @@ async fn look(context: &Context, global: &Global, args: &PruneArgs) -> anyhow::R
     Ok(done?.exit)
 }
 
-async fn delete(context: &Context, global: &Global, args: &PruneArgs) -> anyhow::Result<Ended> {
+async fn delete(
+    (context, watch): (&Context, &mut Watch<'_>),
+    global: &Global,
+    args: &PruneArgs,
+) -> anyhow::Result<Ended> {
     if context.loaded.config.repository.role != Role::Maintain {
         let error = context.loaded.fault(&["repository"], "this host backs up and does not delete");
-        return Err(error
-            .hinted(
-                "`role = \"maintain\"` on the one host whose credentials may delete; without `--yes` the plan is shown",
-            )
-            .into());
+        return watch.typed(Err(error.hinted(
+            "`role = \"maintain\"` on the one host whose credentials may delete; without `--yes` the plan is shown",
+        )));
     }
     let repository = context.repository().await?;
     let request = context.lease_request(Purpose::Prune, &args.lease)?;
     let pruner = Pruner::begin(&repository, request, rules(context)).await?;
-    let done = work(context, global, args, &repository, &pruner).await;
+    let done = work((context, watch), global, args, &repository, &pruner).await;
     over(context, pruner.end().await);
     done
 }
@@ -68,14 +70,14 @@ pub(crate) fn over(context: &Context, ended: Result<(), Error>) {
 }
 
 async fn work(
-    context: &Context,
+    (context, watch): (&Context, &mut Watch<'_>),
     global: &Global,
     args: &PruneArgs,
     repository: &Repository,
     pruner: &Pruner,
 ) -> anyhow::Result<Ended> {
     let keys = match args.compact {
-        true => Some(context.read_keys(repository, &args.identity).await?),
+        true => Some(watch.typed_key(&args.identity, context.read_keys(repository, &args.identity).await)?),
         false => None,
     };
     let back = Back::begin(context, repository);
@@ -170,7 +172,7 @@ fn show(tidy: &Tidy, view: &View, args: &PruneArgs, zones: &Zones) {
             (Fate::Keep(_), _) if !args.all => continue,
             (Fate::Keep(_), _) => ("keep", fate.to_string()),
             (Fate::Delete(_), Some(stays)) => ("keep", stays.to_string()),
-            (Fate::Delete(_), None) => ("delete", fate.to_string()),
+            (Fate::Delete(why), None) => ("delete", why.in_zone(zones.zone(snapshot))),
         };
         let (job, time) = (&snapshot.job.name, zones.taken(snapshot));
         ui::line(format!("{word:6}  {}  {time}  {job:20}  {why}", id.short()));

@@ -2,7 +2,7 @@
 
 use dozo_job::Clock;
 use dozo_job::health::Upkeep;
-use dozo_repository::{Help, Mirror, Problem, Purpose, RepairPlan, Repaired, Repairer, Repository};
+use dozo_repository::{Help, Kind, Mirror, Problem, Purpose, RepairPlan, Repaired, Repairer, Repository};
 
 use crate::args::{FromArgs, Global, RepairArgs};
 use crate::command::prune::over;
@@ -18,31 +18,38 @@ const ROUNDS: u32 = 5;
 
 pub(crate) async fn repair(global: &Global, args: &RepairArgs) -> anyhow::Result<Exit> {
     let context = Context::load(global)?;
-    if !args.yes {
-        return Ok(work(&context, global, args).await?.exit);
-    }
     let (mut watch, started) = (Watch::begin(&context), SystemClock.now());
-    let done = work(&context, global, args).await;
+    let done = work((&context, &mut watch), global, args).await;
+    if !args.yes {
+        return Ok(done?.exit);
+    }
     watch.ended(&Upkeep::Repair(args.at.clone()), started, done.as_ref());
     watch.finish(global).await?;
     done.map(|ended| ended.exit)
 }
 
-async fn work(context: &Context, global: &Global, args: &RepairArgs) -> anyhow::Result<Ended> {
+async fn work(
+    (context, watch): (&Context, &mut Watch<'_>),
+    global: &Global,
+    args: &RepairArgs,
+) -> anyhow::Result<Ended> {
+    if let Some(mirror) = &args.at {
+        watch.typed(context.loaded.mirror(mirror))?;
+    }
     let at = FromArgs { from: args.at.clone() };
     let repository = context.repository_at(&at).await?;
     if args.at.is_none() {
         let back = Back::begin(context, &repository);
         back.tell(&repository.view().await?).await?;
     }
-    let help = help(context, args, &repository).await?;
+    let help = help((context, watch), args, &repository).await?;
     let request = |purpose| context.lease_request(purpose, &args.lease);
     let repairer = match args.yes {
         true => Repairer::begin(&repository, request(Purpose::Prune)?, help).await?,
         // The plan needs nothing of the store but to be read.
         false => Repairer::look(&repository, request(Purpose::Read)?, help).await,
     };
-    let done = rounds(context, global, args, &repairer).await;
+    let done = rounds((context, watch), global, args, &repairer).await;
     if let Some(note) = repairer.note() {
         ui::note(format!("note: {note}"));
     }
@@ -51,7 +58,11 @@ async fn work(context: &Context, global: &Global, args: &RepairArgs) -> anyhow::
 }
 
 /// Every other store, as far as it can be reached, and the owner's key where there is one.
-async fn help(context: &Context, args: &RepairArgs, repository: &Repository) -> anyhow::Result<Help> {
+async fn help(
+    (context, watch): (&Context, &mut Watch<'_>),
+    args: &RepairArgs,
+    repository: &Repository,
+) -> anyhow::Result<Help> {
     let mut help = Help::default();
     let mut others: Vec<Option<&str>> =
         context.loaded.config.repository.mirrors.iter().map(|m| Some(&*m.name)).collect();
@@ -66,15 +77,25 @@ async fn help(context: &Context, args: &RepairArgs, repository: &Repository) -> 
         }
     }
     if args.identity.identity.is_some() || context.loaded.config.repository.identity.is_some() {
-        help.keys = Some(context.read_keys(repository, &args.identity).await?);
+        let keys = context.read_keys(repository, &args.identity).await;
+        help.keys = Some(watch.typed_key(&args.identity, keys)?);
     }
     Ok(help)
 }
 
-async fn rounds(context: &Context, global: &Global, args: &RepairArgs, repairer: &Repairer) -> anyhow::Result<Ended> {
+async fn rounds(
+    (context, watch): (&Context, &mut Watch<'_>),
+    global: &Global,
+    args: &RepairArgs,
+    repairer: &Repairer,
+) -> anyhow::Result<Ended> {
     let mut give_up: &[String] = &args.give_up;
     for round in 1.. {
-        let plan = repairer.plan(give_up).await?;
+        let plan = match repairer.plan(give_up).await {
+            // What is given up is typed.
+            Err(error) if error.kind() == Kind::Invalid && !give_up.is_empty() => return watch.typed(Err(error)),
+            plan => plan?,
+        };
         if !global.json {
             show(&plan);
         }
@@ -88,12 +109,12 @@ async fn rounds(context: &Context, global: &Global, args: &RepairArgs, repairer:
                 ui::note("nothing was changed: `--yes` does it");
             }
             let whole = plan.lost.is_empty() && (plan.is_empty() || !args.yes);
-            return Ok(if whole { Ended::well(Exit::Done) } else { damaged(&plan.lost) });
+            return Ok(if whole { Ended::well(Exit::Done) } else { damaged(&plan.lost, args) });
         }
         if plan.deletes() && context.loaded.config.repository.role != Role::Maintain {
             let error = context.loaded.fault(&["repository"], "this host backs up and does not delete");
             let hint = "`role = \"maintain\"` on the one host whose credentials may delete; it repairs";
-            return Err(error.hinted(hint).into());
+            return watch.typed(Err(error.hinted(hint)));
         }
         let shown = plan.clone();
         let done = repairer.execute(plan).await?;
@@ -103,18 +124,19 @@ async fn rounds(context: &Context, global: &Global, args: &RepairArgs, repairer:
             print(&done);
         }
         if !done.failed.is_empty() {
-            return Ok(damaged(&done.failed));
+            return Ok(damaged(&done.failed, args));
         }
         give_up = &[];
     }
-    Ok(damaged(&[]))
+    Ok(damaged(&[], args))
 }
 
 /// What people hear of it.
-fn damaged(lost: &[Problem]) -> Ended {
+fn damaged(lost: &[Problem], args: &RepairArgs) -> Ended {
     let message = format!("{} still damaged", words::counted(lost.len() as u64, "object is", "objects are"));
     let first = lost.iter().map(|problem| format!("{}: {}", problem.object, problem.why.chain()));
-    Ended::badly(Exit::Damaged, message, first, "`dozo repair` says of each what would help")
+    let hint = format!("`{}` says of each what would help", Upkeep::Repair(args.at.clone()).command());
+    Ended::badly(Exit::Damaged, message, first, &hint)
 }
 
 fn show(plan: &RepairPlan) {
@@ -144,7 +166,7 @@ fn show(plan: &RepairPlan) {
 fn lost(problem: &Problem) {
     ui::line(format!("damaged: {}: {}", problem.object, problem.why.chain()));
     if let Some(hint) = problem.why.hint() {
-        ui::line(format!("  {hint}"));
+        ui::advice(format!("  {hint}"));
     }
 }
 

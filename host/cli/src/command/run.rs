@@ -98,7 +98,7 @@ fn begin(context: &Context, name: &str, notifiers: &mut Notifiers<'_>) -> anyhow
     match place.begin(SystemClock.now()) {
         Ok(None) => {}
         Ok(Some(begun)) => {
-            let begun = words::time(begun);
+            let begun = context.time(name, begun);
             let why =
                 format!("the run that began at {begun} did not come to its end: killed, or this machine went down");
             ui::note(format!("note: the job `{name}`: {why}"));
@@ -169,7 +169,15 @@ async fn run_source(
     };
     let source = plugin.source(prepared.permit)?;
     let _shown = progress::Shown::begin(name.to_string(), progress::of_run(&progress));
-    Ok(dozo_job::run(&job, &source, &house).await)
+    Ok(for_people(dozo_job::run(&job, &source, &house).await))
+}
+
+/// Commands as they are typed here.
+fn for_people(report: Report) -> Report {
+    let text = |text: &String| ui::commands().text(text).into_owned();
+    let (notes, error) =
+        (report.notes.iter().map(text).collect(), report.error.map(|error| ui::commands().failure(error)));
+    Report { notes, error, ..report }
 }
 
 fn exit_of(report: &Report) -> Exit {

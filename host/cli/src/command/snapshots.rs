@@ -116,14 +116,14 @@ pub(crate) fn problems(view: &View) -> Exit {
     for problem in view.problems() {
         ui::note(format!("damaged: {}: {}", problem.object, problem.why.chain()));
     }
-    let known = view.damage().count() as u64;
+    let (known, verify) = (view.damage().count() as u64, view.repository().verify_command());
     if known > 0 {
         let packs = words::counted(known, "pack", "packs");
-        ui::note(format!("note: damage of {packs} is known; `dozo verify` tells what that touches"));
+        ui::note(format!("note: damage of {packs} is known; `{verify}` tells what that touches"));
     }
     if view.problems().is_empty() {
         return Exit::Done;
     }
-    ui::note("hint: `dozo verify` lists every entry that this touches");
+    ui::note(format!("hint: `{verify}` lists every entry that this touches"));
     Exit::Damaged
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dozo_job::Clock;
 use dozo_job::health::Upkeep;
+use dozo_repository::format::record::VerificationRecord;
 use dozo_repository::format::snapshot::Named;
 use dozo_repository::{
     Depth, Error, Findings, ObjectId, Problem, Sample, Scope, VerifyCounters, View, packs_to_read, verify_scope,
@@ -13,18 +14,21 @@ use dozo_repository::{
 use jiff::Timestamp;
 
 use crate::args::{Global, VerifyArgs};
-use crate::context::{Context, SystemClock, find_snapshot, snapshots_of};
+use crate::context::{Context, SystemClock, find_snapshot, random, snapshots_of};
 use crate::exit::Exit;
 use crate::rollback::{Back, exit_of};
 use crate::ui::{self, progress, words};
 use crate::upkeep::{Ended, Watch};
 
+/// Of the newest verifications so many are looked through for the last sample.
+const RECORDS_READ: usize = 100;
+
 pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result<Exit> {
     let context = Context::to_read(global, &args.read)?;
-    let sample = args.read_data.as_deref().map(sample).transpose()?;
+    let percent = args.read_data.as_deref().map(percent).transpose()?;
     let (mut watch, started) = (Watch::begin(&context), SystemClock.now());
-    let done = look(global, &context, args, sample).await;
-    // A name that is mistyped is for whoever typed it.
+    let done = look(global, (&context, &mut watch), args, percent).await;
+    // Of some snapshots it is for whoever asked for them, also that they cannot be looked at.
     if done.is_ok() || args.snapshots.is_empty() {
         watch.ended(&Upkeep::Verify(args.from.from.clone()), started, done.as_ref());
     }
@@ -32,9 +36,17 @@ pub(crate) async fn verify(global: &Global, args: &VerifyArgs) -> anyhow::Result
     done.map(|ended| ended.exit)
 }
 
-async fn look(global: &Global, context: &Context, args: &VerifyArgs, sample: Option<Sample>) -> anyhow::Result<Ended> {
-    let opened = context.open_to_read(&args.from, &args.read, sample.is_some()).await?;
-    let keys = if sample.is_some() { Some(opened.keys()?) } else { None };
+async fn look(
+    global: &Global,
+    (context, watch): (&Context, &mut Watch<'_>),
+    args: &VerifyArgs,
+    percent: Option<u8>,
+) -> anyhow::Result<Ended> {
+    if let Some(mirror) = &args.from.from {
+        watch.typed(context.loaded.mirror(mirror))?;
+    }
+    let opened = context.open_for_content(watch, &args.from, &args.read, percent.is_some()).await?;
+    let keys = if percent.is_some() { Some(opened.keys()?) } else { None };
     let back = Back::begin(context, &opened.repository);
     let lease = context.read_lease(&opened.repository).await?;
     let view = lease.view().await?;
@@ -45,12 +57,12 @@ async fn look(global: &Global, context: &Context, args: &VerifyArgs, sample: Opt
             Exit::Done
         }
     };
-    let depth = match (sample, keys) {
-        (Some(sample), Some(keys)) => Depth::Data(sample, keys),
+    let depth = match (percent, keys) {
+        (Some(percent), Some(keys)) => Depth::Data(sample(&view, percent).await?, keys),
         _ if args.scrub => Depth::Scrub(Sample::All),
         _ => Depth::Structure,
     };
-    let chosen = match chosen(context, &view, &args.snapshots) {
+    let chosen = match watch.typed(chosen(context, &view, &args.snapshots)) {
         Ok(chosen) => chosen,
         Err(error) => {
             context.released(lease).await;
@@ -62,7 +74,7 @@ async fn look(global: &Global, context: &Context, args: &VerifyArgs, sample: Opt
         let packs = packs_to_read(&view, depth, scope).await?;
         context.thaw(&view, &packs, (&args.thaw, &args.from)).await
     };
-    if let Err(error) = readable.await {
+    if let Err(error) = thawed(watch, readable.await) {
         context.released(lease).await;
         return Err(error);
     }
@@ -88,17 +100,26 @@ async fn look(global: &Global, context: &Context, args: &VerifyArgs, sample: Opt
     Ok(ended(&findings, &view, behind, args))
 }
 
+/// What lies in cold storage is to be asked for: whoever typed this did not.
+fn thawed(watch: &mut Watch<'_>, readable: anyhow::Result<()>) -> anyhow::Result<()> {
+    match readable {
+        Err(error) if Exit::of(&error) == Exit::Usage => watch.typed(Err(error)),
+        readable => readable,
+    }
+}
+
 /// What people hear of it.
 fn ended(findings: &Findings, view: &View, behind: Exit, args: &VerifyArgs) -> Ended {
-    let url = view.repository().url();
+    let (url, is_clean) = (view.repository().url(), findings.is_clean());
     if behind != Exit::Done {
         let hint = "`dozo verify` prints what is missing; docs/GUIDE.md, When a store shows less than it did";
-        let exit = behind.worst(if findings.is_clean() { Exit::Done } else { Exit::Damaged });
-        return Ended::badly(exit, format!("{url} shows less than it did"), std::iter::empty(), hint);
+        let exit = behind.worst(if is_clean { Exit::Done } else { Exit::Damaged });
+        let message = format!("{url} shows less than it did");
+        return Ended { damage: !is_clean, ..Ended::badly(exit, message, std::iter::empty(), hint) };
     }
-    if findings.is_clean() {
-        // What was found before is damage until it is repaired, whatever was looked at this time.
-        let all = args.snapshots.is_empty() && view.damage().next().is_none();
+    if is_clean {
+        // What was found damaged before, was not read this time and is needed would be among the problems.
+        let all = args.snapshots.is_empty();
         return if all { Ended::well(Exit::Done) } else { Ended::in_part(Exit::Done) };
     }
     let (objects, entries) = (findings.problems.len() as u64, findings.damaged_count);
@@ -108,8 +129,12 @@ fn ended(findings: &Findings, view: &View, behind: Exit, args: &VerifyArgs) -> E
         words::counted(entries, "entry", "entries"),
     );
     let first = findings.problems.iter().map(|problem| format!("{}: {}", problem.object, problem.why.chain()));
-    let hint = "`dozo run` stores again what the source still has, `dozo repair` brings back what a mirror has";
-    Ended::badly(Exit::Damaged, message, first, hint)
+    let repair = view.repository().repair_command();
+    let hint = match args.from.from {
+        None => format!("`dozo run` stores again what the source still has, `{repair}` brings back what a mirror has"),
+        Some(_) => format!("`{repair}` brings back what the repository has, or another mirror"),
+    };
+    Ended::badly(Exit::Damaged, message, first, &hint)
 }
 
 /// Damage, so that the next run stores again what the source still has; and the record that it was looked.
@@ -134,14 +159,20 @@ fn chosen(context: &Context, view: &View, wanted: &[String]) -> anyhow::Result<V
 }
 
 /// `100`, `10`, `10%`.
-fn sample(text: &str) -> anyhow::Result<Sample> {
+fn percent(text: &str) -> anyhow::Result<u8> {
     let percent = text.trim_end_matches('%').parse::<u8>().ok().filter(|n| (1..=100).contains(n));
-    let percent = percent.ok_or_else(|| Error::invalid(format!("`--read-data={text}`: 1% to 100%")))?;
+    Ok(percent.ok_or_else(|| Error::invalid(format!("`--read-data={text}`: 1% to 100%")))?)
+}
+
+/// Of a sample, the packs behind those that the last one read: in turn all are read. Where nobody left word of one, it begins
+/// anywhere.
+async fn sample(view: &View, percent: u8) -> anyhow::Result<Sample> {
     if percent == 100 {
         return Ok(Sample::All);
     }
-    let seed = getrandom::u64().map_err(|e| Error::internal(format!("ask the system for random numbers: {e}")))?;
-    Ok(Sample::Percent(percent, seed))
+    let records = view.repository().newest_records::<VerificationRecord>(RECORDS_READ).await?;
+    let last = records.parsed.into_iter().find_map(|record| record.value.read_to);
+    Ok(Sample::Percent(percent, last.map_or_else(|| random().map(ObjectId), Ok)?))
 }
 
 fn json(findings: &Findings) -> serde_json::Value {

@@ -33,7 +33,7 @@ pub(crate) use aws::endpoint_of_environment;
 pub(crate) use grants::{Granted, Need, NeedKind};
 pub(crate) use mirrors::mirror_store;
 pub(crate) use place::{ConfigError, did_you_mean};
-pub(crate) use raw::{Config, JobTable, Role, TargetTable};
+pub(crate) use raw::{Config, JobTable, MirrorTable, Role, TargetTable};
 pub(crate) use raw_notify::NotifyTable;
 pub(crate) use retention::is_place;
 pub(crate) use secrets::Secrecy;

@@ -1,6 +1,7 @@
 //! Errors on the terminal: `error:`, `caused by:`, `hint:`.
 
 use dozo_job::{Failure, Kind};
+use jiff::tz::TimeZone;
 
 use crate::args::Global;
 use crate::config::ConfigError;
@@ -43,12 +44,13 @@ pub(crate) fn failure(error: &anyhow::Error) -> Failure {
         None => cause.is::<ConfigError>().then_some(Kind::Invalid),
     });
     let mut messages = error.chain().map(plain);
-    Failure {
+    let failure = Failure {
         kind: kind.unwrap_or(Kind::Internal),
         message: messages.next().unwrap_or_default(),
         causes: messages.collect(),
         hint: error.chain().find_map(hint_of).map(str::to_string),
-    }
+    };
+    super::commands().failure(failure).in_zone(&TimeZone::system())
 }
 
 /// What an error says, without the place in the configuration.
@@ -61,15 +63,13 @@ fn plain(cause: &(dyn std::error::Error + 'static)) -> String {
 
 /// Prints an error as JSON, for `--json`.
 fn print_json(error: &anyhow::Error) {
-    let mut messages = error.chain().map(plain);
-    let message = messages.next().unwrap_or_default();
-    let causes: Vec<String> = messages.collect();
+    let Failure { message, causes, hint, .. } = failure(error);
     let place = error.chain().find_map(|cause| cause.downcast_ref::<ConfigError>()?.file_and_line());
     let value = serde_json::json!({
         "schema": "dozo/error/1",
         "message": message,
         "causes": causes,
-        "hint": error.chain().find_map(hint_of),
+        "hint": hint,
         "file": place.map(|(file, _)| file.display().to_string()),
         "line": place.map(|(_, line)| line),
     });

@@ -3,19 +3,14 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub(crate) use dozo_job::words::{FUTURE, age, bytes, count, counted, duration, quoted};
+pub(crate) use dozo_job::words::{FUTURE, age, bytes, count, counted, duration, quoted, time as time_in};
 
 /// `2026-11-23 02:00:00 +09:00`, in the time zone of the machine: for times that are of no job.
 pub(crate) fn time(time: Timestamp) -> String {
     time_in(time, &TimeZone::system())
 }
 
-/// The same in the zone of a job. What is shown can be typed.
-pub(crate) fn time_in(time: Timestamp, zone: &TimeZone) -> String {
-    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
-}
-
-/// The same with what it has below the second.
+/// The same in a zone, with what it has below the second: where that was typed.
 pub(crate) fn exact_time_in(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.f %:z").to_string()
 }

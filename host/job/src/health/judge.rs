@@ -1,85 +1,48 @@
-//! The judgement itself.
+//! The judgement of the repository and of the work on it.
 
 use dozo_repository::format::record::Outcome;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Facts, Finding, JobFacts, Last, RoomFacts, Upkeep, UpkeepFacts, overdue_after};
-use crate::limits::{GAP_SHOWN, STORE_FULL_BYTES, STORE_FULL_PART};
+use super::of_job::of_job;
+use super::{Facts, Finding, Last, RoomFacts, Upkeep, UpkeepFacts};
+use crate::limits::{STORE_FULL_BYTES, STORE_FULL_PART};
 use crate::words;
 
-/// What a person should do something about, the jobs in their order first.
+/// What a person should do something about, the jobs in their order first. Nothing else decides whether all is well.
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     let jobs = facts.jobs.iter().filter(|job| !job.retired).flat_map(|job| of_job(job, facts.now));
     let upkeep = facts.upkeep.iter().filter_map(|work| of_upkeep(work, facts.now));
-    jobs.chain(damage(facts.damaged_packs)).chain(upkeep).chain(facts.room.and_then(of_room)).collect()
+    let repository = rolled_back(&facts.rolled_back).into_iter().chain(unread(&facts.unread));
+    let repository = repository.chain(damage(facts.damaged_packs)).chain(upkeep);
+    jobs.chain(repository).chain(facts.unseen.iter().map(unseen)).chain(facts.room.and_then(of_room)).collect()
 }
 
-fn of_job(job: &JobFacts, now: Timestamp) -> Vec<Finding> {
-    let found = |kind, message: String, advice: &str, at| Finding {
-        job: Some(job.job.clone()),
-        host: job.host.clone(),
-        kind,
-        message,
-        advice: advice.into(),
-        damage: false,
-        at,
-    };
-    let name = &job.job;
-    let mut findings = Vec::new();
-    let newest = job.complete.last();
-    match (&job.last_run, job.interrupted) {
-        (_, Some(begun)) => {
-            let message = format!("the run that began {} ago did not come to its end", ago(now, begun));
-            let advice = format!("was it killed, or the machine switched off? `dozo run {name}`");
-            findings.push(found("interrupted", message, &advice, Some(begun)));
-        }
-        (None, _) if job.running.is_some() => {}
-        (None, _) if newest.is_none() && !job.newest_is_partial => {
-            findings.push(found("never-run", "it has never run".into(), &format!("`dozo run {name}`"), None));
-            return findings;
-        }
-        (Some(Last { outcome: Outcome::Failed, at, why, .. }), _) => {
-            let message = format!("the last run failed, {} ago{}", ago(now, *at), because(why.as_ref()));
-            findings.push(found("failed", message, &format!("`dozo check {name}`, then `dozo run {name}`"), Some(*at)));
-        }
-        _ if job.newest_is_partial => {
-            let message = "the newest snapshot lacks something".into();
-            findings.push(found("partial", message, &format!("`dozo run {name}` names what cannot be read"), None));
-        }
-        _ => {}
-    }
-    match newest {
-        None if job.running.is_some() && job.last_run.is_none() => {}
-        None => {
-            let message = "there is no complete snapshot".into();
-            findings.push(found("no-complete-snapshot", message, &format!("`dozo run {name}`"), None));
-        }
-        Some(newest) => findings.extend(overdue(job, now, newest.at).map(|message| {
-            let advice = "is it still scheduled? `expect_every` in its table says how old a snapshot may be";
-            found("overdue", message, advice, Some(newest.at))
-        })),
-    }
-    let fresh = job.gap.filter(|gap| now.duration_since(gap.until) < GAP_SHOWN);
-    findings.extend(fresh.map(|gap| {
-        let message = format!("moments between {} and {} cannot be recovered", gap.after, gap.until);
-        found("recovery-gap", message, "the notes of the run after it say why", Some(gap.until))
-    }));
-    if let Some((copies, stores)) = job.copies
-        && copies < stores
-    {
-        let message = format!("the newest complete snapshot is whole on {copies} of {stores} stores");
-        findings.push(found("copies", message, "`dozo mirror`", None));
-    }
-    findings
+fn rolled_back(lost: &[String]) -> Option<Finding> {
+    let message = format!("the store shows less than it did: {}", first(lost)?);
+    let advice = "an old copy was put back, or snapshots were deleted: `dozo snapshots` shows what is there, `dozo repair` brings \
+                  back what a mirror has; if it was done on purpose, `dozo check --accept-rollback`";
+    Some(about_repository("rolled-back", message, advice, true, None))
 }
 
-/// Whether the newest complete snapshot is too old.
-fn overdue(job: &JobFacts, now: Timestamp, newest: Timestamp) -> Option<String> {
-    let age = now.duration_since(newest);
-    let most = job.expect_every.unwrap_or_else(|| overdue_after(&job.complete));
-    let by =
-        if job.expect_every.is_some() { "one is expected every" } else { "by its history there should be one after" };
-    (age > most).then(|| format!("the newest complete snapshot is {} old, {by} {}", span(age), span(most)))
+fn unread(objects: &[String]) -> Option<Finding> {
+    let objects_are = words::counted(objects.len() as u64, "object is", "objects are");
+    let message = format!("{objects_are} damaged or missing: {}", first(objects)?);
+    let advice = "`dozo verify` lists what that touches, `dozo repair` says what can be done about each";
+    Some(about_repository("unread", message, advice, true, None))
+}
+
+/// The first of several, and how many more there are.
+fn first(several: &[String]) -> Option<String> {
+    let first = several.first()?;
+    Some(match several.len() - 1 {
+        0 => first.clone(),
+        more => format!("{first}; and {more} more"),
+    })
+}
+
+fn unseen((mirror, why): &(String, String)) -> Finding {
+    let message = format!("the mirror `{mirror}` counts for nothing: {why}");
+    about_repository("copies", message, "`dozo check` says whether it can be used", false, None)
 }
 
 fn damage(packs: u64) -> Option<Finding> {
@@ -92,28 +55,23 @@ fn damage(packs: u64) -> Option<Finding> {
 }
 
 fn of_upkeep(work: &UpkeepFacts, now: Timestamp) -> Option<Finding> {
-    let at = |mirror: &Option<String>, option| {
-        mirror.as_ref().map_or([String::new(), String::new()], |name| {
-            [format!(" of `{name}`"), format!(" {option} {}", words::quoted(name))]
-        })
+    let of = |mirror: &Option<String>| mirror.as_ref().map_or(String::new(), |name| format!(" of `{name}`"));
+    let (what, kind) = match &work.what {
+        Upkeep::Verify(mirror) => (format!("verification{}", of(mirror)), "verify"),
+        Upkeep::Mirror(name) => (format!("mirroring to `{name}`"), "mirror"),
+        Upkeep::Prune => ("prune".to_string(), "prune"),
+        Upkeep::Repair(mirror) => (format!("repair{}", of(mirror)), "repair"),
     };
-    let (what, kind, command) = match &work.what {
-        Upkeep::Verify(mirror) => {
-            let [of, option] = at(mirror, "--from");
-            (format!("verification{of}"), "verify", format!("dozo verify{option}"))
+    let command = work.what.command();
+    match &work.last {
+        Some(last) if last.healed => return None,
+        Some(Last { outcome: Outcome::Failed | Outcome::Partial, at, why, damage, .. }) => {
+            let became = if *damage { "found damage" } else { "failed" };
+            let message = format!("the last {what} {became}, {} ago{}", ago(now, *at), because(why.as_ref()));
+            let advice = if *damage { after_damage(&work.what) } else { format!("`{command}`") };
+            return Some(about_repository(kind, message, &advice, *damage, Some(*at)));
         }
-        Upkeep::Mirror(name) => {
-            (format!("mirroring to `{name}`"), "mirror", format!("dozo mirror {}", words::quoted(name)))
-        }
-        Upkeep::Prune => ("prune".to_string(), "prune", "dozo prune --yes".to_string()),
-        Upkeep::Repair(mirror) => {
-            let [of, option] = at(mirror, "--at");
-            (format!("repair{of}"), "repair", format!("dozo repair{option}"))
-        }
-    };
-    if let Some(Last { outcome: Outcome::Failed | Outcome::Partial, at, why, .. }) = &work.last {
-        let message = format!("the last {what} failed, {} ago{}", ago(now, *at), because(why.as_ref()));
-        return Some(about_repository(kind, message, &format!("`{command}`"), false, Some(*at)));
+        _ => {}
     }
     let (most, due) = (work.expect_every?, work.due_since?);
     let well = work.last.as_ref().and_then(|last| last.well);
@@ -125,6 +83,16 @@ fn of_upkeep(work: &UpkeepFacts, now: Timestamp) -> Option<Finding> {
         Some(well) => format!("the last {what} on this host is {} ago", ago(now, well)),
     };
     Some(about_repository(kind, message, &format!("is it still scheduled? `{command}`"), false, well))
+}
+
+/// What to do where work was done and found damage.
+fn after_damage(what: &Upkeep) -> String {
+    let command = what.command();
+    match what {
+        Upkeep::Verify(place) => format!("`{}`, then `{command}`", Upkeep::Repair(place.clone()).command()),
+        Upkeep::Mirror(_) | Upkeep::Repair(_) => format!("`{command}` names it, and says of each what would help"),
+        Upkeep::Prune => "`dozo verify` names it, `dozo repair` says what can be done".into(),
+    }
 }
 
 fn of_room(room: RoomFacts) -> Option<Finding> {
@@ -139,19 +107,19 @@ fn of_room(room: RoomFacts) -> Option<Finding> {
 }
 
 fn about_repository(kind: &'static str, message: String, advice: &str, damage: bool, at: Option<Timestamp>) -> Finding {
-    Finding { job: None, host: None, kind, message, advice: advice.into(), damage, at }
+    Finding { job: None, host: None, kind, message, advice: advice.into(), damage, at, zone: None }
 }
 
-fn because(why: Option<&String>) -> String {
+pub(super) fn because(why: Option<&String>) -> String {
     why.map_or(String::new(), |why| format!(": {why}"))
 }
 
-fn ago(now: Timestamp, then: Timestamp) -> String {
+pub(super) fn ago(now: Timestamp, then: Timestamp) -> String {
     span(now.duration_since(then))
 }
 
 /// `3 days`, `5 h`, `12 min`: as exact as a decision needs. What is still to come is now.
-fn span(time: SignedDuration) -> String {
+pub(super) fn span(time: SignedDuration) -> String {
     let seconds = u64::try_from(time.as_secs()).unwrap_or(0);
     match seconds {
         0..3_600 => format!("{} min", seconds / 60),

@@ -3,14 +3,18 @@
 
 mod age;
 mod judge;
+mod of_job;
 #[cfg(test)]
 mod tests;
 
+use dozo_repository::ObjectId;
 use dozo_repository::format::record::Outcome;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::gap::Gap;
+use crate::words;
 
 pub use age::overdue_after;
 pub use judge::judge;
@@ -22,8 +26,14 @@ pub struct Facts {
     pub now: Timestamp,
     /// The jobs that are configured here, or have snapshots.
     pub jobs: Vec<JobFacts>,
-    /// Packs that were found damaged and are not repaired yet.
+    /// Packs that were found damaged, and that are not known to be a loss no more.
     pub damaged_packs: u64,
+    /// Documents that are damaged or missing, each with why.
+    pub unread: Vec<String>,
+    /// Of which jobs the store shows less than it did, in words.
+    pub rolled_back: Vec<String>,
+    /// Mirrors of which nothing could be seen that should have been looked at, and why.
+    pub unseen: Vec<(String, String)>,
     /// What other work on the repository this host does, and what became of it.
     pub upkeep: Vec<UpkeepFacts>,
     /// The room in the store, where that can be known.
@@ -43,8 +53,12 @@ pub struct JobFacts {
     pub expect_every: Option<SignedDuration>,
     /// Complete snapshots that can be believed, oldest first.
     pub complete: Vec<Made>,
-    /// Whether newer snapshots than the newest complete one are partial.
+    /// Whether the newest snapshot lacks something.
     pub newest_is_partial: bool,
+    /// What is suspicious about the newest snapshots, if anything is.
+    pub suspicion: Option<Suspicion>,
+    /// The snapshot of the last run, if its time is still to come.
+    pub ahead: Option<Ahead>,
     /// What became of the last run, if anybody knows.
     pub last_run: Option<Last>,
     /// Since when it runs, if it does: not all is known of it before it ends.
@@ -55,6 +69,28 @@ pub struct JobFacts {
     pub gap: Option<Gap>,
     /// On how many stores the newest complete snapshot is whole, of how many that were looked at.
     pub copies: Option<(u32, u32)>,
+    /// In which zone people see its times; UTC if nobody says.
+    pub zone: Option<TimeZone>,
+}
+
+/// Snapshots that are much smaller than the last good one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    /// The newest so many.
+    pub count: u64,
+    /// The newest of all.
+    pub newest: ObjectId,
+    /// Why that one is, the first reason.
+    pub why: Option<String>,
+}
+
+/// A snapshot whose time is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// Which.
+    pub snapshot: ObjectId,
+    /// Its time.
+    pub at: Timestamp,
 }
 
 /// A snapshot.
@@ -77,6 +113,12 @@ pub struct Last {
     pub why: Option<String>,
     /// When it last ended well.
     pub well: Option<Timestamp>,
+    /// Whether it was done, and found damage.
+    #[serde(default)]
+    pub damage: bool,
+    /// Whether other work has put that right since.
+    #[serde(default)]
+    pub healed: bool,
 }
 
 /// Work on the repository that is no run.
@@ -105,6 +147,22 @@ pub enum Upkeep {
     Repair(Option<String>),
 }
 
+impl Upkeep {
+    /// What does it.
+    pub fn command(&self) -> String {
+        let at = |command: &str, option: &str, mirror: &Option<String>| match mirror {
+            None => command.into(),
+            Some(name) => format!("{command} {option} {}", words::quoted(name)),
+        };
+        match self {
+            Upkeep::Verify(mirror) => at("dozo verify", "--from", mirror),
+            Upkeep::Repair(mirror) => at("dozo repair", "--at", mirror),
+            Upkeep::Mirror(name) => format!("dozo mirror {}", words::quoted(name)),
+            Upkeep::Prune => "dozo prune --yes".into(),
+        }
+    }
+}
+
 /// Room in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RoomFacts {
@@ -129,8 +187,11 @@ pub struct Finding {
     pub message: String,
     /// What to do.
     pub advice: String,
-    /// Whether something is damaged.
+    /// Whether something is damaged. Whoever asks is told 5 then, and 3 if it is only something else.
     pub damage: bool,
     /// When it happened, or since when it is so.
     pub at: Option<Timestamp>,
+    /// In which zone people see that; of the repository there is none.
+    #[serde(skip)]
+    pub zone: Option<TimeZone>,
 }

@@ -13,7 +13,7 @@ fn made(hours_ago: &[i64]) -> Vec<Made> {
 
 fn last(outcome: Outcome, hours_ago: i64) -> Last {
     let why = (outcome == Outcome::Failed).then(|| "no route to host".to_string());
-    Last { outcome, at: at(hours_ago), why, well: None }
+    Last { outcome, at: at(hours_ago), why, well: None, damage: false, healed: false }
 }
 
 fn job(complete: &[i64]) -> JobFacts {
@@ -21,7 +21,12 @@ fn job(complete: &[i64]) -> JobFacts {
 }
 
 fn facts(job: JobFacts) -> Facts {
-    Facts { now: at(0), jobs: vec![job], damaged_packs: 0, upkeep: vec![], room: None }
+    Facts { jobs: vec![job], ..repository(vec![], 0, None) }
+}
+
+fn repository(upkeep: Vec<UpkeepFacts>, damaged_packs: u64, room: Option<RoomFacts>) -> Facts {
+    let (unread, rolled_back, unseen) = (vec![], vec![], vec![]);
+    Facts { now: at(0), jobs: vec![], damaged_packs, unread, rolled_back, unseen, upkeep, room }
 }
 
 #[track_caller]
@@ -128,7 +133,7 @@ fn gaps_are_shown_for_a_while_and_copies_are_counted() {
 
 #[test]
 fn the_repository_is_judged_too() {
-    let facts = |upkeep, damaged_packs, room| Facts { now: at(0), jobs: vec![], damaged_packs, upkeep, room };
+    let facts = repository;
     let found = |facts: Facts| judge(&facts).iter().map(|f| (f.kind, f.damage)).collect::<Vec<_>>();
     assert_eq!(found(facts(vec![], 3, None)), [("damage", true)]);
     let work = |what, last, due: Option<i64>| UpkeepFacts {
@@ -149,4 +154,63 @@ fn the_repository_is_judged_too() {
     assert_eq!(found(facts(vec![], 0, room(20, 0))), []);
     assert_eq!(found(facts(vec![], 0, room(19, 0))), [("room", false)]);
     assert_eq!(found(facts(vec![], 0, room(400, 401))), [("room", false)]);
+}
+
+/// Whoever is told that something is wrong is told what.
+#[test]
+fn suspicions_and_clocks_are_found_by_name() {
+    let newest = ObjectId([0xab; 32]);
+    let why = Some("3 entries, where the last good snapshot has 2,003".to_string());
+    let suspicion = Some(Suspicion { count: 2, newest, why });
+    let suspicious = JobFacts { suspicion, last_run: Some(last(Outcome::Partial, 1)), ..job(&[3, 2]) };
+    kinds(suspicious.clone(), &["suspicious"]);
+    let found = &judge(&facts(suspicious.clone()))[0];
+    let words = format!("{}; {}", found.message, found.advice);
+    for word in ["2 newest snapshots are suspicious", "3 entries, where", "mounted?", "`dozo accept abababab`"] {
+        assert!(words.contains(word), "no {word} in {words}");
+    }
+    kinds(JobFacts { newest_is_partial: true, ..suspicious }, &["partial", "suspicious"]);
+    let ahead = Some(Ahead { snapshot: newest, at: at(-48) });
+    let zone = Some(crate::words::zone("Asia/Tokyo"));
+    let ahead = JobFacts { ahead, zone, ..job(&[3, 2]) };
+    kinds(ahead.clone(), &["future"]);
+    let found = &judge(&facts(ahead))[0];
+    assert!(found.message.contains("+09:00, is in the future (clock?)"), "{found:?}");
+    assert!(found.advice.contains("NTP"), "{found:?}");
+}
+
+#[test]
+fn documents_rollbacks_and_mirrors_that_cannot_be_seen_are_found() {
+    let found = |facts: Facts| {
+        let found = judge(&facts);
+        assert_eq!(found.len(), 1, "{found:?}");
+        (found[0].kind, found[0].damage, found[0].message.clone(), found[0].advice.clone())
+    };
+    let empty = || repository(vec![], 0, None);
+    let unread = (0..3).map(|n| format!("index/{n}: it is missing")).collect();
+    let (kind, damage, message, advice) = found(Facts { unread, ..empty() });
+    assert_eq!((kind, damage), ("unread", true));
+    assert_eq!(message, "3 objects are damaged or missing: index/0: it is missing; and 2 more");
+    assert!(advice.contains("`dozo verify`") && advice.contains("`dozo repair`"), "{advice}");
+    let (kind, damage, message, advice) = found(Facts { rolled_back: vec!["x".into()], ..empty() });
+    assert_eq!((kind, damage, message.as_str()), ("rolled-back", true, "the store shows less than it did: x"));
+    assert!(advice.contains("--accept-rollback"), "{advice}");
+    let (kind, damage, message, _) = found(Facts { unseen: vec![("nas".into(), "no route".into())], ..empty() });
+    assert_eq!((kind, damage, message.as_str()), ("copies", false, "the mirror `nas` counts for nothing: no route"));
+}
+
+#[test]
+fn damage_in_a_mirror_is_damage_until_other_work_put_it_right() {
+    let verified = |damage, healed| {
+        let last = Some(Last { damage, healed, ..last(Outcome::Failed, 5) });
+        let what = Upkeep::Verify(Some("nas".into()));
+        judge(&repository(vec![UpkeepFacts { what, last, expect_every: None, due_since: None }], 0, None))
+    };
+    let found = verified(true, false);
+    assert_eq!((found.len(), found[0].kind, found[0].damage), (1, "verify", true));
+    assert!(found[0].message.starts_with("the last verification of `nas` found damage, 5 h ago"), "{found:?}");
+    assert_eq!(found[0].advice, "`dozo repair --at nas`, then `dozo verify --from nas`");
+    let found = verified(false, false);
+    assert_eq!((found[0].damage, found[0].advice.as_str()), (false, "`dozo verify --from nas`"));
+    assert_eq!(verified(true, true), []);
 }

@@ -4,6 +4,9 @@ use dozo_repository::format::record::Outcome;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::next::{after_run, after_upkeep};
+use crate::commands::Commands;
+use crate::health::Upkeep;
 use crate::limits::SUMMARY_REASON_CHARS;
 use crate::port::{Event, EventKind};
 use crate::report::{Failure, Report};
@@ -11,7 +14,7 @@ use crate::words;
 
 /// The event of a run. `before` is what became of the job's run before, if anybody knows: a complete snapshot after one that
 /// was not is a recovery.
-pub fn event_of_run(report: &Report, before: Option<Outcome>) -> Event {
+pub fn event_of_run(report: &Report, before: Option<Outcome>, commands: &Commands) -> Event {
     let kind = match (report.outcome, before) {
         (Outcome::Failed, _) => EventKind::Failure,
         // Also of one that is partial: that is named in it, and this is worse.
@@ -21,18 +24,27 @@ pub fn event_of_run(report: &Report, before: Option<Outcome>) -> Event {
         (Outcome::Complete, Some(Outcome::Failed | Outcome::Partial)) => EventKind::Recovered,
         (Outcome::Complete, _) => EventKind::Success,
     };
+    let next = after_run(kind, &report.job, report.error.as_ref().map(|error| error.kind));
+    let report = Report { next: next.map(|next| commands.line(&next)), ..report.clone() };
     Event {
         kind,
         job: report.job.clone(),
         host: report.host.clone(),
-        summary: format!("{}: {} {}", report.host, report.job, what_happened(report, kind)),
-        report: json(report),
+        summary: format!("{}: {} {}", report.host, report.job, what_happened(&report, kind)),
+        report: json(&report),
     }
 }
 
 /// The event of a job that could not be begun (a plugin that does not load, a repository that cannot be opened), or whose end was
 /// not all that it should be: what, in a few words. Its report has no more than the error.
-pub fn event_of_no_run((job, what): (&str, &str), host: &str, at: Timestamp, error: &Failure) -> Event {
+pub fn event_of_no_run(
+    (job, what): (&str, &str),
+    host: &str,
+    at: Timestamp,
+    error: &Failure,
+    commands: &Commands,
+) -> Event {
+    let next = after_run(EventKind::Failure, job, Some(error.kind));
     let report = NoRun {
         schema: Report::SCHEMA,
         job: job.into(),
@@ -40,6 +52,7 @@ pub fn event_of_no_run((job, what): (&str, &str), host: &str, at: Timestamp, err
         outcome: Some(Outcome::Failed),
         started: at,
         ended: at,
+        next: next.map(|next| commands.line(&next)),
         error: Some(error),
     };
     Event {
@@ -56,8 +69,9 @@ pub fn event_of_upkeep(
     kind: EventKind,
     host: &str,
     (started, ended): (Timestamp, Timestamp),
-    what: &str,
+    (work, what): (&Upkeep, &str),
     error: Option<&Failure>,
+    commands: &Commands,
 ) -> Event {
     let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Complete };
     let report = NoRun {
@@ -67,6 +81,7 @@ pub fn event_of_upkeep(
         outcome: Some(outcome),
         started,
         ended,
+        next: after_upkeep(kind, work).map(|next| commands.line(&next)),
         error,
     };
     let why = error.map_or(String::new(), |error| format!(": {}", reason(error)));
@@ -88,6 +103,7 @@ pub fn event_of_test(host: &str, at: Timestamp) -> Event {
         outcome: None,
         started: at,
         ended: at,
+        next: None,
         error: None,
     };
     Event {
@@ -108,6 +124,7 @@ struct NoRun<'a> {
     outcome: Option<Outcome>,
     started: Timestamp,
     ended: Timestamp,
+    next: Option<String>,
     error: Option<&'a Failure>,
 }
 
@@ -122,7 +139,11 @@ fn what_happened(report: &Report, kind: EventKind) -> String {
         (_, EventKind::Partial) => format!("is backed up in part, {}: {much}", missing(report)),
         (_, EventKind::Recovered) => format!("is backed up again: {much}"),
         (_, EventKind::RecoveryGap) => match report.recovery_gap {
-            Some(gap) => format!("cannot be recovered to moments between {} and {}: {much}", gap.after, gap.until),
+            Some(gap) => {
+                let zone = words::zone(&report.timezone);
+                let (after, until) = (words::time(gap.after, &zone), words::time(gap.until, &zone));
+                format!("cannot be recovered to moments between {after} and {until}: {much}")
+            }
             None => format!("cannot be recovered to some moments: {much}"),
         },
         _ => format!("is backed up: {much}"),
@@ -196,6 +217,8 @@ mod tests {
             suspicious: vec![],
             notes: vec![],
             recovery_gap: None,
+            timezone: "Asia/Tokyo".into(),
+            next: None,
             error: None,
             usage: Usage::default(),
         }
@@ -203,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_complete_run_after_one_that_was_not_is_a_recovery() {
-        let kind = |outcome, before| event_of_run(&report(outcome), before).kind;
+        let kind = |outcome, before| event_of_run(&report(outcome), before, &Commands::default()).kind;
         for before in [None, Some(Outcome::Complete)] {
             assert_eq!(kind(Outcome::Complete, before), EventKind::Success);
         }
@@ -220,25 +243,30 @@ mod tests {
     fn a_gap_is_told_also_where_it_is_a_recovery() {
         let gap = crate::Gap { after: Timestamp::UNIX_EPOCH, until: "1970-01-01T00:10:00Z".parse().unwrap() };
         let report = Report { recovery_gap: Some(gap), ..report(Outcome::Complete) };
-        let event = event_of_run(&report, Some(Outcome::Failed));
+        let event = event_of_run(&report, Some(Outcome::Failed), &Commands::default());
         assert_eq!(event.kind, EventKind::RecoveryGap);
-        assert!(event.summary.contains("moments between 1970-01-01T00:00:00Z and 1970-01-01T00:10:00Z"), "{event:?}");
-        assert_eq!(event_of_run(&Report { outcome: Outcome::Partial, ..report }, None).kind, EventKind::Partial);
+        let moments = "moments between 1970-01-01 09:00:00 +09:00 and 1970-01-01 09:10:00 +09:00";
+        assert!(event.summary.contains(moments), "{event:?}");
+        let partial = Report { outcome: Outcome::Partial, ..report };
+        assert_eq!(event_of_run(&partial, None, &Commands::default()).kind, EventKind::Partial);
     }
 
     #[test]
     fn other_work_is_about_no_job() {
         let failure = Failure::from(&Error::unavailable("reach the store").hinted("is it up?"));
         let times = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
-        let event = event_of_upkeep(EventKind::Prune, "web-1", times, "the prune failed", Some(&failure));
+        let commands = Commands::with(Some("/etc/d.toml".as_ref()));
+        let work = (&Upkeep::Prune, "the prune failed");
+        let event = event_of_upkeep(EventKind::Prune, "web-1", times, work, Some(&failure), &commands);
         assert_eq!((event.job.as_str(), event.summary.as_str()), ("", "web-1: the prune failed: reach the store"));
         let report: serde_json::Value = serde_json::from_str(&event.report).unwrap();
         assert_eq!((&report["outcome"], &report["error"]["hint"]), (&"failed".into(), &"is it up?".into()));
+        assert_eq!(report["next"], "dozo --config /etc/d.toml prune");
     }
 
     #[test]
     fn one_line_says_host_job_what_why_and_how_much() {
-        let summary = |report: &Report, before| event_of_run(report, before).summary;
+        let summary = |report: &Report, before| event_of_run(report, before, &Commands::default()).summary;
         let complete = report(Outcome::Complete);
         let much = "60,138 entries, 1.5 GiB, 10.0 MiB new, in 5 min 10 s";
         assert_eq!(summary(&complete, None), format!("web-1: attachments is backed up: {much}"));
@@ -253,20 +281,28 @@ mod tests {
         let suspicious = Report { suspicious: vec!["3 entries, where it has 2,003".into()], ..partial };
         let what = "is backed up, but is much smaller than before: 3 entries, where it has 2,003";
         assert_eq!(summary(&suspicious, None), format!("web-1: attachments {what}"));
-        assert_eq!(event_of_run(&suspicious, None).kind, EventKind::Suspicious);
+        assert_eq!(event_of_run(&suspicious, None, &Commands::default()).kind, EventKind::Suspicious);
         let error = Error::denied("wrong password").context("the plugin postgres failed");
         let failed = Report { error: Some(Failure::from(&error)), ..report(Outcome::Failed) };
         let why = "the plugin postgres failed: wrong password";
         assert_eq!(summary(&failed, None), format!("web-1: attachments failed after 5 min 10 s: {why}"));
         let long = Error::internal("é".repeat(10_000));
-        let long = event_of_no_run(("a", "did not run"), "h", Timestamp::UNIX_EPOCH, &Failure::from(&long)).summary;
+        let long = event_of_no_run(
+            ("a", "did not run"),
+            "h",
+            Timestamp::UNIX_EPOCH,
+            &Failure::from(&long),
+            &Commands::default(),
+        )
+        .summary;
         assert!(long.chars().count() < SUMMARY_REASON_CHARS + 50, "{long}");
     }
 
     #[test]
     fn a_job_that_did_not_run_has_a_report_of_its_own() {
         let failure = Failure::from(&Error::unavailable("open the repository").hinted("is it mounted?"));
-        let event = event_of_no_run(("db", "did not run"), "web-1", Timestamp::UNIX_EPOCH, &failure);
+        let event =
+            event_of_no_run(("db", "did not run"), "web-1", Timestamp::UNIX_EPOCH, &failure, &Commands::default());
         assert_eq!(event.kind, EventKind::Failure);
         assert_eq!(event.summary, "web-1: db did not run: open the repository");
         let report: serde_json::Value = serde_json::from_str(&event.report).unwrap();

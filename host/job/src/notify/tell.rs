@@ -109,6 +109,7 @@ async fn try_to_tell(listener: &Listener, event: &Event, pauses: &[Duration], at
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::Commands;
     use crate::notify::{event_of_no_run, event_of_test};
     use crate::port::PluginStamp;
     use async_trait::async_trait;
@@ -159,7 +160,10 @@ mod tests {
 
     fn event(kind: EventKind, job: &str) -> Event {
         let failure = Failure::from(&Error::internal("x"));
-        Event { kind, ..event_of_no_run((job, "did not run"), "web-1", Timestamp::UNIX_EPOCH, &failure) }
+        Event {
+            kind,
+            ..event_of_no_run((job, "did not run"), "web-1", Timestamp::UNIX_EPOCH, &failure, &Commands::default())
+        }
     }
 
     async fn told(answers: &[Kind], hangs: bool) -> Told {

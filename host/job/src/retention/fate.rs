@@ -5,10 +5,12 @@ use std::num::NonZeroU32;
 
 use dozo_repository::ObjectId;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
 use super::bucket::Bucket;
 use super::rules::Stretch;
+use crate::words;
 
 /// What becomes of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,13 @@ impl Fate {
     /// Whether it stays.
     pub fn is_kept(&self) -> bool {
         matches!(self, Fate::Keep(_))
+    }
+}
+
+impl Superseded {
+    /// For people: with the time in a zone.
+    pub fn in_zone(&self, zone: &TimeZone) -> String {
+        format!("no rule keeps it; superseded by {} of {}", self.by.short(), words::time(self.started, zone))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use dozo_job::notify::{event_of_no_run, event_of_test};
 use dozo_job::port::Notifier;
-use dozo_job::{Error, Failure};
+use dozo_job::{Commands, Error, Failure};
 use dozo_plugin::died;
 
 use crate::outcome::{Ended, Outcome, told};
@@ -12,7 +12,10 @@ pub(crate) async fn notify(trial: &Trial) -> Outcome {
     let notifier = trial.notifier()?;
     let now = trial.stage.world.clock.now();
     let failure = Failure::from(&Error::unavailable("<the kit> tries & \"tells\"").hinted("nothing is to be done"));
-    let events = [event_of_test("kit", now), event_of_no_run(("kit's job", "did not run"), "kit", now, &failure)];
+    let events = [
+        event_of_test("kit", now),
+        event_of_no_run(("kit's job", "did not run"), "kit", now, &failure, &Commands::default()),
+    ];
     let mut notes = Vec::new();
     for event in events {
         let kind = event.kind.word();

@@ -120,6 +120,12 @@ pub struct VerificationRecord {
     pub problems: u64,
     /// Entries that cannot be restored whole.
     pub damaged: u64,
+    /// Damage documents that it saw and found to be no loss: everything was whole without the packs that they name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub harmless: Vec<ObjectId>,
+    /// Of a sample of packs the last one: the next sample goes on behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_to: Option<ObjectId>,
 }
 
 /// How deep a verification looked.
@@ -254,6 +260,8 @@ mod tests {
             snapshots: vec![id],
             problems: 0,
             damaged: 0,
+            harmless: vec![id],
+            read_to: Some(id),
         });
         comes_back(&HoldRecord {
             schema: HoldRecord::SCHEMA.into(),

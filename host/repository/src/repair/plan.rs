@@ -49,7 +49,7 @@ impl Repairer {
             let mut damaged = unreadable_documents(self.repository()).await?;
             damaged.extend(view.problems().iter().cloned());
             let can = can_be_given_up(&view, &damaged, &unsound);
-            give_up_these(&can, give_up, &mut plan)?;
+            give_up_these(&can, give_up, &self.repository().verify_command(), &mut plan)?;
         }
         plan.copies.sort_by(|a, b| order(&a.object).cmp(&order(&b.object)));
         plan.copies.dedup_by(|a, b| a.object == b.object);
@@ -102,7 +102,9 @@ impl Repairer {
                 Some(copy) if needed && !matches!(condition, Condition::Useless(_)) => {
                     plan.copies.push(PlannedCopy { replaces: condition != Condition::Missing, ..copy });
                 }
-                _ if needed => plan.lost.push(lost_pack(object, &condition)),
+                _ if needed => {
+                    plan.lost.push(lost_pack(object, &condition, self.repository().advice().pack_that_is_nowhere()));
+                }
                 _ if busy => plan.notes.push(format!(
                     "{object} is damaged and no snapshot needs it; it is left until the runs at work have ended"
                 )),
@@ -149,6 +151,7 @@ impl Repairer {
         let known: HashSet<String> = problems.iter().chain(&keys).map(|problem| problem.object.clone()).collect();
         let others = unreadable_documents(self.repository()).await?;
         problems.extend(others.into_iter().filter(|problem| !known.contains(&problem.object)));
+        let repair = self.repository().repair_command();
         for problem in problems {
             let copied = ["index/", "snapshots/", "records/"].iter().any(|kept| problem.object.starts_with(kept));
             // One that is as it was put, and is refused for what it says, is the same everywhere.
@@ -157,7 +160,9 @@ impl Repairer {
                 Some(copy) if copied => plan.copies.push(PlannedCopy { replaces: true, ..copy }),
                 _ if problem.object.starts_with("index/") => plan.broken_indexes.push(problem.object),
                 _ => plan.lost.push(Problem {
-                    why: problem.why.hinted("a mirror may have it; `dozo repair --give-up` with its name lets it go"),
+                    why: problem
+                        .why
+                        .hinted(format!("another store may have it; `{repair} --give-up` with its name lets it go")),
                     ..problem
                 }),
             }
@@ -209,18 +214,19 @@ impl Repairer {
             }
         }
         let known: HashSet<ObjectId> = self.help.entries(&there.keys().copied().collect()).await?.into_keys().collect();
-        let mut closed = false;
+        let (mut closed, repair) = (false, self.repository().repair_command());
         for pack in there.into_values() {
             if pack.kind == PackKind::Catalog || self.help.keys.is_some() || known.contains(&pack.id) {
                 plan.reindex.push(pack);
             } else {
                 closed = true;
-                let why = Error::corrupt("no index names it").hinted("`dozo repair` with an owner key reads it");
+                let why = Error::corrupt("no index names it").hinted(format!("`{repair}` with an owner key reads it"));
                 plan.lost.push(Problem { object: pack.kind.object(&pack.id), why });
             }
         }
         if closed {
-            let why = || Error::corrupt("it cannot be read").hinted("`dozo repair` with an owner key makes another");
+            let why =
+                || Error::corrupt("it cannot be read").hinted(format!("`{repair}` with an owner key makes another"));
             plan.lost.extend(plan.broken_indexes.drain(..).map(|object| Problem { object, why: why() }));
         }
         Ok(())
@@ -236,12 +242,12 @@ async fn is_rotten(repository: &Repository, object: &str) -> Result<bool> {
     }
 }
 
-fn lost_pack(object: String, condition: &Condition) -> Problem {
+fn lost_pack(object: String, condition: &Condition, hint: String) -> Problem {
     let why = match condition {
         Condition::Wrong(why) | Condition::Useless(why) => Error::corrupt(why.clone()),
         _ => Error::corrupt("it is missing from the store"),
     };
-    Problem { object, why: why.hinted("no mirror at hand has it: the next run stores again what the source still has") }
+    Problem { object, why: why.hinted(hint) }
 }
 
 /// Packs first, then what names them; snapshots last.
@@ -282,12 +288,13 @@ fn can_be_given_up(view: &View, damaged: &[Problem], unsound: &HashSet<ObjectId>
     can
 }
 
-fn give_up_these(can: &BTreeMap<String, String>, names: &[String], plan: &mut RepairPlan) -> Result<()> {
+fn give_up_these(can: &BTreeMap<String, String>, names: &[String], verify: &str, plan: &mut RepairPlan) -> Result<()> {
     for name in names {
         let mut meant = can.iter().filter(|(object, _)| *object == name || object.ends_with(&format!("-{name}")));
         let (object, why) = meant.next().ok_or_else(|| {
-            Error::invalid(format!("`{name}` is not a document that is damaged"))
-                .hinted("the whole name of an object, or the whole id of a snapshot, as `dozo verify` prints them")
+            Error::invalid(format!("`{name}` is not a document that is damaged")).hinted(format!(
+                "the whole name of an object, or the whole id of a snapshot, as `{verify}` prints them"
+            ))
         })?;
         plan.give_up.push((object.clone(), why.clone()));
     }

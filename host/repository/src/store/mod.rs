@@ -10,6 +10,7 @@ mod cloud;
 mod cold;
 mod config;
 mod create;
+mod entities;
 mod http;
 mod leftovers;
 mod listing;

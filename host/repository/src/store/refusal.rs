@@ -6,6 +6,7 @@ use std::fmt;
 use http::StatusCode;
 
 use super::config::Hidden;
+use super::entities::resolved;
 
 /// A longer message says no more.
 const MESSAGE_BYTES_MAX: usize = 300;
@@ -35,7 +36,8 @@ impl Refusal {
     pub(super) fn parse(status: StatusCode, body: &[u8], hidden: &[Hidden]) -> Self {
         let text = String::from_utf8_lossy(body);
         let clean = |value: &str| {
-            let line = value.split_whitespace().collect::<Vec<_>>().join(" ");
+            let line = resolved(value);
+            let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
             let line = hidden.iter().fold(line, |line, secret| secret.taken_out_of(&line));
             let end = line.char_indices().map(|(at, _)| at).find(|at| *at > MESSAGE_BYTES_MAX);
             let line = line[..end.unwrap_or(line.len())].to_string();
@@ -113,6 +115,17 @@ mod tests {
         );
         assert!(!format!("{refusal:?}").contains("AKIDEXAMPLE"));
         assert_eq!(refusal.verdict(), Verdict::Final);
+    }
+
+    #[test]
+    fn a_message_is_read_as_xml_is() {
+        let hidden = [Hidden::from("a&b-secret".to_string())];
+        let body = "<Code>RequestTimeTooSkewed</Code><Message>The request&#39;s time &amp; the server&apos;s \
+                    differ: a&amp;b-secret&#27;</Message>";
+        let refusal = Refusal::parse(StatusCode::FORBIDDEN, body.as_bytes(), &hidden);
+        let expected =
+            "the server answered 403 RequestTimeTooSkewed: The request's time & the server's differ: …\\u{1b}";
+        assert_eq!(refusal.to_string(), expected);
     }
 
     #[test]

@@ -4,11 +4,13 @@
 mod documents;
 mod packs;
 mod record;
+mod sample;
 mod walk;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::advice::Advice;
 use crate::error::{Error, Kind, Result};
 use crate::format::name::{PackKind, parse_document, parse_pack};
 use crate::format::record::VerifiedDepth;
@@ -19,6 +21,7 @@ use crate::view::{Problem, View};
 
 pub(crate) use documents::{current_keys, problems as unreadable_documents};
 pub(crate) use packs::{UNDECODABLE, read_pack};
+pub use sample::Sample;
 pub(crate) use walk::{Needs, PacksNeeded, Walk};
 
 /// How deep to look.
@@ -66,25 +69,6 @@ pub enum Scope<'a> {
     Snapshots(&'a [ObjectId]),
 }
 
-/// Which packs to read.
-#[derive(Clone, Copy, Debug)]
-pub enum Sample {
-    /// Every one.
-    All,
-    /// About so many in a hundred; another seed takes others.
-    Percent(u8, u64),
-}
-
-impl Sample {
-    pub(crate) fn takes(self, pack: &ObjectId) -> bool {
-        let Sample::Percent(percent, seed) = self else { return true };
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&seed.to_le_bytes()).update(&pack.0);
-        let draw = u32::from_le_bytes(*hasher.finalize().as_bytes().first_chunk().unwrap_or(&[0; 4]));
-        draw % 100 < u32::from(percent)
-    }
-}
-
 /// How far a verification is; read by whoever shows progress.
 #[derive(Debug, Default)]
 pub struct VerifyCounters {
@@ -125,6 +109,10 @@ pub struct Findings {
     pub percent: u8,
     /// Packs that are not what they should be, needed or not.
     pub(crate) bad: Vec<BadPack>,
+    /// Damage documents that were seen where everything is whole all the same.
+    pub(crate) harmless: Vec<ObjectId>,
+    /// Of a sample of all packs the last.
+    pub(crate) read_to: Option<ObjectId>,
 }
 
 /// A pack that is missing, cut off or changed.
@@ -184,9 +172,13 @@ pub async fn verify_scope(
     (findings.entries, findings.damaged_count) = (walk.entries, walk.damaged_count);
     findings.damaged = std::mem::take(&mut walk.damaged);
     findings.bad = read.into_iter().map(|(_, bad)| bad).chain(packs::absent(view)).collect();
-    findings.sort_packs(&walk.needs, scope);
+    findings.sort_packs(view, &walk.needs, scope);
     if matches!(scope, Scope::All) {
         findings.problems.extend(document_problems(view).await?);
+        // What was not read this time, and is recorded and needed, is among the problems.
+        if findings.is_clean() {
+            findings.harmless = view.marks.damage.iter().map(|note| note.id).collect();
+        }
     }
     Ok(findings)
 }
@@ -231,43 +223,37 @@ async fn document_problems(view: &View) -> Result<Vec<Problem>> {
     let mut problems: Vec<Problem> = of_view.collect();
     problems.extend(view.repository().check_indexes(&view.packs.unread).await?);
     problems.extend(documents::problems(view.repository()).await?);
-    Ok(problems.into_iter().map(advised).collect())
+    let advice = view.repository().advice();
+    Ok(problems.into_iter().map(|problem| advised(problem, &advice)).collect())
 }
 
 impl Findings {
     /// Which of the bad packs are a loss.
-    fn sort_packs(&mut self, needs: &Needs, scope: Scope<'_>) {
+    fn sort_packs(&mut self, view: &View, needs: &Needs, scope: Scope<'_>) {
+        let advice = view.repository().advice();
         for BadPack { kind, id, why } in &self.bad {
-            let problem = |hint: &str| Problem { object: kind.object(id), why: why.clone().hinted(hint) };
+            let problem = |hint: String| Problem { object: kind.object(id), why: why.clone().hinted(hint) };
             if needs.may_need(id) {
-                self.problems.push(problem(
-                    "`dozo repair` copies it back from a mirror; without one, the next run stores again what the source \
-                     still has",
-                ));
+                self.problems.push(problem(advice.pack()));
             } else if matches!(scope, Scope::All) {
-                self.superseded.push(problem("`dozo repair` takes it out of the index"));
+                self.superseded.push(problem(format!("`{}` takes it out of the index", advice.repair())));
             }
         }
     }
 }
 
 /// Adds what to do about a document.
-fn advised(problem: Problem) -> Problem {
+fn advised(problem: Problem, advice: &Advice) -> Problem {
     if problem.why.kind() != Kind::Corrupt || problem.why.hint().is_some() {
         return problem;
     }
+    let (back, give_up) = (advice.copied_back(), format!("`{} --give-up` with its name", advice.repair()));
     let hint = match problem.object.split('/').next() {
-        Some("keys") => "`dozo repair` copies it back from a mirror; without one, let an owner write it again",
-        Some("index") => {
-            "`dozo repair` copies it back from a mirror, or, with an owner key, makes it again from the packs themselves"
-        }
-        Some("snapshots") => {
-            "`dozo repair` copies it back from a mirror; without one, `dozo repair --give-up` with its name lets it go"
-        }
-        _ if parse_document(&problem.object).is_ok() => {
-            "no content depends on it: `dozo repair --give-up` with its name removes it"
-        }
-        _ => "find out who writes there",
+        Some("keys") => format!("{back}; without one, let an owner write it again"),
+        Some("index") => format!("{back}, or, with an owner key, makes it again from the packs themselves"),
+        Some("snapshots") => format!("{back}; without one, {give_up} lets it go"),
+        _ if parse_document(&problem.object).is_ok() => format!("no content depends on it: {give_up} removes it"),
+        _ => "find out who writes there".into(),
     };
     Problem { why: problem.why.hinted(hint), ..problem }
 }

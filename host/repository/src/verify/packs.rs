@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use futures::stream::{self, StreamExt};
 
-use super::{BadPack, Depth, Findings, Needs, VerifyCounters};
+use super::{BadPack, Depth, Findings, Needs, Sample, VerifyCounters};
 use crate::error::{Error, Kind, Result};
 use crate::format::name::PackKind;
 use crate::frame::Decoder;
@@ -46,6 +46,9 @@ pub(super) async fn read(
     findings: &mut Findings,
 ) -> Result<Vec<(u32, BadPack)>> {
     let (chosen, unread) = chosen(view, depth, only);
+    if only.is_none() && matches!(depth.sample(), Some(Sample::Percent(..))) {
+        findings.read_to = chosen.last().map(|(pack, _)| pack.id);
+    }
     let known: HashMap<ObjectId, &str> = view.damage().map(|(_, id, why)| (id, why)).collect();
     let mut bad: Vec<(u32, BadPack)> = unread
         .into_iter()
@@ -65,9 +68,11 @@ type Numbered<'a> = Vec<(&'a IndexedPack, u32)>;
 /// Packs that are read, and those that are only looked for.
 pub(super) fn chosen<'a>(view: &'a View, depth: Depth<'_>, only: Option<&Needs>) -> (Numbered<'a>, Numbered<'a>) {
     let of_interest = |number: u32| only.is_none_or(|needs| needs.reaches(number));
-    let takes = |pack: &IndexedPack| depth.sample().is_some_and(|sample| sample.takes(&pack.id));
-    let packs = view.index().packs().iter().zip(0..).filter(|(_, number)| of_interest(*number));
-    packs.partition(|(pack, _)| takes(pack))
+    let packs = view.index().packs().iter().zip(0..).filter(|(_, number)| of_interest(*number)).collect();
+    match depth.sample() {
+        None => (Vec::new(), packs),
+        Some(sample) => sample.divide(packs, |(pack, _)| pack.id),
+    }
 }
 
 /// So many packs as the index tells of at once.

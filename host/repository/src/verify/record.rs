@@ -42,6 +42,8 @@ impl Findings {
             snapshots: whole.copied().collect(),
             problems: self.problems.len() as u64,
             damaged: self.damaged_count,
+            harmless: self.harmless.clone(),
+            read_to: self.read_to,
         }
     }
 }

@@ -20,8 +20,8 @@ pub(crate) struct Walk<'a> {
     view: &'a View,
     /// Packs of the index that are damaged.
     broken: HashSet<u32>,
-    /// Segments without damage, which need no second look.
-    sound: HashSet<ChunkId>,
+    /// Segments that were looked at, and whether they are without damage and need no second look.
+    segments: HashMap<ChunkId, bool>,
     pub(crate) needs: Needs,
     pub(crate) entries: u64,
     pub(crate) damaged: Vec<(ObjectId, String, String)>,
@@ -74,7 +74,7 @@ impl<'a> Walk<'a> {
         Walk {
             view,
             broken,
-            sound: HashSet::new(),
+            segments: HashMap::new(),
             needs: Needs::new(view),
             entries: 0,
             damaged: Vec::new(),
@@ -88,14 +88,16 @@ impl<'a> Walk<'a> {
         let before = self.damaged_count;
         for (number, segment) in reader.manifest().segments().iter().enumerate() {
             // A segment that several snapshots share is looked at once, unless it touches damage.
-            if self.sound.contains(&segment.chunk) {
+            let looked_at = self.segments.get(&segment.chunk).copied();
+            if looked_at == Some(true) {
                 continue;
             }
-            let before = self.damaged_count;
+            let (damaged, entries) = (self.damaged_count, self.entries);
             self.segment(&reader, number).await?;
-            if self.damaged_count == before {
-                self.sound.insert(segment.chunk);
+            if looked_at.is_some() {
+                self.entries = entries;
             }
+            self.segments.insert(segment.chunk, self.damaged_count == damaged);
         }
         Ok(self.damaged_count == before)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::pair::{Crash, Pair, contents, damage, store};
+use crate::pair::{Crash, Pair, contents, damage, repair_all, scrub, store};
 use crate::stage::world::{By, Call, Fate, Works, World};
 use crate::stage::{DAY, Stage, files, kind};
 use dozo_repository::{
@@ -36,6 +36,23 @@ async fn a_mirror_that_is_not_mounted_is_not_made() {
     let pair = Pair::unmirrored().await;
     assert_eq!(kind(pair.copy(MirrorStart::Expect, Arc::new(Works)).await), Kind::Invalid);
     assert!(pair.mirror.world.names("").await.is_empty());
+}
+
+/// A mirror that is known to be damaged is not complete, and says so until a repair there, or until nothing needs what is.
+#[tokio::test]
+async fn a_mirror_with_recorded_damage_is_not_whole() {
+    let pair = Pair::mirrored().await;
+    let name = pair.mirror.world.names("packs").await.remove(0);
+    damage(&pair.mirror.world, &name, "flip").await;
+    assert!(pair.copy(MirrorStart::Expect, Arc::new(Works)).await.unwrap().is_whole(), "nobody knows yet");
+    scrub(&pair.mirror).await;
+    let copied = pair.copy(MirrorStart::Expect, Arc::new(Works)).await.unwrap();
+    assert!(!copied.is_whole() && copied.damaged_there == 1 && copied.snapshots == 3, "{copied:#?}");
+    assert_eq!(copied.problems[0].object, name);
+    repair_all(&pair.mirror, &[&pair.main], None).await;
+    let copied = pair.copy(MirrorStart::Expect, Arc::new(Works)).await.unwrap();
+    assert!(copied.is_whole() && copied.damaged_there == 0, "{copied:#?}");
+    pair.mirror.check().await;
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! What a verification finds, tells and leaves behind.
 
+use std::collections::HashSet;
+
 use dozo_repository::format::record::VerificationRecord;
 use dozo_repository::format::snapshot::Named;
-use dozo_repository::{Depth, HostUid, Kind, Sample, Scope, VerifyCounters, verify, verify_scope};
+use dozo_repository::{Depth, Findings, HostUid, Kind, ObjectId, Sample, Scope, VerifyCounters, verify, verify_scope};
 use jiff::Timestamp;
 
 use crate::pair::{Pair, damage, repair_all, scrub};
@@ -35,6 +37,7 @@ async fn damage_is_recorded_stored_again_and_cleared() {
             assert!(!findings.is_clean() && findings.damaged_count > 0, "{case}: {findings:#?}");
             assert!(findings.problems.iter().all(|p| p.object == name && p.why.hint().is_some()), "{case}");
             assert_eq!(stage.world.names("damage").await.len(), 1, "{case}");
+            assert!(record(&findings).harmless.is_empty(), "{case}");
             scrub(&stage).await;
             assert_eq!(stage.world.names("damage").await.len(), 1, "{case}: told once");
             assert!(!structure(&stage).await.is_clean(), "{case}: it stays known without reading");
@@ -48,6 +51,11 @@ async fn damage_is_recorded_stored_again_and_cleared() {
             let findings = scrub(&stage).await;
             assert!(findings.is_clean(), "{case}: {findings:#?}");
             assert_eq!(findings.superseded.len(), 1, "{case}: {findings:#?}");
+            // From then on everybody knows that it is no loss, though nobody has cleared it up.
+            let harmless = record(&findings).harmless.into_iter().collect();
+            let view = repository.view().await.unwrap();
+            assert_eq!(view.damaged_packs_but(&harmless), 0, "{case}");
+            assert_eq!(view.damaged_packs_but(&HashSet::new()), 1, "{case}");
 
             let left = repair_all(&stage, &[], None).await;
             assert!(left.lost.is_empty() && left.notes.is_empty(), "{case}: {left:#?}");
@@ -58,6 +66,49 @@ async fn damage_is_recorded_stored_again_and_cleared() {
             stage.check().await;
         }
     }
+}
+
+fn record(findings: &Findings) -> VerificationRecord {
+    let host = Named { uid: HostUid([1; 8]), name: "host".to_string() };
+    findings.record(host, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
+}
+
+/// Segments that touch damage are walked for each snapshot, and are no more entries for that.
+#[tokio::test]
+async fn damage_makes_no_more_entries() {
+    let stage = small().await;
+    let repository = stage.plain().await;
+    for _ in 0..2 {
+        stage.run(&repository, "files", &files(&[(1, 1), (2, 2), (3, 3)])).await.unwrap();
+    }
+    let whole = structure(&stage).await;
+    damage(&stage.world, &stage.world.names("packs").await.remove(0), "flip").await;
+    let damaged = scrub(&stage).await;
+    assert!(whole.snapshots == 3 && damaged.damaged_count > whole.entries, "{damaged:#?}");
+    assert_eq!(damaged.entries, whole.entries);
+}
+
+/// Each sample goes on behind the last one, as its record says.
+#[tokio::test]
+async fn samples_go_round() {
+    let stage = small().await;
+    let repository = stage.plain().await;
+    for n in 4..7 {
+        stage.run(&repository, "files", &files(&[(n, u64::from(n))])).await.unwrap();
+    }
+    let (view, keys) = (repository.view().await.unwrap(), stage.keys().await);
+    let mut behind = ObjectId([9; 32]);
+    let mut read = HashSet::new();
+    let mut packs = 0;
+    for _ in 0..8 {
+        let depth = Depth::Data(Sample::Percent(1, behind), &keys);
+        let findings = verify(&view, depth, &VerifyCounters::default()).await.unwrap();
+        assert!(findings.is_clean() && findings.packs_read == 1, "{findings:#?}");
+        packs = findings.packs;
+        behind = record(&findings).read_to.unwrap();
+        read.insert(behind);
+    }
+    assert_eq!((packs, read.len()), (8, 8));
 }
 
 #[tokio::test]
@@ -136,7 +187,7 @@ async fn a_record_names_what_was_read_whole() {
     for (depth, names) in [
         (Depth::Structure, 0),
         (Depth::Scrub(Sample::All), 0),
-        (Depth::Data(Sample::Percent(99, 1), &keys), 0),
+        (Depth::Data(Sample::Percent(99, ObjectId([1; 32])), &keys), 0),
         (Depth::Data(Sample::All, &keys), 1),
     ] {
         let findings = verify(&view, depth, &VerifyCounters::default()).await.unwrap();

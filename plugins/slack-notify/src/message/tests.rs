@@ -14,7 +14,7 @@ fn report(more: &Value) -> Value {
         "outcome": "complete", "started": "2026-11-23T02:00:00.25Z", "ended": "2026-11-23T02:05:10.25Z",
         "snapshot": "252c82dc00112233", "previous": null, "entries": 60138, "entries_kept": 60000,
         "bytes": 1_610_612_736_u64, "bytes_read": 12_582_912, "bytes_new": 10_485_760, "bytes_stored": 4_194_304,
-        "omitted": [], "omitted_count": 0, "notes": [], "error": null,
+        "omitted": [], "omitted_count": 0, "notes": [], "next": null, "error": null,
         "usage": {"memory_bytes": 1, "host_calls": 2, "log_lines": 3},
     });
     for (key, value) in more.as_object().unwrap() {
@@ -29,7 +29,7 @@ fn message(kind: &str, summary: &str, more: &Value) -> Value {
 
 fn failed() -> Value {
     json!({
-        "outcome": "failed", "snapshot": null,
+        "outcome": "failed", "snapshot": null, "next": "dozo check && dozo run attachments",
         "error": {
             "kind": "denied", "message": "the plugin postgres 0.1.0 failed",
             "causes": ["password authentication failed for user <backup> & `co`"],
@@ -40,7 +40,8 @@ fn failed() -> Value {
 
 fn partial(count: u64) -> Value {
     let omitted: Vec<_> = (0..count.min(100)).map(|n| (format!("srv/app/{n}.pdf"), "permission denied")).collect();
-    json!({"outcome": "partial", "omitted": omitted, "omitted_count": count, "notes": ["a file grew while it was read"]})
+    json!({"outcome": "partial", "omitted": omitted, "omitted_count": count, "notes": ["a file grew while it was read"],
+        "next": "dozo run attachments"})
 }
 
 #[track_caller]
@@ -59,8 +60,8 @@ fn messages_are_as_they_were() {
     let summary = "web-1: attachments failed after 5 min 10 s: password authentication failed";
     golden("failure", &message("failure", summary, &failed()));
     golden("partial", &message("partial", "web-1: attachments lacks 7 entries", &partial(7)));
-    let gone =
-        json!({"suspicious": ["3 entries, where the last good snapshot (1a2b3c4d of 2026-11-22T02:00:00Z) has 2,003"]});
+    let gone = json!({"suspicious": ["3 entries, where the last good snapshot (1a2b3c4d of 2026-11-22 11:00:00 +09:00) has 2,003"],
+            "next": "dozo snapshots attachments"});
     golden("suspicious", &message("suspicious", "web-1: attachments is backed up, but much is gone", &gone));
     golden("recovered", &message("recovered", "web-1: attachments is backed up again", &json!({})));
     let damaged = json!({
@@ -70,7 +71,7 @@ fn messages_are_as_they_were() {
     });
     let report = json!({
         "schema": "dozo/report/1", "job": "", "host": "web-1", "outcome": "failed",
-        "started": "2026-11-23T02:00:00Z", "ended": "2026-11-23T02:05:10Z", "error": damaged,
+        "started": "2026-11-23T02:00:00Z", "ended": "2026-11-23T02:05:10Z", "next": "dozo repair", "error": damaged,
     });
     let summary = "web-1: the repository is damaged: 1 object is damaged or missing";
     let damage = Event::new("damage", String::new(), "web-1".into(), summary.into(), report.to_string());

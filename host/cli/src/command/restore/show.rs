@@ -1,7 +1,7 @@
 //! What a restore did, for people and machines, and what that means to the caller.
 
 use dozo_job::port::Moment;
-use dozo_job::{Error, Kind, RestoreReport, Restored};
+use dozo_job::{Error, Kind, RestoreReport, Restored, local};
 use dozo_repository::format::record::Outcome;
 use jiff::tz::TimeZone;
 
@@ -32,7 +32,7 @@ pub(super) fn show(
         }
     }
     print_missing(&report);
-    report.notes.iter().for_each(|note| ui::note(format!("  note: {note}")));
+    report.notes.iter().for_each(|note| ui::note(format!("  note: {}", local(note, zone))));
     if plan.is_some() {
         ui::note("nothing was written");
     }

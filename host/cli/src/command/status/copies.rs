@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use dozo_repository::{ObjectId, View, copies};
 
-use crate::args::{FromArgs, Global};
+use crate::args::FromArgs;
 use crate::context::Context;
-use crate::exit::Exit;
 use crate::ui;
 
 /// What the repository and its mirrors hold.
@@ -14,14 +13,14 @@ pub(super) struct Copies {
     of: HashMap<ObjectId, u32>,
     /// Stores that could be looked at.
     pub(super) stores: usize,
-    /// What became of the worst of the others.
-    pub(super) exit: Exit,
+    /// The others, and why each could not be.
+    pub(super) unseen: Vec<(String, String)>,
 }
 
 impl Copies {
-    /// Looks at every mirror. One that cannot be reached holds no copy that counts, and is told.
-    pub(super) async fn count(global: &Global, context: &Context, view: &View) -> anyhow::Result<Self> {
-        let (mut mirrors, mut exit) = (Vec::new(), Exit::Done);
+    /// Looks at every mirror. One that cannot be reached holds no copy that counts.
+    pub(super) async fn count(context: &Context, view: &View) -> anyhow::Result<Self> {
+        let (mut mirrors, mut unseen) = (Vec::new(), Vec::new());
         for table in context.loaded.mirrors(&[])? {
             let from = FromArgs { from: Some(table.name.clone()) };
             let opened = async { Ok(context.repository_at(&from).await?.view().await?) };
@@ -29,14 +28,12 @@ impl Copies {
                 Ok(view) => mirrors.push(view),
                 Err(error) => {
                     let error: anyhow::Error = error;
-                    let error = error.context(format!("the mirror {} counts for nothing", table.name));
-                    ui::errors::tell(global, &error);
-                    exit = exit.worst(Exit::of(&error));
+                    unseen.push((table.name.clone(), ui::errors::failure(&error).one_line()));
                 }
             }
         }
         let views: Vec<&View> = [view].into_iter().chain(&mirrors).collect();
-        Ok(Copies { of: copies(&views).await?, stores: views.len(), exit })
+        Ok(Copies { of: copies(&views).await?, stores: views.len(), unseen })
     }
 
     /// On how many stores a snapshot is whole.

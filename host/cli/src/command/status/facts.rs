@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use dozo_job::health::{Facts, JobFacts, Last, Made, RoomFacts, Upkeep, UpkeepFacts};
 use dozo_job::retention::Fact;
 use dozo_job::{Error, Gap, gap};
-use dozo_repository::format::record::RunRecord;
+use dozo_repository::format::record::{RunRecord, VerificationRecord};
 use dozo_repository::format::snapshot::{Snapshot, Status};
 use dozo_repository::{HostUid, JobUid, StorePlace, View};
 use jiff::{SignedDuration, Timestamp};
@@ -48,10 +48,24 @@ impl Gathering<'_> {
         Ok(Facts {
             now: self.now,
             jobs,
-            damaged_packs: self.view.damage().count() as u64,
+            damaged_packs: self.damaged_packs().await?,
+            unread: Vec::new(),
+            rolled_back: Vec::new(),
+            unseen: self.copies.map(|copies| copies.unseen.clone()).unwrap_or_default(),
             upkeep: self.upkeep(),
             room: self.room(),
         })
+    }
+
+    /// Packs that are recorded as damaged, but for those which a verification found to be no loss since: what a run has stored
+    /// again is a loss no more.
+    async fn damaged_packs(&self) -> Result<u64, Error> {
+        if self.view.damage().next().is_none() {
+            return Ok(0);
+        }
+        let verifications = self.view.repository().records::<VerificationRecord>(Timestamp::MIN).await?;
+        let harmless = verifications.parsed.into_iter().flat_map(|record| record.value.harmless).collect();
+        Ok(self.view.damaged_packs_but(&harmless) as u64)
     }
 
     /// What became of each job's last run, as the newest records have it.
@@ -61,7 +75,7 @@ impl Gathering<'_> {
         for RunRecord { job, ended, outcome, error, .. } in records.parsed.into_iter().map(|record| record.value) {
             let newest = runs.get(&job.uid).is_none_or(|last| last.at < ended);
             if newest {
-                runs.insert(job.uid, Last { outcome, at: ended, why: error, well: None });
+                runs.insert(job.uid, Last { outcome, at: ended, why: error, well: None, damage: false, healed: false });
             }
         }
         Ok(runs)
@@ -90,7 +104,10 @@ impl Gathering<'_> {
             host: (!mine).then(|| row.host.clone()),
             retired: gone || (mine && table.is_none()) || (table.is_none() && said),
             expect_every: table.and_then(|table| table.expect_every.or(config.defaults.expect_every)),
-            newest_is_partial: row.last > row.last_complete,
+            newest_is_partial: row.newest_is_partial,
+            suspicion: row.suspicion.clone(),
+            ahead: row.ahead,
+            zone: Some(row.zone.clone()),
             complete,
             last_run,
             running,
@@ -124,6 +141,8 @@ impl Gathering<'_> {
         let expected = table.role == Role::Maintain && self.context.loaded.deletes_anything();
         upkeep.push(UpkeepFacts { expect_every: expected.then_some(PRUNED_WITHIN), due_since, ..prune });
         for mirror in &table.mirrors {
+            let name = || Some(mirror.name.clone());
+            upkeep.extend([done(Upkeep::Verify(name())), done(Upkeep::Repair(name()))]);
             let mirrored = done(Upkeep::Mirror(mirror.name.clone()));
             let well = mirrored.last.as_ref().and_then(|last| last.well);
             // Of several hosts one may fill it for all.

@@ -7,19 +7,18 @@ mod print;
 
 use std::collections::BTreeMap;
 
-use dozo_job::health::{Finding, Last, judge};
+use dozo_job::health::{Ahead, Facts, Finding, Last, Suspicion, judge};
 use dozo_job::retention::Fact;
 use dozo_job::{Clock, tidy};
 use dozo_repository::format::snapshot::Status;
-use dozo_repository::{Found, ObjectId, Repository, View};
+use dozo_repository::{Found, ObjectId, Problem, Repository, View};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::args::{Global, StatusArgs};
-use crate::command::snapshots::problems;
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
-use crate::rollback::{Back, exit_of};
+use crate::rollback::Back;
 use crate::ui;
 use crate::zones::Zones;
 use copies::Copies;
@@ -54,9 +53,15 @@ struct JobStatus {
     interrupted: Option<Timestamp>,
     #[serde(skip)]
     newest: Option<ObjectId>,
-    /// Whether the last run of all is one of those.
+    /// Whether the newest snapshot lacks something.
     #[serde(skip)]
-    is_last_ahead: bool,
+    newest_is_partial: bool,
+    /// What is suspicious about the newest.
+    #[serde(skip)]
+    suspicion: Option<Suspicion>,
+    /// The snapshot of the last run, if its time is still to come.
+    #[serde(skip)]
+    ahead: Option<Ahead>,
     #[serde(skip)]
     zone: TimeZone,
 }
@@ -66,22 +71,24 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
     let repository = context.repository().await?;
     let back = Back::begin(&context, &repository);
     let view = repository.view().await?;
-    let rolled_back = back.alert(&view).await?;
+    let rolled_back = back.look(&view).await?;
     let (snapshots, mut unread) = tidy::facts(&view).await?;
     let now = SystemClock.now();
     let mut jobs = jobs(&context, &repository, &view, (&snapshots, now))?;
     let (owners, strange) = repository.owners().await?;
     let (removed, damaged) = repository.removed_hosts().await?;
-    unread.extend(strange.iter().chain(&damaged).map(|problem| format!("{}: {}", problem.object, problem.why.chain())));
+    unread.extend(view.unrecorded_problems().chain(&strange).chain(&damaged).map(told));
     unread.sort();
     unread.dedup();
-    let copies = if args.copies { Some(Copies::count(global, &context, &view).await?) } else { None };
+    let copies = if args.copies { Some(Copies::count(&context, &view).await?) } else { None };
     if let Some(copies) = &copies {
         jobs.values_mut().for_each(|job| job.copies = job.newest.map(|newest| copies.of(&newest)));
     }
     let (context, view, removed) = (&context, &view, &removed);
     let gathering = Gathering { context, view, facts: &snapshots, removed, copies: copies.as_ref(), now };
     let facts = gathering.all(&jobs).await?;
+    let lost = rolled_back.iter().map(ToString::to_string).collect();
+    let facts = Facts { unread: unread.clone(), rolled_back: lost, ..facts };
     for (row, facts) in jobs.values_mut().zip(&facts.jobs) {
         (row.retired, row.last_run) = (facts.retired, facts.last_run.clone());
         (row.running, row.interrupted) = (facts.running, facts.interrupted);
@@ -89,6 +96,7 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
     let mut findings = judge(&facts);
     // Where nothing was backed up yet, no key is worth a try.
     findings.extend(owners::alert(&owners, now).filter(|_| !view.snapshots().is_empty()));
+    findings.iter_mut().for_each(for_people);
     let usage = if args.space { Some(view.usage().await?) } else { None };
     if global.json {
         jobs.values().try_for_each(ui::json)?;
@@ -101,21 +109,26 @@ pub(crate) async fn status(global: &Global, args: &StatusArgs) -> anyhow::Result
         }))?;
     } else {
         print::jobs(jobs.values(), now);
-        unread.iter().for_each(|record| ui::note(format!("damaged: {record}")));
         findings.iter().for_each(print::finding);
         usage.iter().for_each(print::usage);
     }
-    let copies = copies.map_or(Exit::Done, |copies| copies.exit);
-    let unsure = jobs.values().any(|job| job.is_last_ahead || job.suspicious > 0);
-    let unsure = if unsure { Exit::Partial } else { Exit::Done };
-    let unread = if unread.is_empty() { Exit::Done } else { Exit::Damaged };
-    let found = findings.iter().map(exit_of_finding).fold(unread.worst(unsure), Exit::worst);
-    Ok(problems(view).worst(found).worst(exit_of(&rolled_back)).worst(copies))
+    Ok(exit_of(&findings))
 }
 
-/// What the caller is told of a finding.
-fn exit_of_finding(finding: &Finding) -> Exit {
-    if finding.damage { Exit::Damaged } else { Exit::Partial }
+fn told(problem: &Problem) -> String {
+    format!("{}: {}", problem.object, problem.why.chain())
+}
+
+/// Commands as they are typed here, times of one form.
+fn for_people(finding: &mut Finding) {
+    finding.message = ui::for_people(&finding.message);
+    finding.advice = ui::for_people(&finding.advice);
+}
+
+/// What the caller is told, of the findings alone: whoever is told that something is wrong is told what.
+fn exit_of(findings: &[Finding]) -> Exit {
+    let each = findings.iter().map(|finding| if finding.damage { Exit::Damaged } else { Exit::Partial });
+    each.fold(Exit::Done, Exit::worst)
 }
 
 /// A row for each job that has snapshots or is configured here, in order of names.
@@ -145,7 +158,9 @@ fn jobs(
         running: None,
         interrupted: None,
         newest: None,
-        is_last_ahead: false,
+        newest_is_partial: false,
+        suspicion: None,
+        ahead: None,
         zone,
     };
     for name in context.loaded.config.job.keys() {
@@ -162,17 +177,20 @@ fn jobs(
         let row = rows.entry(key).or_insert_with(|| row(&fact.job.name, &fact.host.name, zones.zone(snapshot).clone()));
         row.snapshots += 1;
         row.held += u64::from(fact.held);
-        row.is_last_ahead = view.is_ahead(found, now);
-        if row.is_last_ahead {
+        row.ahead = view.is_ahead(found, now).then_some(Ahead { snapshot: *id, at: fact.started });
+        if row.ahead.is_some() {
             row.future += 1;
             continue;
         }
         row.last = Some(fact.started);
+        row.newest_is_partial = fact.status == Status::Partial;
         if !fact.is_trusted() {
             row.suspicious += 1;
+            let why = view.suspicion(found).first().cloned();
+            row.suspicion = Some(Suspicion { count: row.suspicious, newest: *id, why });
             continue;
         }
-        row.suspicious = 0;
+        (row.suspicious, row.suspicion) = (0, None);
         if fact.status == Status::Complete {
             row.last_complete = Some(fact.started);
             row.bytes = snapshot.manifest.totals.bytes;

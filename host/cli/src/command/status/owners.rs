@@ -30,6 +30,7 @@ pub(super) fn alert(owners: &[OwnerRow], now: Timestamp) -> Option<Finding> {
         advice: "try one: `dozo key test --identity FILE`".into(),
         damage: false,
         at: last,
+        zone: None,
     })
 }
 

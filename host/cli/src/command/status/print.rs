@@ -3,6 +3,7 @@
 use dozo_job::health::Finding;
 use dozo_repository::Usage;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::JobStatus;
 use crate::ui::{self, words};
@@ -21,7 +22,7 @@ pub(super) fn jobs<'a>(jobs: impl ExactSizeIterator<Item = &'a JobStatus>, now: 
         let time = |time: Option<Timestamp>| time.map_or("never".to_string(), |time| words::time_in(time, &job.zone));
         let age = job.last_complete.map_or(String::new(), |last| words::age(now.duration_since(last)));
         let partial = match job.suspicious {
-            0 if job.last != job.last_complete => "  newer ones are partial".to_string(),
+            0 if job.newest_is_partial => "  newer ones are partial".to_string(),
             0 => String::new(),
             newer => {
                 format!("  {} suspicious: `dozo snapshots`", words::counted(newer, "newer one is", "newer ones are"))
@@ -58,7 +59,9 @@ pub(super) fn finding(finding: &Finding) {
     };
     let word = if finding.damage { "damaged" } else { "alert" };
     let message = words::plain(&finding.message);
-    let at = finding.at.map_or(String::new(), |at| format!(" ({})", words::time(at)));
+    let zone = finding.zone.clone().unwrap_or_else(TimeZone::system);
+    let at = finding.at.map(|at| words::time_in(at, &zone)).filter(|at| !message.contains(at));
+    let at = at.map_or(String::new(), |at| format!(" ({at})"));
     ui::line(format!("{word}: {about}{message}{at}: {}", finding.advice));
 }
 

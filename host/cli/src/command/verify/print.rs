@@ -27,34 +27,37 @@ pub(super) fn print(findings: &Findings, view: &View, args: &VerifyArgs) {
     let snapshots = words::counted(findings.snapshots, "snapshot", "snapshots");
     let entries = words::counted(findings.entries, "entry", "entries");
     let packs = words::counted(findings.packs, "pack", "packs");
+    let bytes = words::bytes(findings.bytes_read);
+    let read = match findings.packs_read {
+        read if read == findings.packs => words::counted(read, "pack", "packs"),
+        read => format!("{} of {}", words::count(read), words::counted(findings.packs, "pack", "packs")),
+    };
     let depth = match (&args.read_data, args.scrub) {
-        (Some(_), _) => format!(
-            "{} packs ({}) decrypted, every chunk compared with its id",
-            words::count(findings.packs_read),
-            words::bytes(findings.bytes_read)
-        ),
-        (None, true) => format!(
-            "{} packs ({}) compared with their digests",
-            words::count(findings.packs_read),
-            words::bytes(findings.bytes_read)
-        ),
+        (Some(_), _) if findings.packs_read < findings.packs => {
+            format!("{read} ({bytes}) decrypted, every chunk in them compared with its id")
+        }
+        (Some(_), _) => format!("{read} ({bytes}) decrypted, every chunk compared with its id"),
+        (None, true) => format!("{read} ({bytes}) compared with their digests"),
         (None, false) => "content not read: `--scrub` or `--read-data` do".to_string(),
     };
     let verdict = if findings.is_clean() { "whole" } else { "DAMAGED" };
     ui::line(format!("{verdict}: {snapshots}, {entries}, {packs}; {depth}"));
     if !findings.is_clean() {
-        ui::note(
-            "hint: entries that are not named still restore; the next run stores again what it finds at the source",
-        );
+        let next = match args.from.from {
+            None => "; the next run stores again what it finds at the source",
+            Some(_) => "",
+        };
+        ui::note(format!("hint: entries that are not named still restore{next}"));
     } else if !findings.superseded.is_empty() {
-        ui::note("hint: no snapshot needs what is superseded: `dozo repair` removes it");
+        let repair = view.repository().repair_command();
+        ui::note(format!("hint: no snapshot needs what is superseded: `{repair}` removes it"));
     }
 }
 
 fn tell(problem: &Problem) {
     ui::line(format!("damaged: {}: {}", problem.object, problem.why.chain()));
     if let Some(hint) = problem.why.hint() {
-        ui::line(format!("  {hint}"));
+        ui::advice(format!("  {hint}"));
     }
 }
 
