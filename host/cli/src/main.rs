@@ -14,6 +14,7 @@ mod documents;
 mod exit;
 mod foreign;
 mod hooks;
+mod host_names;
 mod keyfile;
 mod memory;
 mod moment;
