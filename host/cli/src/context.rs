@@ -226,6 +226,7 @@ impl Context {
         })?;
         let key = HostKey::parse(&text)
             .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the host key {}", file.display())))?;
+        self.loaded.refuse_other_repository(key.repository)?;
         Ok(key)
     }
 
