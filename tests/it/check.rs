@@ -390,3 +390,31 @@ fn a_terminal_obeys_nobody() {
     let snapshot = house.dozo(&["snapshots", "--json"]).expect(0).json();
     assert_eq!(snapshot["snapshot"]["host"]["name"], "a\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}b", "{snapshot}");
 }
+
+/// Directories are granted. For a file in `paths`, the one that it is in.
+#[test]
+fn a_file_is_read_by_the_grant_of_its_directory() {
+    let house = house("");
+    let (file, data) = (house.path("data/file").display().to_string(), house.path("data").display().to_string());
+    let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
+    let grant = |grant: &str| {
+        let job = format!("[job.one]\nplugin = \"filesystem\"\nconfig = {{ paths = [{file:?}] }}\n{grant}\n");
+        fs::write(house.path("dozo.toml"), format!("{text}\n{job}")).unwrap();
+    };
+    let line = format!("grant = {{ read = [{data:?}] }}");
+    for command in [&["config", "check"][..], &["run", "one"]] {
+        grant("");
+        let missing = house.dozo(command).expect(2);
+        assert!(missing.err.contains(&line), "{command:?}: {}", missing.err);
+        grant(&format!("grant = {{ read = [{file:?}] }}"));
+        let wrong = house.dozo(command).expect(2);
+        let words = [
+            format!("{file} is not a directory, and directories are granted"),
+            format!("hint: the one that it is in: {data:?}"),
+            "dozo.toml:".into(),
+        ];
+        assert!(words.iter().all(|word| wrong.err.contains(word)), "{command:?}: {}", wrong.err);
+        grant(&line);
+        house.dozo(command).expect(0);
+    }
+}

@@ -274,7 +274,7 @@ fn times_as_people_write_them_are_never_names() {
         ("2026-11-30 19:47:52 JST", "`2026-11-30 19:47:52 +09:00`"),
         ("2026-11-30 19:47:52 America/New_Yrok", "`America/New_Yrok` is not a time zone"),
         ("tomorrow", "`tomorrow` is not a time"),
-        ("14:00", "`14:00` is not a time"),
+        ("25:00", "`25:00` is not a time"),
         ("five minutes ago", "is not a time"),
         ("last monday", "is not a time"),
         ("20261130", "is not a time"),
@@ -287,6 +287,65 @@ fn times_as_people_write_them_are_never_names() {
     let refused = utc.restore("job", "refused", &["--at", "name:now"]).expect(2).err;
     assert!(refused.contains("cannot be recovered to the name `now`"), "{refused}");
     assert!(!house.path("refused").exists());
+}
+
+/// A runbook says `--at 09:50`, and so does whoever is in a hurry.
+#[test]
+fn a_time_of_day_alone_is_today_and_not_to_come() {
+    let house = window("2000-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "");
+    Machine(&house, "UTC", 0).dozo(&["run"]).expect(0);
+    set_act(&house, "moment", "");
+    // A machine on which it is noon, whenever this runs.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let noon = Machine(&house, "UTC", ((36 * 3_600 - now % 86_400) % 86_400) as i64);
+    for (at, expected) in [("09:50", "T09:50:00Z"), ("11:59:30", "T11:59:30Z"), ("00:00 UTC", "T00:00:00Z")] {
+        let to = format!("out-{}", at.len());
+        let done = noon.restore("job", &to, &["--option", "act=moment", "--at", at]).expect(0);
+        let moment = fs::read_to_string(house.path(&to).join("moment")).unwrap();
+        assert!(moment.contains(expected), "{at}: {moment}");
+        assert!(done.err.contains(&format!("recovering to {}", &moment[14..24])), "{}", done.err);
+    }
+    let refused = noon.restore("job", "refused", &["--at", "22:01"]).expect(2).err;
+    assert!(refused.contains("`22:01` is today, and yet to come: in UTC it is 12:0"), "{refused}");
+    assert!(refused.contains("hint: with its day: `yesterday 22:01`"), "{refused}");
+    // What recovers to any moment is restored whole: no path is offered that would be refused next.
+    let whole = noon.restore("job", "refused", &["no/such/path"]).expect(2).err;
+    assert!(whole.contains("leave the paths out") && !whole.contains("did you mean"), "{whole}");
+    assert!(!house.path("refused").exists());
+}
+
+#[test]
+fn a_source_without_a_log_goes_back_to_its_snapshots_alone() {
+    let house = files();
+    let utc = Machine(&house, "UTC", 0);
+    utc.dozo(&["run"]).expect(0);
+    let refused = utc.restore("files", "back", &["--at", "yesterday 09:50"]);
+    assert_ne!(refused.code, 0);
+    let words = ["the job `files` recovers only to its snapshots", "`files@TIME` instead of `--at TIME`"];
+    assert!(words.iter().all(|word| refused.err.contains(word)), "{}", refused.err);
+    assert!(!house.path("back").exists());
+}
+
+/// The newest is that of the last run. If the clock was set back before it, another has a later time.
+#[test]
+fn a_snapshot_with_a_later_time_than_the_newest_is_named() {
+    let house = files();
+    // Not so far ahead that it would be one of the future.
+    Machine(&house, "UTC", 1_800).dozo(&["run"]).expect(0);
+    let utc = Machine(&house, "UTC", 0);
+    let later = short(&utc.snapshots()[0]).to_string();
+    assert!(!utc.dozo(&["ls", "files"]).expect(0).err.contains("note: "));
+    fs::write(house.path("src/f"), "second").unwrap();
+    utc.dozo(&["run"]).expect(0);
+    for named in ["files", "files@2999-01-01"] {
+        let to = format!("back-{}", named.len());
+        let done = utc.restore(named, &to, &[]).expect(0);
+        assert!(done.err.contains(&format!("note: {later} of ")), "{}", done.err);
+        assert!(done.err.contains("bears a later time than"), "{}", done.err);
+        assert_eq!(fs::read_to_string(restored(&house, &to).join("f")).unwrap(), "second", "{named}");
+        assert!(utc.dozo(&["ls", named]).expect(0).err.contains("bears a later time than"));
+    }
+    assert!(!utc.restore("files@now", "back", &[]).expect(0).err.contains("a later time"));
 }
 
 /// At a terminal, the operator is asked.

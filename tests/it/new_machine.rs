@@ -224,14 +224,68 @@ fn an_owners_key_opens_where_the_hosts_is_gone() {
     let run = house.dozo(&["run"]).expect(2);
     assert!(run.err.contains("`dozo join --identity FILE`"), "{}", run.err);
 
-    // A key that pins nothing needs the id, here too.
+    // A key that pins nothing needs the id, here too: the configuration has it.
     let text = fs::read_to_string(house.path("owner.key")).unwrap();
     let bare: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     house.write_secret("bare.key", &bare);
+    house.dozo(&["snapshots", "--identity", "bare.key"]).expect(0);
+    let pin = text.lines().find_map(|line| line.strip_prefix("# dozo repository: ")).unwrap();
+    let config = fs::read_to_string(house.path("dozo.toml")).unwrap();
+    fs::write(house.path("dozo.toml"), config.replace(&format!("id = \"{pin}\"\n"), "")).unwrap();
     let unpinned = house.dozo(&["snapshots", "--identity", "bare.key"]).expect(2);
     assert!(unpinned.err.contains("--repository-id ID"), "{}", unpinned.err);
-    let pin = text.lines().find_map(|line| line.strip_prefix("# dozo repository: ")).unwrap();
     house.dozo(&["snapshots", "--identity", "bare.key", "--repository-id", pin]).expect(0);
+}
+
+/// GUIDE: keep a copy of `dozo.toml` beside the owner's key. Whoever made that with `age-keygen` needs nothing else.
+#[test]
+fn a_configuration_and_any_owners_key_are_enough() {
+    let house = House::new();
+    let Some(second) = crate::keys::identity(&house, "second.key") else { return };
+    house.dozo(&["key", "add", &second, "--identity", "owner.key"]).expect(0);
+    fs::create_dir(house.path("tree")).unwrap();
+    fs::write(house.path("tree/file"), "content").unwrap();
+    house.configure_files("files", "tree");
+    house.dozo(&["run"]).expect(0);
+    let there = House::bare();
+    for file in ["dozo.toml", "second.key"] {
+        fs::copy(house.path(file), there.path(file)).unwrap();
+    }
+    there.dozo(&["snapshots", "--identity", "second.key"]).expect(0);
+    there.dozo(&["restore", "files", "--to", "back", "--identity", "second.key"]).expect(0);
+    assert_eq!(fs::read_to_string(there.path("back").join(tree_of(&house, "tree")).join("file")).unwrap(), "content");
+    there.dozo(&["join", "--identity", "second.key"]).expect(0);
+    there.dozo(&["snapshots"]).expect(0);
+    // Whoever joins is told in a file of their own which repository it was.
+    let (new, url) = (House::bare(), format!("file://{}", house.path("repository").display()));
+    fs::copy(house.path("owner.key"), new.path("owner.key")).unwrap();
+    new.dozo(&["join", &url, "--identity", "owner.key"]).expect(0);
+    let id = |house: &House| {
+        let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
+        text.lines().find(|line| line.starts_with("id = ")).unwrap().to_string()
+    };
+    assert_eq!(id(&new), id(&house));
+}
+
+#[test]
+fn an_id_that_is_not_the_keys_is_refused() {
+    let house = House::new();
+    let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
+    let id = text.lines().find(|line| line.starts_with("id = ")).unwrap();
+    let with = |line: &str| fs::write(house.path("dozo.toml"), text.replace(id, line)).unwrap();
+    with(&format!("id = \"{}\"", "0".repeat(64)));
+    let other = house.dozo(&["snapshots"]).expect(2);
+    assert!(other.err.contains("this is another repository than that of this host's key"), "{}", other.err);
+    assert!(other.err.contains("dozo.toml:") && other.err.contains("hint: "), "{}", other.err);
+    with("id = \"0123\"");
+    let wrong = house.dozo(&["config", "check"]).expect(2);
+    assert!(wrong.err.contains("that has 64 digits"), "{}", wrong.err);
+    // One that is there cannot become a new one.
+    with(id);
+    fs::remove_file(house.path("host.key")).unwrap();
+    fs::rename(house.path("owner.key"), house.path("kept.key")).unwrap();
+    let init = house.dozo(&["init", "--single-owner"]).expect(2);
+    assert!(init.err.contains("`dozo join --identity FILE`") && init.err.contains("take out `id`"), "{}", init.err);
 }
 
 /// The kit has the component of a plugin that is not inside dozo, and a restore runs none but the one that made the snapshot.

@@ -1,5 +1,7 @@
 //! Restores over what somebody rearranged, by whoever may not do everything: what comes back is right, or is named.
 
+mod deed;
+mod delete;
 mod in_place;
 mod narrow;
 mod plan;

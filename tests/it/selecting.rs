@@ -277,3 +277,42 @@ fn ids_and_jobs_that_were_half_typed_are_found_or_named() {
     }
     assert!(!house.path("x").exists());
 }
+
+/// Two machines from one image: both are called `vm`, and both have a job `files`.
+#[test]
+fn hosts_of_one_name_are_told_apart_by_their_uids() {
+    let house = house(&[("a", "of the first")]);
+    let text = fs::read_to_string(house.path("dozo.toml")).unwrap();
+    fs::write(house.path("dozo.toml"), text.replace("# host = \"web-1\"", "host = \"vm\"")).unwrap();
+    house.dozo(&["run"]).expect(0);
+    let (there, url) = (House::bare(), format!("file://{}", house.path("repository").display()));
+    fs::copy(house.path("owner.key"), there.path("owner.key")).unwrap();
+    let list = |house: &House| house.dozo(&["snapshots"]).expect(0).out;
+    let digits = |line: &str| line.split_whitespace().skip_while(|word| *word != "vm").nth(1).unwrap().to_string();
+    let is_uid = |word: &str| word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(list(&house).lines().all(|line| !line.contains(" vm ") || !is_uid(&digits(line))), "a name is enough");
+    there.dozo(&["join", &url, "--identity", "owner.key", "--host", "vm"]).expect(0);
+    fs::create_dir(there.path("tree")).unwrap();
+    fs::write(there.path("tree/b"), "of the second").unwrap();
+    there.configure_files("files", "tree");
+    there.dozo(&["run"]).expect(0);
+    let listed = list(&house);
+    let uids: Vec<String> = listed.lines().filter(|line| line.contains(" vm ")).map(digits).collect();
+    assert!(uids.len() == 2 && uids[0] != uids[1] && uids.iter().all(|uid| is_uid(uid)), "{listed}");
+    let status = house.dozo(&["status"]).out;
+    assert!(uids.iter().all(|uid| status.contains(&format!("vm {uid}"))), "{status}");
+
+    let which = house.dozo(&["ls", "vm/files"]).expect(2);
+    assert!(uids.iter().all(|uid| which.err.contains(&format!("{uid}/files"))), "{}", which.err);
+    for (uid, (name, content)) in uids.iter().zip([("a", "of the first"), ("b", "of the second")]) {
+        let job = format!("{uid}/files");
+        assert!(house.dozo(&["ls", &job, "-r"]).expect(0).out.contains(&format!("tree/{name}\n")));
+        house.restore(&job, uid, &[&format!("**/{name}")]).expect(0);
+        let back = found(&house.path(uid));
+        assert!(back.iter().any(|path| path.ends_with(name)), "{content}: {back:?}");
+    }
+    let other = house.dozo(&["ls", &format!("{}/files", uids[1])]).expect(0);
+    assert!(other.err.contains(&format!("of the host `vm {}`", uids[1])), "{}", other.err);
+    let hosts = house.dozo(&["key", "hosts"]).expect(0).out;
+    assert!(uids.iter().all(|uid| hosts.contains(uid)), "{hosts}");
+}

@@ -144,13 +144,13 @@ pub(crate) struct SnapshotsArgs {
 
 /// Which snapshot a command is about.
 pub(crate) const SNAPSHOT_HELP: &str = "JOB (its newest that is not suspicious), JOB@TIME (the same up to then: \"files@2026-11-23\", \
-                             \"files@2026-11-23 02:00:00 +09:00\", \"files@yesterday 14:00\"), HOST/JOB for another host's, or the \
-                             beginning of a snapshot's id. A time without a zone is of the job's zone; what it leaves out is its \
+                             \"files@2026-11-23 02:00:00 +09:00\", \"files@yesterday 14:00\"), HOST/JOB for another host's (by its \
+                             name, or the beginning of its uid), or the beginning of a snapshot's id. A time without a zone is of the job's zone; what it leaves out is its \
                              end, so that the times that lists show find their snapshots";
 /// The same where a part of it can be meant.
 pub(crate) const PART_HELP: &str = "JOB (its newest that is not suspicious), JOB@TIME (the same up to then: \"files@2026-11-23\", \
-                             \"files@2026-11-23 02:00:00 +09:00\", \"files@yesterday 14:00\"), HOST/JOB for another host's, or the \
-                             beginning of a snapshot's id; `:PATH` behind it is what lies in that directory. A time without a zone \
+                             \"files@2026-11-23 02:00:00 +09:00\", \"files@yesterday 14:00\"), HOST/JOB for another host's (by its \
+                             name, or the beginning of its uid), or the beginning of a snapshot's id; `:PATH` behind it is what lies in that directory. A time without a zone \
                              is of the job's zone; what it leaves out is its end, so that the times that lists show find their \
                              snapshots";
 

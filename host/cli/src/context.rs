@@ -1,19 +1,21 @@
 //! What commands have in common: the configuration, the plugins, the repository with its keys.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dozo_job::{Clock, Error, Kind};
 use dozo_repository::format::snapshot::{Named, Snapshot};
 use dozo_repository::{
-    Found, HostKey, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources, Stamp, Store,
-    View, passphrase_label,
+    Found, HostKey, HostUid, LeaseId, LeaseRequest, OwnerKey, Purpose, ReadKeys, ReadLease, Repository, Resources,
+    Stamp, Store, View, passphrase_label,
 };
 use jiff::Timestamp;
 
 use crate::args::{FromArgs, Global, IdentityArgs, LeaseArgs};
 use crate::at_work::{Held, JobPlace, Places, RunState};
 use crate::config::Loaded;
+use crate::host_names::{self, HostNames};
 use crate::keyfile::read_key;
 use crate::named;
 use crate::newest::{newest, newest_at};
@@ -229,6 +231,7 @@ impl Context {
         })?;
         let key = HostKey::parse(&text)
             .map_err(|e| e.with_kind(Kind::Invalid).context(format!("read the host key {}", file.display())))?;
+        self.loaded.refuse_other_repository(key.repository)?;
         Ok(key)
     }
 
@@ -376,7 +379,8 @@ pub(crate) fn find_snapshot(context: &Context, view: &View, wanted: &str) -> any
 /// Tells that a snapshot is another host's, if it is.
 pub(crate) fn tell_host(view: &View, snapshot: &Snapshot) {
     if snapshot.host.uid != view.repository().host() {
-        ui::note(format!("note: this is a snapshot of the host `{}`", snapshot.host.name));
+        let host = HostNames::of(view).shown(&snapshot.host);
+        ui::note(format!("note: this is a snapshot of the host `{host}`"));
     }
 }
 
@@ -387,16 +391,20 @@ pub(crate) fn snapshots_of(view: &View, named: &str) -> anyhow::Result<Vec<Found
         None => (None, named),
     };
     let mine = view.repository().host();
-    let all = view.snapshots().iter().filter(|(_, s)| s.job.name == job && host.is_none_or(|host| s.host.name == host));
-    let mut all: Vec<Found> = all.cloned().collect();
+    let is_meant = |s: &Snapshot| s.job.name == job && host.is_none_or(|host| host_names::is_meant(host, &s.host));
+    let mut all: Vec<Found> = view.snapshots().iter().filter(|(_, s)| is_meant(s)).cloned().collect();
+    // Who calls a host by digits means that one.
+    if let Some(host) = host.filter(|host| all.iter().any(|(_, s)| s.host.name == *host)) {
+        all.retain(|(_, s)| s.host.name == host);
+    }
     if host.is_none() && all.iter().any(|(_, s)| s.host.uid == mine) {
         all.retain(|(_, s)| s.host.uid == mine);
     }
-    let mut hosts: Vec<_> = all.iter().map(|(_, s)| (s.host.name.clone(), s.host.uid)).collect();
-    hosts.sort();
-    hosts.dedup();
+    let hosts: BTreeMap<HostUid, &Snapshot> = all.iter().map(|(_, s)| (s.host.uid, s.as_ref())).collect();
     if hosts.len() > 1 {
-        let names: Vec<String> = hosts.iter().map(|(name, _)| format!("{name}/{job}")).collect();
+        let names = HostNames::of(view);
+        let mut names: Vec<String> = hosts.values().map(|s| format!("{}/{job}", names.typed(&s.host))).collect();
+        names.sort();
         return Err(Error::invalid(format!("several hosts have a job `{job}`"))
             .hinted(format!("say which: {}, or a snapshot's id", names.join(", ")))
             .into());

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::path::Path;
 
 use dozo_job::port::{Moment, Source as _};
-use dozo_job::{Clock, Error, Result, local};
+use dozo_job::{Clock, Error, Kind, Result, local};
 use dozo_plugin::{Permit, Plugin, PluginKind, WasmSource};
 use dozo_repository::format::snapshot::{PluginStamp, Snapshot};
 use dozo_repository::{Found, View};
@@ -122,13 +122,27 @@ async fn covering<'a>(
     for found in candidates {
         let (id, snapshot) = found;
         let covers = source.covers(snapshot.attributes.clone(), at.clone()).await;
-        let failed = |e: Error| e.context(format!("ask whether the snapshot {} can be recovered to {at}", id.short()));
+        let failed = |e: Error| match e.kind() {
+            Kind::Unsupported => no_log(&e, (snapshot, at)),
+            _ => e.context(format!("ask whether the snapshot {} can be recovered to {at}", id.short())),
+        };
         match covers.map_err(failed)? {
             None => return Ok(found),
             Some(words) => others.push((found, local(&words, zone).into_owned())),
         }
     }
     Err(uncovered(&others, (at, zone)))
+}
+
+/// A source without a log goes back to its snapshots, and to nothing in between.
+fn no_log(error: &Error, (snapshot, at): (&Snapshot, &Moment)) -> Error {
+    let job = &snapshot.job.name;
+    let hint = match at {
+        Moment::Time(_) => format!("`{job}@TIME` instead of `--at TIME` takes its newest snapshot up to a time; "),
+        _ => String::new(),
+    };
+    let hint = format!("{hint}`dozo snapshots {job}` lists them");
+    Error::unsupported(format!("the job `{job}` recovers only to its snapshots: {}", error.chain())).hinted(hint)
 }
 
 /// That none covers it, and what the newest and the oldest cover.

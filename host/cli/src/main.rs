@@ -15,6 +15,7 @@ mod exclusive;
 mod exit;
 mod foreign;
 mod hooks;
+mod host_names;
 mod keyfile;
 mod memory;
 mod moment;

@@ -88,6 +88,8 @@ mod tests {
         assert_eq!(moment("2026-11-26 22:01:02.5"), time("2026-11-26T21:01:02.5Z"));
         assert_eq!(moment("time:2026-07-01"), time("2026-06-30T22:00:00Z"));
         assert_eq!(moment("now"), time("1970-01-01T00:00:00Z"));
+        assert_eq!(moment("00:59"), time("1969-12-31T23:59:00Z"));
+        assert!(moment("01:01").unwrap_err().contains("yet to come"));
         // Cut off, not towards 1970.
         assert_eq!(moment("1969-12-31 23:59:59.9999999 UTC"), time("1969-12-31T23:59:59.999999Z"));
         for position in ["16/B374D848", "0/0", "lsn:16/B374D848", "position:16/B374D848"] {
@@ -103,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_mistyped_time_is_no_name() {
-        for text in ["2026-11-31", "2026-11-26 25:00", "2026-11-26T22:01:02.5 CET", "tomorrow", "5 minutes", "14:00"] {
+        for text in ["2026-11-31", "2026-11-26 25:00", "2026-11-26T22:01:02.5 CET", "tomorrow", "5 minutes", "25:00"] {
             let refused = moment(text).unwrap_err();
             assert!(refused.contains(&format!("`name:{text}`")), "{refused}");
         }

@@ -25,6 +25,7 @@ pub(crate) fn newest(view: &View, zones: &Zones, (job, of_job): (&str, &[Found])
         return Err(Error::invalid(why).hinted(hint).into());
     };
     tell_passed_over(view, zones, of_job, found);
+    tell_of_later_time(view, zones, of_job, found);
     suspicion::tell_passed_over(view, zones, found, of_job);
     Ok(found.clone())
 }
@@ -54,7 +55,9 @@ pub(crate) fn newest_at(
     let (id, snapshot) = found;
     ui::note(format!("{} of {} is the newest up to {shown}", id.short(), zones.taken(snapshot)));
     tell_passed_over(view, zones, of_job, found);
-    suspicion::tell_passed_over(view, zones, found, of_job.iter().filter(|(_, s)| s.started <= until));
+    let up_to: Vec<Found> = of_job.iter().filter(|(_, s)| s.started <= until).cloned().collect();
+    tell_of_later_time(view, zones, &up_to, found);
+    suspicion::tell_passed_over(view, zones, found, &up_to);
     Ok(found.clone())
 }
 
@@ -84,4 +87,23 @@ fn tell_passed_over(view: &View, zones: &Zones, of_job: &[Found], chosen: &Found
         let (id, taken) = (id.short(), zones.taken(snapshot));
         ui::note(format!("note: {id} of {taken} is {} and not taken for the newest; its id takes it", words::FUTURE));
     }
+}
+
+/// Says that an earlier run's snapshot has a later time: the clock went back in between, and whoever goes by times would take
+/// that one.
+fn tell_of_later_time(view: &View, zones: &Zones, among: &[Found], chosen: &Found) {
+    let now = SystemClock.now();
+    let is_later = |found: &&Found| {
+        found.1.order() < chosen.1.order() && found.1.started > chosen.1.started && !view.is_ahead(found, now)
+    };
+    let Some((id, snapshot)) = among.iter().filter(is_later).max_by_key(|(_, snapshot)| snapshot.started) else {
+        return;
+    };
+    let (taken, chosen) = (zones.taken(snapshot), (chosen.0.short(), zones.taken(&chosen.1)));
+    let id = id.short();
+    ui::note(format!(
+        "note: {id} of {taken} bears a later time than {} of {}, which a later run made: the clock was set back; `{id}` takes \
+         the other",
+        chosen.0, chosen.1
+    ));
 }

@@ -39,13 +39,8 @@ impl Context {
     pub(crate) async fn prepare(&self, table: PluginTable<'_>, plugin: &Plugin) -> anyhow::Result<Prepared> {
         let resolved = self.loaded.resolve(table, &plugin.description().config_schema, Secrecy::Fetch)?;
         let Granted { network, programs, .. } = self.grants(table, plugin, &resolved).await?;
-        let open = |path: &PathBuf| {
-            Directory::open(path, Access::Read).map_err(|error| match path.exists() {
-                true => error,
-                false => error.hinted("is its file system mounted? `grant.read` names it"),
-            })
-        };
-        let directories = table.grant.read.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let directories =
+            table.grant.read.iter().map(|path| Directory::open(path, Access::Read)).collect::<Result<Vec<_>, _>>()?;
         let permit = Permit {
             job: table.keys.get(1).copied().unwrap_or_default().to_string(),
             grants: Grants { directories, network, programs },
@@ -85,6 +80,7 @@ impl Context {
         resolved: &ResolvedConfig,
     ) -> anyhow::Result<Granted<'a>> {
         let granted = self.loaded.granted(table)?;
+        self.loaded.refuse_files(table)?;
         let needs = self.needs(table, &granted, (plugin, resolved)).await?;
         self.loaded.refuse_missing(table, &needs)?;
         Ok(granted)

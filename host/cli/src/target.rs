@@ -31,6 +31,8 @@ pub(crate) struct Manner {
     pub(crate) by_number: bool,
     /// Whether what is not in the snapshot is deleted from restored directories.
     pub(crate) delete: bool,
+    /// Whether the target takes the whole content of one directory of the snapshot, and so is a restored directory itself.
+    pub(crate) is_restored: bool,
     /// Who is shown what would be done; then nothing is written.
     pub(crate) planner: Option<Planner>,
     /// The directory of the snapshot whose content goes straight into the first: where that is made for it, it becomes the same.
@@ -43,7 +45,7 @@ impl Manner {
             directory = directory.by_number();
         }
         if self.delete {
-            directory = directory.deleting();
+            directory = directory.deleting(self.is_restored);
         }
         match &self.planner {
             Some(planner) => directory.planning(planner.clone()),

@@ -2,7 +2,7 @@
 //! that is all there is, and nothing is written down.
 
 use dozo_job::Error;
-use dozo_repository::{HostUid, Kind, ReadKeys, Repository, RepositoryId};
+use dozo_repository::{HostUid, Kind, OwnerKey, ReadKeys, Repository, RepositoryId};
 
 use crate::args::{FromArgs, Global};
 use crate::config::Loaded;
@@ -89,11 +89,7 @@ impl Context {
             Some(error) if error.hint().is_none() => error.clone().hinted(ELSEWHERE).into(),
             _ => error,
         })?;
-        let wanted = args.repository_id.as_deref().map(str::parse::<RepositoryId>).transpose();
-        let wanted = wanted.map_err(|e| e.with_kind(Kind::Invalid).context("`--repository-id`"))?;
-        let Some(id) = wanted.or(owner.repository) else {
-            return Err(unpinned().into());
-        };
+        let id = wanted(&self.loaded, args.repository_id.as_deref(), &owner)?;
         let store = match &from.from {
             None => self.store()?,
             Some(name) => self.loaded.open_mirror(self.loaded.mirror(name)?)?,
@@ -124,11 +120,17 @@ impl Context {
     }
 }
 
-/// An owner key that pins no repository.
-pub(crate) fn unpinned() -> Error {
-    // What the store says of itself is not believed: it could be another repository under the same name.
-    Error::invalid("this owner key does not say which repository it is for")
-        .hinted("`--repository-id ID`: the recovery kit has it, and `dozo key kit` on another host")
+/// The repository that is meant: by the command line, the configuration, or the owner's key. What the store says of itself is
+/// not believed: it could be another repository under the same name.
+pub(crate) fn wanted(loaded: &Loaded, typed: Option<&str>, owner: &OwnerKey) -> anyhow::Result<RepositoryId> {
+    let typed = typed.map(str::parse::<RepositoryId>).transpose();
+    let typed = typed.map_err(|e| e.with_kind(Kind::Invalid).context("`--repository-id`"))?;
+    let wanted = typed.or(loaded.repository_id()?).or(owner.repository);
+    Ok(wanted.ok_or_else(|| {
+        Error::invalid("this owner key does not say which repository it is for").hinted(
+            "`--repository-id ID`, or `id = \"ID\"` in [repository]: the recovery kit has it, and `dozo key kit` on another host",
+        )
+    })?)
 }
 
 /// The error for an owner's key that is not where it was said to be: whose keys there are.

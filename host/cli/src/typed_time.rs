@@ -11,7 +11,7 @@ pub(crate) use zone::{named as zone_named, shown as zone_shown};
 
 /// How a time can be written.
 pub(crate) const FORMS: &str = "`2026-11-23`, `2026-11-23 02:00`, `2026-11-23 02:00:00 +09:00`, `2026-11-23 02:00 Asia/Tokyo`, \
-                                `yesterday 02:00`, `5 minutes ago` or `now`";
+                                `02:00` (today), `yesterday 02:00`, `5 minutes ago` or `now`";
 
 /// What a time stands for that leaves something out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ enum Day {
     Date(Date),
     /// So many days before today.
     Before(i64),
+    /// Nobody said: today, as far as it has come.
+    Unsaid,
 }
 
 /// A time of day, and how long what it leaves out may last.
@@ -121,7 +123,11 @@ impl TypedTime {
                         let today = now.to_zoned(zone.clone()).date();
                         today.checked_sub(days.days()).map_err(beyond)?
                     }
+                    Day::Unsaid => now.to_zoned(zone.clone()).date(),
                 };
+                if let (Day::Unsaid, Some(clock)) = (day, clock) {
+                    self.refuse_to_come((date, clock), zone, now)?;
+                }
                 let local = match (clock, left_out) {
                     (None, LeftOut::Begin) => date.to_datetime(Time::MIN),
                     (None, LeftOut::End) => date.to_datetime(Time::MAX),
@@ -131,6 +137,17 @@ impl TypedTime {
                 self.in_zone(local, zone, left_out)
             }
         }
+    }
+
+    /// Whether a time of day without a day is one that a clock has shown today.
+    fn refuse_to_come(&self, (today, clock): (Date, &Clock), zone: &TimeZone, now: Timestamp) -> Result<(), Error> {
+        let local = now.to_zoned(zone.clone());
+        if local.datetime() >= today.to_datetime(clock.time) {
+            return Ok(());
+        }
+        let (text, zone) = (&self.text, zone_shown(zone, now));
+        let why = format!("`{text}` is today, and yet to come: in {zone} it is {}", local.strftime("%H:%M:%S"));
+        Err(Error::invalid(why).hinted(format!("with its day: `yesterday {text}`, `{today} {text}`")))
     }
 
     fn in_zone(&self, local: DateTime, zone: &TimeZone, left_out: LeftOut) -> Result<Timestamp, Error> {
@@ -167,6 +184,7 @@ fn calendar(text: &str, lower: &str, wrong: &dyn Fn() -> Error) -> Result<What, 
     let words = [("today", 0), ("yesterday", 1)];
     let (day, rest) = match words.into_iter().find(|(word, _)| lower.starts_with(word)) {
         Some((word, days)) => (Day::Before(days), &text[word.len()..]),
+        None if is_clock(text) => (Day::Unsaid, text),
         None => {
             let (date, rest) = text.split_at_checked(10).ok_or_else(wrong)?;
             if !is_date(date) {
@@ -177,7 +195,10 @@ fn calendar(text: &str, lower: &str, wrong: &dyn Fn() -> Error) -> Result<What, 
     };
     let after_t = rest.strip_prefix(['T', 't']).filter(|_| matches!(day, Day::Date(_)));
     // Words need a space before a time; a date can have its zone right behind it.
-    let is_apart = rest.is_empty() || rest.starts_with([' ', '+', '-', 'Z', 'z']) || after_t.is_some();
+    let is_apart = matches!(day, Day::Unsaid)
+        || rest.is_empty()
+        || rest.starts_with([' ', '+', '-', 'Z', 'z'])
+        || after_t.is_some();
     if !is_apart {
         return Err(wrong());
     }
@@ -191,6 +212,7 @@ fn calendar(text: &str, lower: &str, wrong: &dyn Fn() -> Error) -> Result<What, 
     };
     let zone = match zone.trim() {
         "" => None,
+        half if ["am", "pm"].contains(&half.to_ascii_lowercase().as_str()) => return Err(wrong()),
         zone => {
             let without = text[..text.len() - zone.len()].trim_end();
             Some(zone::read(zone).map_err(|e| e.hinted(zone::hint(without)))?)

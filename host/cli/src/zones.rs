@@ -109,8 +109,9 @@ impl Zones {
             return Err(Error::invalid(why).hinted(with_offset).into());
         }
         // Clocks that never showed the time, or showed it twice, are no reason to refuse what the job's zone makes clear.
-        let here =
-            typed.when(&self.machine, now, left_out).or_else(|_| typed.when(&self.machine, now, LeftOut::End))?;
+        // Nor is a time that this machine's clocks have yet to show.
+        let here = typed.when(&self.machine, now, left_out).or_else(|_| typed.when(&self.machine, now, LeftOut::End));
+        let here = here.unwrap_or(at);
         if here == at || !different(at, here) {
             return Ok(at);
         }

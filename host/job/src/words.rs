@@ -76,11 +76,6 @@ pub fn zone(name: &str) -> TimeZone {
     TimeZone::get(name).ok().or_else(offset).filter(|zone| !zone.is_unknown()).unwrap_or(TimeZone::UTC)
 }
 
-/// A word as a shell takes it for one.
-pub fn quoted(word: &str) -> String {
-    shlex::try_quote(word).map_or_else(|_| word.to_string(), std::borrow::Cow::into_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+/// What to do about a disk that is full.
+pub const FREE_SPACE: &str = "free space there and run again";
+
 /// What the operator would do about an error. The test for a new kind: would they act differently?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -121,7 +124,7 @@ impl Error {
             K::PermissionDenied => (Kind::Denied, Some(MAY_NOT)),
             K::InvalidData | K::UnexpectedEof => (Kind::Corrupt, None),
             K::NotFound | K::InvalidInput | K::NotADirectory | K::IsADirectory => (Kind::Invalid, None),
-            K::StorageFull | K::QuotaExceeded => (Kind::Unavailable, Some("free space there and run again")),
+            K::StorageFull | K::QuotaExceeded => (Kind::Unavailable, Some(FREE_SPACE)),
             K::ReadOnlyFilesystem => (Kind::Denied, Some("it is mounted read-only")),
             _ => (Kind::Unavailable, None),
         };

@@ -145,10 +145,10 @@ impl Repository {
         Ok((rows, problems))
     }
 
-    /// The host that the operator means: by name, or by uid.
+    /// The host that the operator means: by name, or by uid or the eight digits of it that are shown.
     pub async fn find_host(&self, who: &str, view: &View) -> Result<Named<HostUid>> {
         let (rows, _) = self.hosts(view, Timestamp::MAX).await?;
-        let fits = |row: &&HostRow| row.name == who || row.uid.to_string() == who;
+        let fits = |row: &&HostRow| row.name == who || row.uid.to_string() == who || row.uid.short() == who;
         let found: Vec<&HostRow> = rows.iter().filter(fits).collect();
         match found.as_slice() {
             [row] => Ok(Named { uid: row.uid, name: row.name.clone() }),

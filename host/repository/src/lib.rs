@@ -68,7 +68,7 @@ pub use cut::Cutting;
 pub use documents::{Document, Documents};
 pub use entry::{Content, Entry, EntryKind, Extent, ExtentList, Posix, StoredEntry, Time};
 pub use epochs::Epochs;
-pub use error::{Error, Kind, Result};
+pub use error::{Error, FREE_SPACE, Kind, Result};
 pub use format::lease::Purpose;
 pub use format::path;
 pub use hosts::HostRow;

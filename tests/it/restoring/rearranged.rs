@@ -9,22 +9,22 @@ use crate::filesystem::describe;
 use crate::house::soak;
 
 /// Numbers from a seed (splitmix64).
-struct Numbers(u64);
+pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) % limit as u64) as usize
     }
 
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    pub(super) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 }
 
-fn plant(src: &Path, numbers: &mut Numbers) -> Vec<PathBuf> {
+pub(super) fn plant(src: &Path, numbers: &mut Numbers) -> Vec<PathBuf> {
     let (mut directories, mut all) = (vec![src.to_path_buf()], Vec::new());
     for n in 0..24 {
         let path = numbers.one_of(&directories).join(format!("{n}"));
@@ -49,7 +49,7 @@ fn plant(src: &Path, numbers: &mut Numbers) -> Vec<PathBuf> {
 }
 
 /// What somebody does to one entry who tidies up, moves to a larger disk, or makes a mistake.
-fn rearrange(path: &Path, away: &Path, numbers: &mut Numbers) {
+pub(super) fn rearrange(path: &Path, away: &Path, numbers: &mut Numbers) {
     let Ok(meta) = fs::symlink_metadata(path) else { return };
     match numbers.below(7) {
         // Moved, and a link left in its place.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dozo_repository::format::circle::HostAction;
-use dozo_repository::{Error, HostKey, HostUid, OwnerKey, Recipient, Repository, Secret};
+use dozo_repository::{Error, HostKey, HostUid, OwnerKey, Recipient, Repository, RepositoryId, Secret};
 
 use crate::args::{Global, InitArgs};
 use crate::config::{self, Loaded, Secrecy, endpoint_of_environment};
@@ -23,17 +23,19 @@ pub(crate) async fn init(global: &Global, args: &InitArgs) -> anyhow::Result<Exi
     let example = "`dozo init file:///absolute/directory`, or `s3://BUCKET/PREFIX`";
     let text = starting_config(&file, args.url.as_deref(), &args.store, example)?;
     let recipients = owners(args)?;
-    let written = text.is_some();
-    if let Some(text) = text {
-        write_config(&file, &text)?;
+    if let Some(text) = &text {
+        write_config(&file, text)?;
     }
     let operator = Operator { file: None, new_file: args.new_passphrase_file.clone() };
     let made = make(&file, recipients, (Arc::new(operator), args.parents)).await;
-    if made.is_err() && written {
+    if made.is_err() && text.is_some() {
         // What was made for a repository that there is not would only be in the way.
         let _ = std::fs::remove_file(&file);
     }
     let made = made?;
+    if let Some(text) = &text {
+        pin(&file, text, made.repository)?;
+    }
     join(global, &file, &made).await?;
     if global.json {
         ui::json(&serde_json::json!({
@@ -47,7 +49,7 @@ pub(crate) async fn init(global: &Global, args: &InitArgs) -> anyhow::Result<Exi
 }
 
 struct Made {
-    repository: String,
+    repository: RepositoryId,
     url: String,
     host_key: PathBuf,
     owner_key: PathBuf,
@@ -79,6 +81,11 @@ async fn make(
                 .into());
         }
     }
+    if loaded.repository_id()?.is_some() {
+        let why = "a new repository has an id of its own, and this one is of one that is there";
+        let hint = "`dozo join --identity FILE` makes this machine a host of it; for a new repository, take out `id`";
+        return Err(loaded.fault(&["repository", "id"], why).hinted(hint).into());
+    }
     loaded.make_store_directory(&tables, parents)?;
     let store = loaded.open_store(&tables)?;
     let secret = Secret::new(random()?);
@@ -92,7 +99,7 @@ async fn make(
         let _ = std::fs::remove_file(&owner_key);
     })?;
     write_key(&host_key, &key.to_text())?;
-    Ok(Made { repository: repository.to_string(), url: store.to_string(), host_key, owner_key })
+    Ok(Made { repository, url: store.to_string(), host_key, owner_key })
 }
 
 /// The other owners. Without one, the operator must say that one key is enough.
@@ -170,10 +177,19 @@ pub(super) fn write_config(file: &Path, text: &str) -> anyhow::Result<()> {
     write_new(file, text.as_bytes(), 0o644)
 }
 
+/// Writes into the configuration that was written a moment ago which repository it is of.
+pub(super) fn pin(file: &Path, text: &str, id: RepositoryId) -> anyhow::Result<()> {
+    let text = text.replacen("\nkey = ", &format!("\nid = \"{id}\"\nkey = "), 1);
+    let new = file.with_extension("toml.new");
+    let _ = std::fs::remove_file(&new);
+    write_new(&new, text.as_bytes(), 0o644)?;
+    Ok(std::fs::rename(&new, file).map_err(|e| Error::io(format!("write {}", file.display()), e))?)
+}
+
 fn print(file: &Path, made: &Made) {
     let Made { repository, url, host_key, owner_key } = made;
     let (file, host_key, owner_key) = (file.display(), host_key.display(), owner_key.display());
-    ui::line(format!("repository {} in {url}", &repository[..8]));
+    ui::line(format!("repository {} in {url}", repository.short()));
     ui::line(format!("  {file}: the configuration; add a job, then `dozo config check` and `dozo run`"));
     ui::line(format!("  {host_key}: this host's key; it writes backups and cannot read them"));
     ui::line(format!("  {owner_key}: the owner's key; it reads every backup"));

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use dozo_repository::format::circle::HostAction;
-use dozo_repository::{Error, HostKey, HostUid, Kind, Repository, RepositoryId, Stamp};
+use dozo_repository::{Error, HostKey, HostUid, Kind, Repository, Stamp};
 
-use super::init::{starting_config, write_config};
+use super::init::{pin, starting_config, write_config};
 use crate::args::{Global, JoinArgs};
 use crate::config::{self, Loaded};
 use crate::context::{Context, owner_key, random};
 use crate::exit::Exit;
 use crate::keyfile::write_key;
-use crate::to_read::unpinned;
+use crate::to_read::wanted;
 use crate::ui;
 
 pub(crate) async fn join(global: &Global, args: &JoinArgs) -> anyhow::Result<Exit> {
@@ -31,11 +31,15 @@ pub(crate) async fn join(global: &Global, args: &JoinArgs) -> anyhow::Result<Exi
         ))
         .into());
     }
-    if let Some(text) = text {
-        write_config(&file, &named(&text, args))?;
+    let text = text.map(|text| named(&text, args));
+    if let Some(text) = &text {
+        write_config(&file, text)?;
     }
     let joined = async {
         let (key, host_key) = make(&file, args).await?;
+        if let Some(text) = &text {
+            pin(&file, text, key.repository)?;
+        }
         let recorded = record(global, &file).await;
         if recorded.is_err() {
             let _ = std::fs::remove_file(&host_key);
@@ -43,7 +47,7 @@ pub(crate) async fn join(global: &Global, args: &JoinArgs) -> anyhow::Result<Exi
         recorded.map(|(repository, stamp)| (key, host_key, repository, stamp))
     };
     let joined = joined.await;
-    if joined.is_err() && written {
+    if joined.is_err() && text.is_some() {
         // What was made for a host that this is not would only be in the way.
         let _ = std::fs::remove_file(&file);
     }
@@ -105,11 +109,7 @@ async fn make(file: &Path, args: &JoinArgs) -> anyhow::Result<(HostKey, PathBuf)
         return Err(Error::invalid("this needs an owner key").hinted("`--identity FILE`; it is used once").into());
     };
     let owner = owner_key(identity, &args.identity).await?;
-    let wanted = args.repository_id.as_deref().map(str::parse::<RepositoryId>).transpose();
-    let wanted = wanted.map_err(|e| e.with_kind(Kind::Invalid).context("`--repository-id`"))?;
-    let Some(id) = wanted.or(owner.repository) else {
-        return Err(unpinned().into());
-    };
+    let id = wanted(&loaded, args.repository_id.as_deref(), &owner)?;
     let store = loaded.open_store(&loaded.repository_store())?;
     let (_, key) = Repository::join(store, id, &owner, HostUid(random()?)).await?;
     write_key(&host_key, &key.to_text())?;

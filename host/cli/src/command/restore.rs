@@ -3,7 +3,7 @@
 mod plan;
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -14,6 +14,7 @@ use dozo_repository::format::snapshot::Status;
 use dozo_repository::{Found, View};
 
 use crate::args::{FromArgs, Global, PART_HELP};
+use crate::command::snapshots::window;
 use crate::context::{Context, SystemClock};
 use crate::covering::{Choice, choose};
 use crate::exit::Exit;
@@ -45,7 +46,7 @@ pub(crate) struct RestoreArgs {
     pub(crate) to: PathBuf,
     /// Recover to a moment, where the source can: `latest`, a time, a position in the source's log (`16/B374D848`), or else a
     /// name. `time:…`, `position:…` and `name:…` say which is meant. Times: "2026-11-23 02:00:00 +09:00", `…
-    /// America/New_York`, `… UTC`, "5 minutes ago", "yesterday 14:00", `now`; without a zone, that of the job, as in
+    /// America/New_York`, `… UTC`, "5 minutes ago", "yesterday 14:00", `14:00` (today), `now`; without a zone, that of the job, as in
     /// `JOB@TIME`. Here what a time leaves out is its beginning: `02:00` is 02:00:00, and nothing that was done later comes
     /// back. Of a JOB, the newest snapshot that covers the moment is taken
     #[arg(long, value_name = "MOMENT")]
@@ -94,6 +95,15 @@ impl RestoreArgs {
         self.dry_run || (self.delete && !self.yes)
     }
 
+    /// What has a plan done that these options only show.
+    fn confirmation(&self) -> &'static str {
+        match (self.dry_run, self.delete && !self.yes) {
+            (false, _) => "with `--yes`",
+            (true, false) => "without `--dry-run`",
+            (true, true) => "with `--yes`, and without `--dry-run`,",
+        }
+    }
+
     /// Whether the options go together, as far as they alone tell.
     fn check(&self) -> Result<(), Error> {
         if self.delete && self.conflict != ConflictArg::Replace {
@@ -135,7 +145,7 @@ pub(crate) async fn restore(global: &Global, args: &RestoreArgs) -> anyhow::Resu
     let view = lease.view().await?;
     back.tell(&view).await?;
     // What could be wrong with the target is known before anybody waits for hours.
-    let tally = Arc::new(Tally::default());
+    let tally = Arc::new(Tally::new(args.confirmation()));
     let planner = args.is_plan().then(|| tally.planner(global.json, &args.to));
     let ready = match prepare(&context, args, &view, planner).await {
         Ok(ready) => readable(&context, args, &view, &ready).await.map(|()| ready),
@@ -215,19 +225,19 @@ async fn prepare<'a>(
     }
     may_be_planned(args, &target, &found)?;
     let reader = view.reader(found.0, found.1.clone());
-    let selection = Selection::find(&reader, &args.paths, inside).await?;
+    let selection = Selection::find(&reader, &args.paths, inside).await;
+    let selection = selection.map_err(|error| of_a_part(error, &found))?;
     // One that cannot be read, or that no entry describes, is as any that is made.
     let stands_for = match selection.inside() {
         "" => None,
         inside => reader.get(inside).await.ok().flatten().map(|stored| stored.entry),
     };
-    let manner = Manner {
-        conflict: conflict(args.conflict),
-        by_number: args.numeric_ids,
-        delete: args.delete,
-        planner,
-        stands_for,
-    };
+    let is_restored = selection.is_whole_directory() && args.map.is_empty();
+    if args.delete && is_restored {
+        not_into_the_root(args, (named, inside.unwrap_or_default()))?;
+    }
+    let (conflict, by_number) = (conflict(args.conflict), args.numeric_ids);
+    let manner = Manner { conflict, by_number, delete: args.delete, is_restored, planner, stands_for };
     let (prepared, made) = target.prepare(context, &plugin, &manner).await?;
     Ok(Ready { found, at, plugin, selection, target, prepared, made })
 }
@@ -243,6 +253,28 @@ fn may_be_planned(args: &RestoreArgs, target: &Target<'_>, (_, snapshot): &Found
     if args.delete && snapshot.status == Status::Partial {
         return Err(Error::invalid("`--delete` would delete what could not be read when this snapshot was made")
             .hinted("restore a complete snapshot, or leave out `--delete`"));
+    }
+    Ok(())
+}
+
+/// What recovers to any moment is restored whole, so no path of it is offered that its plugin would refuse next.
+fn of_a_part(error: Error, (id, snapshot): &Found) -> Error {
+    if window(snapshot).is_none() {
+        return error;
+    }
+    let (plugin, id) = (&snapshot.plugin.name, id.short());
+    error.hinted(format!(
+        "leave the paths out: {plugin} restores whole; `dozo ls -r {id}` shows what it has, `dozo cat` one file"
+    ))
+}
+
+/// Nobody means the content of one directory to be all that the machine has.
+fn not_into_the_root(args: &RestoreArgs, (named, path): (&str, &str)) -> Result<(), Error> {
+    if args.to.canonicalize().is_ok_and(|to| to == Path::new("/")) {
+        let why = format!("`--delete` of `{named}:{path}` into / would delete everything on this machine but that");
+        let hint =
+            format!("`{named} {path} --to /` puts it back where it was; or name the directory that it belongs in");
+        return Err(Error::invalid(why).hinted(hint));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::args::{Global, SnapshotsArgs};
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
+use crate::host_names::HostNames;
 use crate::named::job_hint;
 use crate::rollback::Back;
 use crate::suspicion;
@@ -59,6 +60,7 @@ fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
         "{:8}  {:26}  {:20}  {:12}  {:>9}  {:>10}  {:>10}",
         "id", "time", "job", "host", "entries", "size", "new"
     ));
+    let hosts = HostNames::of(view);
     for found @ (id, snapshot) in snapshots {
         let suspicious = view.is_suspicious(found).then_some("suspicious");
         let partial = (snapshot.status == Status::Partial).then_some("partial");
@@ -69,7 +71,7 @@ fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
             id.short(),
             zones.taken(snapshot),
             snapshot.job.name,
-            snapshot.host.name,
+            hosts.shown(&snapshot.host),
             words::count(snapshot.manifest.totals.entries),
             words::bytes(snapshot.manifest.totals.bytes),
             words::bytes(snapshot.stored.bytes_stored),

@@ -229,6 +229,18 @@ impl Loaded {
         Err(self.fault(&[table.keys, &["grant"]].concat(), message).hinted(hint))
     }
 
+    /// Directories are granted: a file in their place is told before anything is opened.
+    pub(crate) fn refuse_files(&self, table: PluginTable<'_>) -> Result<(), ConfigError> {
+        let mut read = table.grant.read.iter().enumerate();
+        let Some((number, file)) = read.find(|(_, path)| directory_of(path) != path.as_path()) else { return Ok(()) };
+        let number = number.to_string();
+        let at = [table.keys, &["grant", "read", &number]].concat();
+        let (shown, directory) = (file.display(), toml::Value::from(directory_of(file).display().to_string()));
+        Err(self
+            .fault(&at, format!("{shown} is not a directory, and directories are granted"))
+            .hinted(format!("the one that it is in: {directory}")))
+    }
+
     /// The lines of `grant` that have what is there and what is missing, as they are to be written in this file.
     pub(crate) fn lines_to_write(&self, table: PluginTable<'_>, missing: &[&Need]) -> String {
         let (path, table) = (table.keys, table.grant);
@@ -239,10 +251,13 @@ impl Loaded {
             (NeedKind::Programs, table.programs.iter().map(OrText::to_toml).collect()),
         ];
         let form = place::form(&self.text, &[path, &["grant"]].concat());
+        let to_toml = |need: &&Need| match need.grant {
+            NeedKind::Read => directory_of(Path::new(&need.what)).display().to_string().into(),
+            _ => need.to_toml(),
+        };
         let mut lines = Vec::new();
         for (kind, mut values) in keys {
-            let mut new: Vec<toml::Value> =
-                missing.iter().filter(|need| need.grant == kind).map(|need| need.to_toml()).collect();
+            let mut new: Vec<toml::Value> = missing.iter().filter(|need| need.grant == kind).map(to_toml).collect();
             new.dedup();
             // An inline table is written anew as a whole, of another only what changes.
             if !new.is_empty() || matches!(form, Form::Inline | Form::Absent) && !values.is_empty() {
@@ -273,6 +288,12 @@ impl Loaded {
     fn at_key(&self, table: PluginTable<'_>, key: &str, message: String) -> ConfigError {
         self.fault(&[table.keys, &["grant", key]].concat(), message)
     }
+}
+
+/// What is to be granted for a path: of what is there and is no directory, the directory that it is in.
+fn directory_of(path: &Path) -> &Path {
+    let is_other = std::fs::metadata(path).is_ok_and(|there| !there.is_dir());
+    path.parent().filter(|_| is_other).unwrap_or(path)
 }
 
 fn program_grant(entry: &ProgramTable) -> Result<ProgramGrant, (&'static str, String)> {

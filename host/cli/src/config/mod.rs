@@ -13,6 +13,7 @@ mod raw;
 mod raw_grant;
 mod raw_notify;
 mod raw_store;
+mod repository_id;
 mod retention;
 mod secret_command;
 mod secret_file;
@@ -78,7 +79,7 @@ impl Loaded {
     /// All that is wrong with the file by itself, before any plugin is asked.
     pub(crate) fn mistakes(&self) -> Vec<ConfigError> {
         let checks = [self.check_names(), self.check_retention(), self.check_mirrors(), self.check_notifiers()];
-        let values = [self.check_guards().err(), self.check_expectations().err()];
+        let values = [self.repository_id().err(), self.check_guards().err(), self.check_expectations().err()];
         checks.into_iter().flatten().chain(values.into_iter().flatten()).collect()
     }
 

@@ -53,6 +53,9 @@ pub(crate) struct Config {
 pub(crate) struct RepositoryTable {
     /// `file:///absolute/directory`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.
     pub(crate) url: String,
+    /// The repository's id, 64 digits: whatever else lies there is refused. Reading with an owner's key alone, and `dozo join`,
+    /// take it where that key does not say it, as those of age and SSH do not. Default: what the keys say.
+    pub(crate) id: Option<String>,
     /// This host's key file, made by `dozo init` or `dozo join`: it writes and lists, it does not read content. Default:
     /// `host.key` beside the configuration.
     #[serde(default = "default_key")]

@@ -18,6 +18,8 @@ pub struct Selection {
     items: Vec<Item>,
     /// The directory whose content is chosen: paths are shown as if they began there.
     inside: String,
+    /// The snapshot has that directory itself, and so all that lay in it; not only some of what lies below.
+    is_inside_whole: bool,
     notes: Vec<String>,
 }
 
@@ -69,9 +71,9 @@ impl Selection {
         let Some(found) = literal(reader, "", inside).await? else {
             return Err(nearest::missed(reader, inside).await);
         };
-        let is_directory = reader.get(&found).await?.is_none_or(|stored| stored.entry.kind == EntryKind::Directory);
-        if is_directory {
-            return Ok(Selection { inside: found, ..self });
+        let kind = reader.get(&found).await?.map(|stored| stored.entry.kind);
+        if kind.as_ref().is_none_or(|kind| *kind == EntryKind::Directory) {
+            return Ok(Selection { inside: found, is_inside_whole: kind.is_some(), ..self });
         }
         self.inside = found.rsplit_once('/').map_or("", |(above, _)| above).to_string();
         self.items.push(Item { typed: inside.to_string(), what: What::Path(found) });
@@ -107,6 +109,11 @@ impl Selection {
     /// The directory whose content is chosen, or in which the one file lies that is; empty for everything.
     pub fn inside(&self) -> &str {
         &self.inside
+    }
+
+    /// Whether this is all that one directory of the snapshot has, as if it stood alone.
+    pub fn is_whole_directory(&self) -> bool {
+        self.items.is_empty() && self.is_inside_whole
     }
 
     /// What a source is told of it: as it was typed. Empty for everything.
@@ -251,7 +258,7 @@ mod tests {
     }
 
     fn selection(inside: &str, items: Vec<Item>) -> Selection {
-        Selection { items, inside: inside.into(), notes: Vec::new() }
+        Selection { items, inside: inside.into(), ..Selection::default() }
     }
 
     #[test]

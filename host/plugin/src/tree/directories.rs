@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::Directory;
 use super::place::Place;
+use super::plan::Action;
 use super::subject::Subject;
 use super::write::unlink;
 
@@ -61,7 +62,7 @@ impl Met {
     }
 
     /// Above what was chosen there may be links, as above the paths of a job.
-    fn meet(&self, path: &str, role: Role) {
+    pub(super) fn meet(&self, path: &str, role: Role) {
         if role == Role::Chosen && self.top_of(path).is_none() {
             let mut state = self.state();
             if state.tops.len() < TOPS_MAX {
@@ -167,14 +168,15 @@ impl Directory {
 
     fn set_metadata_of(&self, entry: &Entry) -> Result<()> {
         self.conflict()?;
-        if self.0.planner.is_some() {
-            return self.plan_metadata(entry);
-        }
-        let widened = self.0.met.state().widened.remove(&entry.path);
         if entry.path.is_empty() {
-            return self.apply(Subject::Open(self.root().as_fd()), entry);
+            return self.apply_or_show(Subject::Open(self.root().as_fd()), entry);
         }
         path::check(&entry.path)?;
+        if self.is_only_planned(&entry.path) {
+            self.forget_put_back(&entry.path);
+            return Ok(());
+        }
+        let widened = self.0.met.state().widened.remove(&entry.path);
         if self.0.met.state().kept.remove(&entry.path) {
             widened.into_iter().for_each(|mode| self.give_back(&entry.path, mode));
             return Ok(());
@@ -187,7 +189,16 @@ impl Directory {
             self.remove_leftovers(&entry.path, &opened);
         }
         self.look_for_extra(&entry.path, &opened)?;
-        self.apply(Subject::Open(opened.as_fd()), entry)
+        self.apply_or_show(Subject::Open(opened.as_fd()), entry)
+    }
+
+    fn apply_or_show(&self, subject: Subject<'_>, entry: &Entry) -> Result<()> {
+        if !self.is_planning() {
+            return self.apply(subject, entry);
+        }
+        let changes = self.would_change(subject, entry)?;
+        self.show(if changes { Action::Metadata } else { Action::Keep }, &entry.path);
+        Ok(())
     }
 
     /// Gives a directory that was made to take the content of another what that had of owner, mode, attributes and time.

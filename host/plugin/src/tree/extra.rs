@@ -23,9 +23,14 @@ const NAMES_MAX: usize = 2_000_000;
 const EXTRA_MAX: usize = 1_000_000;
 /// Directories in each other, in what is deleted: each takes a descriptor meanwhile.
 const DEPTH_MAX: usize = 500;
+/// What the root of a file system has that nobody put there.
+const LOST_AND_FOUND: &str = "lost+found";
 
-#[derive(Default)]
-pub(super) struct Extra(Mutex<State>);
+pub(super) struct Extra {
+    state: Mutex<State>,
+    /// Whether the granted directory itself is restored whole.
+    is_root_restored: bool,
+}
 
 #[derive(Default)]
 struct State {
@@ -38,8 +43,20 @@ struct State {
 }
 
 impl Extra {
+    pub(super) fn new(is_root_restored: bool) -> Self {
+        Extra { state: Mutex::default(), is_root_restored }
+    }
+
+    /// The names that the restore put back into a directory that is done.
+    fn take_names(&self, path: &str) -> HashSet<OsString> {
+        let mut state = self.state();
+        let names = state.put_back.remove(path).unwrap_or_default();
+        state.names -= names.len().min(state.names);
+        names
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,25 +81,27 @@ impl Directory {
         Ok(())
     }
 
+    /// Forgets what was put back into a directory that has nothing else.
+    pub(super) fn forget_put_back(&self, path: &str) {
+        self.0.extra.iter().for_each(|extra| drop(extra.take_names(path)));
+    }
+
     /// Looks for what a restored directory has beyond the snapshot.
     pub(super) fn look_for_extra(&self, path: &str, directory: &OwnedFd) -> Result<()> {
         let Some(extra) = &self.0.extra else { return Ok(()) };
-        let put_back = extra.state().put_back.remove(path).unwrap_or_default();
+        let put_back = extra.take_names(path);
         let mut names = Vec::new();
         for item in Dir::read_from(directory).map_err(|e| self.failed("list", path, e))? {
             let item = item.map_err(|e| self.failed("list", path, e))?;
             let name = OsStr::from_bytes(item.file_name().to_bytes());
-            if !matches!(name.as_bytes(), b"." | b"..") && !put_back.contains(name) {
+            // The root of a file system has that of its own.
+            let is_own = matches!(name.as_bytes(), b"." | b"..") || path.is_empty() && name == LOST_AND_FOUND;
+            if !is_own && !put_back.contains(name) {
                 names.push(name.to_os_string());
             }
         }
         names.sort_unstable();
-        for name in &names {
-            let name = path::escape(name.as_bytes());
-            self.show(Action::Delete, &if path.is_empty() { name } else { format!("{path}/{name}") });
-        }
         let mut state = extra.state();
-        state.names -= put_back.len().min(state.names);
         state.count += names.len();
         if state.count > EXTRA_MAX {
             let why = format!("more than {EXTRA_MAX} entries are not in the snapshot");
@@ -94,32 +113,47 @@ impl Directory {
         Ok(())
     }
 
-    /// Deletes what was found; only after all else is restored. Returns how many entries, not counting what lay in them. One that
-    /// cannot be deleted counts as one that could not be restored.
+    /// Deletes what was found, or shows it; only after all else is restored. Returns how many entries were deleted, not counting
+    /// what lay in them. One that cannot be deleted counts as one that could not be restored.
     pub(crate) fn delete_extra(&self) -> u64 {
-        let Some(extra) = self.0.extra.as_ref().filter(|_| self.0.planner.is_none()) else { return 0 };
-        let found = std::mem::take(&mut extra.state().extra);
-        let mut deleted = 0;
-        self.open_root_to_owner();
-        for (path, names) in found {
-            self.open_way_to_owner(&path);
-            let opened = self.directory_to_write(&path);
-            let Ok(directory) = self.created(&path, opened) else { continue };
-            let times = fs::fstat(&*directory).map(|stat| {
-                let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
-                Timestamps { last_access: time, last_modification: time }
-            });
-            for name in names {
-                let below = path::escape(name.as_bytes());
-                let whole = if path.is_empty() { below } else { format!("{path}/{below}") };
-                let removed = remove_all(&directory, &name, 0).map_err(|e| self.failed("delete", &whole, e));
-                deleted += u64::from(self.created(&whole, removed).is_ok());
-            }
-            if let Ok(times) = times {
-                let _ = fs::futimens(&*directory, &times);
-            }
+        let Some(extra) = &self.0.extra else { return 0 };
+        if extra.is_root_restored && self.created("", self.look_for_extra("", &self.0.root)).is_err() {
+            return 0;
         }
+        let found = std::mem::take(&mut extra.state().extra);
+        if !self.is_planning() {
+            self.open_root_to_owner();
+        }
+        let deleted = found.into_iter().map(|(path, names)| self.delete_in(&path, &names)).sum();
         self.give_back_modes();
+        deleted
+    }
+
+    /// Deletes, or shows, names in a directory.
+    fn delete_in(&self, path: &str, names: &[OsString]) -> u64 {
+        let whole = |name: &OsString| {
+            let below = path::escape(name.as_bytes());
+            if path.is_empty() { below } else { format!("{path}/{below}") }
+        };
+        if self.is_planning() {
+            names.iter().for_each(|name| self.show(Action::Delete, &whole(name)));
+            return 0;
+        }
+        self.open_way_to_owner(path);
+        let Ok(directory) = self.created(path, self.directory_to_write(path)) else { return 0 };
+        let times = fs::fstat(&*directory).map(|stat| {
+            let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
+            Timestamps { last_access: time, last_modification: time }
+        });
+        let mut deleted = 0;
+        for name in names {
+            let whole = whole(name);
+            let removed = remove_all(&directory, name, 0).map_err(|e| self.failed("delete", &whole, e));
+            deleted += u64::from(self.created(&whole, removed).is_ok());
+        }
+        if let Ok(times) = times {
+            let _ = fs::futimens(&*directory, &times);
+        }
         deleted
     }
 }

@@ -7,7 +7,7 @@ use dozo_job::port::{Entry, EntryKind};
 use rustix::fs::Stat;
 
 /// Files whose other names are still to come: some 100 MB of them. Beyond, a name becomes a file of its own.
-const HOLDERS_MAX: usize = 1_000_000;
+pub(super) const HOLDERS_MAX: usize = 1_000_000;
 
 /// Which file it is: device and inode.
 pub(super) type Identity = (u64, u64);

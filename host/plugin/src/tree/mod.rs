@@ -75,6 +75,7 @@ struct Inner {
     met: directories::Met,
     /// Who is shown what a restore would do. Then nothing is written.
     planner: Option<Planner>,
+    foreseen: plan::Foreseen,
     /// What a restore that is to delete knows of what it put back.
     extra: Option<extra::Extra>,
     /// The directory of the snapshot whose content goes straight into this one, which was made for it.
@@ -131,6 +132,7 @@ impl Directory {
             uncreated: uncreated::Uncreated::default(),
             met: directories::Met::default(),
             planner: None,
+            foreseen: plan::Foreseen::default(),
             extra: None,
             stands_for: None,
             root_was_looked_at: Once::new(),
@@ -159,11 +161,12 @@ impl Directory {
         self
     }
 
-    /// Deletes, at the end of a restore that is complete, what lies in restored directories and is not in the snapshot.
+    /// Deletes, at the end of a restore that is complete, what lies in restored directories and is not in the snapshot. With
+    /// `is_restored`, this directory is one of them: it takes the whole content of one that the snapshot has.
     #[must_use]
-    pub fn deleting(mut self) -> Self {
+    pub fn deleting(mut self, is_restored: bool) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.extra = Some(extra::Extra::default());
+            inner.extra = Some(extra::Extra::new(is_restored));
         }
         self
     }
@@ -331,6 +334,11 @@ impl Directory {
 fn unopened(directory: &Path, access: Access, errno: Errno) -> Error {
     let shown = directory.display();
     match (errno, access) {
+        (Errno::NOTDIR, _) => {
+            let above = directory.parent().unwrap_or(directory).display();
+            Error::invalid(format!("{shown} is granted, and is not a directory"))
+                .hinted(format!("directories are granted: the one that it is in is {above}"))
+        }
         (Errno::NOENT, Access::Read) => {
             Error::unavailable(format!("{shown} is not there: is its file system mounted?"))
                 .hinted("a directory that is gone for good is taken out of the job's `grant` and configuration")

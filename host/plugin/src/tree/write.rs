@@ -263,8 +263,9 @@ impl Directory {
         if conflict == Conflict::Replace
             && let Some((there, stat)) = regular(&place)
         {
-            let names = entry.posix.as_ref().map_or(1, |posix| u64::from(posix.links.max(1)));
-            if stat.st_nlink <= names && content.is_in(&there).map_err(|e| Error::io("read the content", e))? {
+            if has_no_other_names(&stat, entry)
+                && content.is_in(&there).map_err(|e| Error::io("read the content", e))?
+            {
                 self.note("files that had their content already, which was compared, were not written", &entry.path);
                 self.apply(Subject::Open(there.as_fd()), entry)?;
                 self.0.holders.remember(entry, &stat);
@@ -300,6 +301,13 @@ pub(super) fn regular(place: &Place) -> Option<(File, Stat)> {
     let opened = fs::openat(&*place.parent, &place.name, flags, Mode::empty()).ok()?;
     let stat = fs::fstat(&opened).ok()?;
     is_regular(&stat).then(|| (opened.into(), stat))
+}
+
+/// Whether a file has no more names than its entry: one that has would be changed under those, too.
+#[allow(clippy::unnecessary_cast, reason = "its type differs from machine to machine")]
+pub(super) fn has_no_other_names(stat: &Stat, entry: &Entry) -> bool {
+    let names = entry.posix.as_ref().map_or(1, |posix| u64::from(posix.links.max(1)));
+    stat.st_nlink as u64 <= names
 }
 
 fn is_regular(stat: &Stat) -> bool {

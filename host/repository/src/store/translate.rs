@@ -10,7 +10,7 @@ use super::causes::causes;
 use super::http::{Late, Towards};
 use super::listing::NoListing;
 use super::refusal::Refusal;
-use crate::error::{Error, Kind};
+use crate::error::{Error, FREE_SPACE, Kind};
 
 /// What failed, in the middle of `what`.
 #[allow(clippy::needless_pass_by_value, reason = "it is handed on to here, and ends here")]
@@ -135,7 +135,7 @@ fn of_refusal(refusal: &Refusal) -> (Kind, Option<String>) {
             (Kind::Unavailable, "the store has no room for expedited thaws now: `--thaw=standard`, or try again later")
         }
         (_, StatusCode::INSUFFICIENT_STORAGE) | ("QuotaExceeded" | "XMinioStorageFull", _) => {
-            (Kind::Unavailable, "free space there and run again")
+            (Kind::Unavailable, FREE_SPACE)
         }
         (_, StatusCode::NOT_IMPLEMENTED | StatusCode::METHOD_NOT_ALLOWED) => {
             (Kind::Unsupported, "is this the address of a store, and not of its console?")

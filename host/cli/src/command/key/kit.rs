@@ -14,6 +14,7 @@ use crate::args::{Global, KeyKitArgs};
 use crate::config::{Loaded, mirror_store};
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
+use crate::host_names::HostNames;
 use crate::keyfile::write_new;
 use crate::plugins::is_bundled;
 use crate::ui::words::quoted;
@@ -155,15 +156,16 @@ To back up from a new machine: `dozo join {} --repository-id {id} --identity own
 
     /// What can be restored, by which plugin, and in which zone a time without one is meant.
     fn jobs(&self) -> String {
-        let mut newest: BTreeMap<(&str, &str), &Snapshot> = BTreeMap::new();
+        let names = HostNames::of(&self.view);
+        let mut newest: BTreeMap<(String, &str), &Snapshot> = BTreeMap::new();
         for (_, snapshot) in self.view.snapshots() {
             let snapshot: &Snapshot = snapshot;
-            let of_job = newest.entry((snapshot.host.name.as_str(), snapshot.job.name.as_str())).or_insert(snapshot);
+            let of_job = newest.entry((names.typed(&snapshot.host), snapshot.job.name.as_str())).or_insert(snapshot);
             if snapshot.sequence >= of_job.sequence {
                 *of_job = snapshot;
             }
         }
-        let line = |((host, job), snapshot): (&(&str, &str), &&Snapshot)| {
+        let line = |((host, job), snapshot): (&(String, &str), &&Snapshot)| {
             let plugin = &snapshot.plugin;
             let keep = match self.components.iter().find(|component| component.digest == plugin.digest) {
                 _ if is_bundled(&plugin.name) => String::new(),

@@ -2,6 +2,7 @@
 
 use dozo_job::port::Moment;
 use dozo_job::{Error, Kind, RestoreReport, Restored, local};
+use dozo_repository::FREE_SPACE;
 use dozo_repository::format::record::Outcome;
 use jiff::tz::TimeZone;
 
@@ -33,13 +34,15 @@ pub(super) fn show(
     }
     print_missing(&report);
     report.notes.iter().for_each(|note| ui::note(format!("  note: {}", local(note, zone))));
-    if plan.is_some() {
-        ui::note("nothing was written");
+    match plan {
+        Some(plan) if report.outcome != Outcome::Failed => plan.print_end(),
+        Some(_) => ui::note("nothing was written"),
+        None => {}
     }
     if report.entries_differing > 0 {
         ui::note("hint: `--conflict replace` puts what the snapshot has in their place");
     } else if let Some(hint) = hint.filter(|_| report.outcome == Outcome::Partial) {
-        ui::note(format!("hint: {hint}"));
+        ui::note(format!("hint: {}", going_on(hint)));
     }
     match error.filter(|_| report.outcome == Outcome::Failed) {
         Some(error) => {
@@ -47,10 +50,20 @@ pub(super) fn show(
                 true => format!("the restore into {target} is not complete"),
                 false => format!("nothing was restored into {target}"),
             };
-            ui::errors::print(&error.context(what).into());
+            let hint = error.hint().map(|hint| going_on(hint.to_string())).filter(|_| has_written);
+            let error = error.context(what);
+            ui::errors::print(&hint.map_or(error.clone(), |hint| error.hinted(hint)).into());
             Ok(exit)
         }
         None => Ok(exit),
+    }
+}
+
+/// A target that holds half a restore is refused by the command that began it.
+fn going_on(hint: String) -> String {
+    match hint.as_str() {
+        FREE_SPACE => format!("{FREE_SPACE}, with `--conflict replace`: what is there already is not written again"),
+        _ => hint,
     }
 }
 

@@ -10,14 +10,15 @@ use std::collections::BTreeMap;
 use dozo_job::health::{Ahead, Facts, Finding, Last, Suspicion, judge};
 use dozo_job::retention::Fact;
 use dozo_job::{Clock, tidy};
-use dozo_repository::format::snapshot::Status;
-use dozo_repository::{Found, ObjectId, Problem, Repository, View};
+use dozo_repository::format::snapshot::{Named, Status};
+use dozo_repository::{Found, HostUid, ObjectId, Problem, Repository, View};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::args::{Global, StatusArgs};
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
+use crate::host_names::HostNames;
 use crate::rollback::Back;
 use crate::ui;
 use crate::zones::Zones;
@@ -62,6 +63,9 @@ struct JobStatus {
     /// The snapshot of the last run, if its time is still to come.
     #[serde(skip)]
     ahead: Option<Ahead>,
+    /// What people are shown of its host: beside others of one name, which it is.
+    #[serde(skip)]
+    host_shown: String,
     #[serde(skip)]
     zone: TimeZone,
 }
@@ -140,10 +144,12 @@ fn jobs(
 ) -> anyhow::Result<BTreeMap<Key, JobStatus>> {
     let zones = Zones::of(context, view)?;
     let mut rows = BTreeMap::new();
-    let row = |job: &str, host: &str, zone: TimeZone| JobStatus {
+    let names = HostNames::of(view);
+    let row = |job: &str, host: &Named<HostUid>, zone: TimeZone| JobStatus {
         schema: "dozo/job-status/1",
         job: job.into(),
-        host: host.into(),
+        host: host.name.clone(),
+        host_shown: names.shown(host),
         snapshots: 0,
         held: 0,
         suspicious: 0,
@@ -163,10 +169,11 @@ fn jobs(
         ahead: None,
         zone,
     };
+    let mine = Named { uid: repository.host(), name: context.host() };
     for name in context.loaded.config.job.keys() {
         let uid = repository.job_uid(name);
         let zone = zones.zone_of(repository.host(), uid).clone();
-        rows.insert((name.clone(), uid), row(name, &context.host(), zone));
+        rows.insert((name.clone(), uid), row(name, &mine, zone));
     }
     // In the order of runs: the last word is the newest.
     let mut all: Vec<(&Found, &Fact)> = view.snapshots().iter().zip(facts).collect();
@@ -174,7 +181,7 @@ fn jobs(
     for (found, fact) in all {
         let (id, snapshot) = found;
         let key = (fact.job.name.clone(), fact.job.uid);
-        let row = rows.entry(key).or_insert_with(|| row(&fact.job.name, &fact.host.name, zones.zone(snapshot).clone()));
+        let row = rows.entry(key).or_insert_with(|| row(&fact.job.name, &fact.host, zones.zone(snapshot).clone()));
         row.snapshots += 1;
         row.held += u64::from(fact.held);
         row.ahead = view.is_ahead(found, now).then_some(Ahead { snapshot: *id, at: fact.started });

@@ -39,7 +39,7 @@ pub(super) fn jobs<'a>(jobs: impl ExactSizeIterator<Item = &'a JobStatus>, now: 
             format!(
                 "{:20}  {:12}  {:>9}  {:>10}  {:26}  {age:>11}  {:26}{copies}{partial}{held}{future}{retired}{running}",
                 job.job,
-                job.host,
+                job.host_shown,
                 words::count(job.snapshots),
                 words::bytes(job.bytes),
                 time(job.last_complete),

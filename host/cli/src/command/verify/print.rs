@@ -6,6 +6,7 @@ use dozo_repository::format::snapshot::Snapshot;
 use dozo_repository::{Findings, ObjectId, Problem, View};
 
 use crate::args::VerifyArgs;
+use crate::host_names::HostNames;
 use crate::ui::{self, words};
 
 /// Lines of a kind: what an operator acts on. One bad pack may touch a thousand entries.
@@ -67,9 +68,10 @@ type Paths<'a> = BTreeMap<&'a str, (Vec<ObjectId>, &'a str)>;
 fn by_job<'a>(findings: &'a Findings, view: &View) -> BTreeMap<String, Paths<'a>> {
     // Jobs of several hosts may have one name.
     let hosts: BTreeSet<_> = view.snapshots().iter().map(|(_, s)| s.host.uid).collect();
+    let names = HostNames::of(view);
     let name = |s: &Snapshot| match hosts.len() {
         1 => s.job.name.clone(),
-        _ => format!("{}/{}", s.host.name, s.job.name),
+        _ => format!("{}/{}", names.typed(&s.host), s.job.name),
     };
     let jobs: BTreeMap<ObjectId, String> = view.snapshots().iter().map(|(id, s)| (*id, name(s))).collect();
     let mut damaged: BTreeMap<String, Paths<'a>> = BTreeMap::new();
