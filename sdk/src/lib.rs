@@ -69,6 +69,7 @@ mod escape;
 mod event;
 mod glue;
 pub mod http;
+mod left_out;
 pub mod log;
 mod measure;
 mod needs;
@@ -133,6 +134,7 @@ pub use escape::{escape, unescape};
 pub use event::{Event, EventKind};
 #[doc(hidden)]
 pub use glue::{Glue, NotifierGlue};
+pub use left_out::LeftOut;
 pub use measure::{Measure, Part};
 pub use report::{Failure, PluginStamp, Report};
 pub use restore::Restore;

@@ -4,10 +4,12 @@ mod deed;
 mod delete;
 mod in_place;
 mod narrow;
+mod others;
 mod plan;
 mod private;
 mod privileges;
 mod rearranged;
+mod spared;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -2,25 +2,16 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{DirBuilder, DirEntry, Permissions};
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use dozo_job::Error;
 use dozo_job::port::{Conflict, Entry, RestoreTarget};
-use dozo_plugin::{Access, Directory, Grants, Limits, Permit, Planner, Plugin};
+use dozo_job::{Error, LeftOut};
+use dozo_plugin::{Access, Directory, Grants, Limits, MadeDirectories, Permit, Planner, Plugin, Reached};
 
 use crate::config::{Loaded, TargetTable};
 use crate::context::Context;
 use crate::prepare::Prepared;
-
-/// What others may do in directories above a target that are made on the way.
-const MODE_OF_PARENTS: u32 = 0o755;
-/// What they may do in the target, as far as this process lets them by default.
-const MODE_OF_TARGET: u32 = 0o777;
-/// The same where it becomes what a directory of the snapshot was, until it does.
-const MODE_UNTIL_SET: u32 = 0o700;
 
 /// How a restore goes into directories.
 #[derive(Clone)]
@@ -29,8 +20,8 @@ pub(crate) struct Manner {
     pub(crate) conflict: Conflict,
     /// Whether owners are taken by their numbers, whatever the names are here.
     pub(crate) by_number: bool,
-    /// Whether what is not in the snapshot is deleted from restored directories.
-    pub(crate) delete: bool,
+    /// If what is not in the snapshot is deleted from restored directories: what it cannot tell of.
+    pub(crate) delete: Option<Arc<LeftOut>>,
     /// Whether the target takes the whole content of one directory of the snapshot, and so is a restored directory itself.
     pub(crate) is_restored: bool,
     /// Who is shown what would be done; then nothing is written.
@@ -44,8 +35,8 @@ impl Manner {
         if self.by_number {
             directory = directory.by_number();
         }
-        if self.delete {
-            directory = directory.deleting(self.is_restored);
+        if let Some(left_out) = &self.delete {
+            directory = directory.deleting(left_out.clone(), self.is_restored);
         }
         match &self.planner {
             Some(planner) => directory.planning(planner.clone()),
@@ -133,19 +124,17 @@ fn open_directories<'a>(
     let (mut directories, mut seen) = (Vec::new(), Vec::<PathBuf>::new());
     for (number, path) in paths.enumerate() {
         let stands_for = manner.stands_for.as_ref().filter(|_| number == 0);
-        if manner.planner.is_some() && !path.exists() {
+        // What is only planned is not made.
+        let reached = match manner.planner {
+            Some(_) => Directory::reach(path, conflict, None)?,
+            None => Directory::reach(path, conflict, Some(made.until_set(stands_for.is_some())))?,
+        };
+        let Some(Reached { directory, whole, was_made }) = reached else {
             directories.push(manner.of(nowhere(path, conflict)?));
             continue;
-        }
-        made.make(path, if stands_for.is_some() { MODE_UNTIL_SET } else { MODE_OF_TARGET })?;
-        check_empty(path, conflict)?;
+        };
+        check_empty(path, &directory, conflict)?;
         let shown = path.display();
-        let failed = |e| Error::io(format!("look at {shown}"), e);
-        let whole = path.canonicalize().map_err(failed)?;
-        // Symlinks that a plugin makes lead to it, so it must not depend on where this process stands.
-        let absolute = std::path::absolute(path).map_err(failed)?;
-        let climbs = absolute.components().any(|component| component == Component::ParentDir);
-        let place = if climbs { whole.clone() } else { absolute };
         let inside = |other: &PathBuf| whole.starts_with(other) || other.starts_with(&whole);
         if seen.iter().any(inside) {
             return Err(Error::invalid(format!("{shown} is to take two things, or lies in what takes another"))
@@ -153,9 +142,9 @@ fn open_directories<'a>(
                 .into());
         }
         seen.push(whole);
-        let mut directory = manner.of(Directory::open_as(path, &place, Access::Write(conflict))?);
+        let mut directory = manner.of(directory);
         // What was there is the operator's.
-        if let Some(entry) = stands_for.filter(|_| made.has(path)) {
+        if let Some(entry) = stands_for.filter(|_| was_made) {
             directory = directory.standing_for(entry.clone());
         }
         directory.claim()?;
@@ -184,15 +173,12 @@ fn into_directories(context: &Context, job: &str, directories: Vec<Directory>) -
 }
 
 /// A directory that holds something is refused unless the operator said what to do with it.
-fn check_empty(to: &Path, conflict: Conflict) -> anyhow::Result<()> {
-    let shown = to.display();
-    let mut inside = std::fs::read_dir(to).map_err(|e| Error::io(format!("look into {shown}"), e))?;
-    let holds = |item: std::io::Result<DirEntry>| item.is_ok_and(|item| !is_lost_and_found(&item));
-    if conflict != Conflict::Refuse || !inside.any(holds) {
+fn check_empty(to: &Path, directory: &Directory, conflict: Conflict) -> anyhow::Result<()> {
+    if conflict != Conflict::Refuse || !directory.holds_something()? {
         return Ok(());
     }
     // What would be refused next is not offered.
-    let hint = match to.join(CLUSTER).exists() {
+    let hint = match directory.has(CLUSTER) {
         true => {
             "it is the data directory of a PostgreSQL cluster, which no restore of a cluster is put over: name another, or move \
              it away; only a restore that was cut off goes on here, with `--conflict replace`"
@@ -203,65 +189,8 @@ fn check_empty(to: &Path, conflict: Conflict) -> anyhow::Result<()> {
              over: stop the server and move it away first"
         }
     };
-    Err(Error::invalid(format!("{shown} is not empty")).hinted(hint).into())
+    Err(Error::invalid(format!("{} is not empty", to.display())).hinted(hint).into())
 }
 
 /// Lies in every data directory of PostgreSQL.
 const CLUSTER: &str = "PG_VERSION";
-
-/// Directories that were made for a restore, those above the target too. What is empty of them is removed again, unless the
-/// restore came to its end.
-#[derive(Default)]
-pub(crate) struct MadeDirectories(Vec<PathBuf>);
-
-impl MadeDirectories {
-    /// Makes a directory and all above it. Those above let others pass, whatever this process lets them do by default, because
-    /// what is restored may belong to somebody else, such as a server's user.
-    fn make(&mut self, to: &Path, mode: u32) -> Result<(), Error> {
-        let missing = to.ancestors().filter(|above| !above.as_os_str().is_empty()).take_while(|above| !above.exists());
-        let missing: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
-        for directory in missing.iter().rev() {
-            let made = match directory == to {
-                true => DirBuilder::new().mode(mode).create(directory),
-                false => std::fs::create_dir(directory)
-                    .and_then(|()| std::fs::set_permissions(directory, Permissions::from_mode(MODE_OF_PARENTS))),
-            };
-            match made {
-                Ok(()) => self.0.push(directory.clone()),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
-                Err(error) => return Err(Error::io(format!("make the directory {}", to.display()), error)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether one of them was made.
-    fn has(&self, directory: &Path) -> bool {
-        self.0.iter().any(|made| made == directory)
-    }
-
-    /// They stay.
-    pub(crate) fn keep(mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for MadeDirectories {
-    fn drop(&mut self) {
-        for directory in self.0.iter().rev() {
-            // One that holds something stays.
-            let _ = std::fs::remove_dir(directory);
-        }
-    }
-}
-
-/// What the root of a file system has of its own: nobody put anything there.
-fn is_lost_and_found(item: &DirEntry) -> bool {
-    let is_directory = item.file_type().is_ok_and(|kind| kind.is_dir());
-    let is_empty = || match std::fs::read_dir(item.path()) {
-        Ok(mut inside) => inside.next().is_none(),
-        // It is root's alone, as a rule.
-        Err(error) => error.kind() == ErrorKind::PermissionDenied,
-    };
-    item.file_name() == "lost+found" && is_directory && is_empty()
-}

@@ -38,4 +38,4 @@ pub use program::{ProgramGrant, Programs, launched};
 pub use redact::Secrets;
 pub use source::WasmSource;
 pub use state::Grants;
-pub use tree::{Access, Action, Directory, Planned, Planner, Rooms};
+pub use tree::{Access, Action, Directory, MadeDirectories, Planned, Planner, Reached, Rooms};

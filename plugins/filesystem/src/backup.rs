@@ -40,6 +40,13 @@ pub(crate) fn backup(config: &Config, backup: &Backup) -> Result<()> {
         walk.place(place, config)?;
     }
     walk.left_out.tell(backup);
+    backup.left_out(&dozo_sdk::LeftOut {
+        roots: selection.roots.clone(),
+        exclude: config.exclude.clone(),
+        include: config.include.clone(),
+        larger_than: selection.larger_than,
+        ..walk.gather.left_out.clone()
+    })?;
     backup.measure(&walk.parts.measure())
 }
 
@@ -193,7 +200,7 @@ impl Walk<'_> {
         match page {
             Ok(open) => Ok(open),
             Err(error) => {
-                self.gather.unreadable(directory, path, &join(&self.prefix, path), &error)?;
+                self.gather.unlisted(directory, path, &join(&self.prefix, path), &error)?;
                 Ok(None)
             }
         }
@@ -216,6 +223,7 @@ impl Walk<'_> {
         let wanted = found.entry.path.len() == self.root_bytes;
         if found.entry.kind == Kind::File && !wanted && self.selection.too_large(found.entry.size) {
             self.left_out.large += 1;
+            self.gather.leave_out(&found.entry.path);
             return Ok(None);
         }
         if !is_lost_and_found(&found) {
@@ -243,6 +251,7 @@ impl Walk<'_> {
         let is_mounted = found.device != within.device;
         if self.selection.one_file_system() && found.device != self.device {
             self.left_out.mounted += 1;
+            self.gather.leave_out(&found.entry.path);
             return None;
         }
         let name = &found.entry.path;
@@ -250,6 +259,7 @@ impl Walk<'_> {
             // What cannot be looked at is told when it is listed.
             if let Ok(Some(kind)) = directory.special_file_system(path) {
                 self.left_out.special(name, kind);
+                self.gather.leave_out(name);
                 return None;
             }
         }
@@ -264,6 +274,7 @@ impl Walk<'_> {
             let Some(found) = directory.get(&beside)? else { continue };
             if marker.is(&found.entry.kind, &head(directory, &beside, marker)?) {
                 self.left_out.marked += 1;
+                self.gather.leave_out(&join(&self.prefix, path));
                 self.found(directory, beside, found, within)?;
                 return Ok(true);
             }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use dozo_sdk::prelude::*;
 use dozo_sdk::tree::{Directory, Found};
-use dozo_sdk::{ContentEntry, SmallEntry};
+use dozo_sdk::{ContentEntry, LeftOut, SmallEntry};
 
 use crate::links::{Links, NAME_OF};
 use crate::selection::Selection;
@@ -16,6 +16,8 @@ const BATCH_BYTES: u64 = 32 << 20;
 const TRIES: u32 = 3;
 const TRIES_LARGE: u32 = 2;
 const LARGE_BYTES: u64 = 64 << 20;
+/// Paths that are kept of what was left out; more do not fit into a snapshot.
+const LEFT_OUT_NAMED: usize = 10_000;
 
 pub(crate) struct Gather<'a> {
     backup: &'a Backup,
@@ -34,6 +36,8 @@ pub(crate) struct Gather<'a> {
     /// Entries that have other names, and that could not be read, or not at once: their names are read by themselves.
     unsure: HashSet<String>,
     bytes: u64,
+    /// What was left out by other rules than patterns.
+    pub(crate) left_out: LeftOut,
 }
 
 /// A file on its way.
@@ -47,7 +51,8 @@ impl<'a> Gather<'a> {
     pub(crate) fn new(backup: &'a Backup, selection: &'a Selection, settled: Option<i64>) -> Self {
         let (small, settled_files, files, names) = (vec![], vec![], vec![], vec![]);
         let (links, unsure) = (Links::default(), HashSet::new());
-        Gather { backup, selection, settled, small, settled_files, files, names, links, unsure, bytes: 0 }
+        let (bytes, left_out) = (0, LeftOut::default());
+        Gather { backup, selection, settled, small, settled_files, files, names, links, unsure, bytes, left_out }
     }
 
     /// A symlink, pipe, socket or device.
@@ -186,11 +191,41 @@ impl<'a> Gather<'a> {
         self.unreadable(directory, &file.path, &file.entry.path, &error)
     }
 
+    /// Something was left out: a file, or all that is in a directory.
+    pub(crate) fn leave_out(&mut self, path: &str) {
+        if self.left_out.places.len() < LEFT_OUT_NAMED {
+            self.left_out.places.push(path.to_string());
+        } else {
+            self.left_out.more += 1;
+        }
+    }
+
+    /// The same as `unreadable` of a directory that could not be listed. One that vanished may have another name by now.
+    pub(crate) fn unlisted(
+        &mut self,
+        directory: &Directory,
+        path: &str,
+        entry_path: &str,
+        error: &Error,
+    ) -> Result<()> {
+        self.left_out.vanished += u64::from(matches!(directory.get(path), Ok(None)));
+        self.unreadable(directory, path, entry_path, error)
+    }
+
     /// What could not be read is omitted by name, unless it is not there any more, or may be missing.
-    pub(crate) fn unreadable(&self, directory: &Directory, path: &str, entry_path: &str, error: &Error) -> Result<()> {
+    pub(crate) fn unreadable(
+        &mut self,
+        directory: &Directory,
+        path: &str,
+        entry_path: &str,
+        error: &Error,
+    ) -> Result<()> {
         match directory.get(path) {
             Ok(None) => self.backup.vanished(entry_path),
-            _ if self.selection.tolerates(entry_path) => self.backup.tolerate(entry_path, error),
+            _ if self.selection.tolerates(entry_path) => {
+                self.leave_out(entry_path);
+                self.backup.tolerate(entry_path, error)
+            }
             _ => self.backup.omit(entry_path, error),
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use dozo_job::port::{Conflict, Moment, RestoreRequest};
-use dozo_job::{Error, Progress, RestoreJob, Room, Selection, packs_to_restore};
-use dozo_plugin::{Directory, Planner, Plugin, Rooms};
+use dozo_job::{Error, LeftOut, Progress, RestoreJob, Room, Selection, packs_to_restore};
+use dozo_plugin::{Directory, MadeDirectories, Planner, Plugin, Rooms};
 use dozo_repository::format::snapshot::Status;
 use dozo_repository::{Found, View};
 
@@ -22,7 +22,7 @@ use crate::named;
 use crate::prepare::Prepared;
 use crate::rollback::Back;
 use crate::store_args::ReadArgs;
-use crate::target::{MadeDirectories, Manner, Target};
+use crate::target::{Manner, Target};
 use crate::thaw::ThawArgs;
 use crate::ui::{progress, words};
 use crate::zones::Zones;
@@ -236,8 +236,10 @@ async fn prepare<'a>(
     if args.delete && is_restored {
         not_into_the_root(args, (named, inside.unwrap_or_default()))?;
     }
+    let left_out = args.delete.then(|| LeftOut::of(&found.1.attributes)).transpose()?;
+    let delete = left_out.map(|it| Arc::new(it.within(selection.inside()).choosing(selection.path())));
     let (conflict, by_number) = (conflict(args.conflict), args.numeric_ids);
-    let manner = Manner { conflict, by_number, delete: args.delete, is_restored, planner, stands_for };
+    let manner = Manner { conflict, by_number, delete, is_restored, planner, stands_for };
     let (prepared, made) = target.prepare(context, &plugin, &manner).await?;
     Ok(Ready { found, at, plugin, selection, target, prepared, made })
 }

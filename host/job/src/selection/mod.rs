@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 use dozo_repository::{EntryKind, Error, Result, SnapshotReader, path};
 
-use pattern::{Matched, Pattern, common, escaped, is_pattern};
+pub(crate) use pattern::Pattern;
+use pattern::{Matched, common, escaped, is_pattern};
 
 /// Chooses entries by path. A path that is chosen brings all that is below it.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +127,6 @@ impl Selection {
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
-
     /// The one path that was typed, if it is one: as the snapshot has it.
     pub fn path(&self) -> Option<&str> {
         match self.items.as_slice() {

@@ -14,7 +14,7 @@ const SPECIAL: [char; 5] = ['*', '?', '[', '{', '\\'];
 
 /// A pattern, ready to be matched.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(Vec<Glob>);
+pub(crate) struct Pattern(Vec<Glob>);
 
 /// One pattern without braces.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ enum Token {
 
 /// How much of a path a pattern matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Matched {
+pub(crate) enum Matched {
     /// The entry itself.
     Whole,
     /// A directory that it lies in.
@@ -56,7 +56,7 @@ pub(super) fn is_pattern(text: &str) -> bool {
 
 impl Pattern {
     /// Reads a pattern, or says why it is none.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
         if text.len() > PATTERN_BYTES_MAX {
             return Err(format!("it has more than {PATTERN_BYTES_MAX} bytes"));
         }
@@ -65,7 +65,7 @@ impl Pattern {
     }
 
     /// How much of a path it matches, if it does.
-    pub(super) fn matched(&self, path: &str, is_directory: bool) -> Option<Matched> {
+    pub(crate) fn matched(&self, path: &str, is_directory: bool) -> Option<Matched> {
         let path = units(path);
         let matched = self.0.iter().filter_map(|glob| glob.matched(&path, is_directory));
         // An entry that one alternative names is named, whatever the others bring.

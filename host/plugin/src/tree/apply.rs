@@ -15,7 +15,7 @@ use super::{Directory, is_privilege};
 /// The permission bits, with set-user-id, set-group-id and sticky.
 const MODE_BITS: u32 = 0o7777;
 /// Set-user-id and set-group-id.
-const SET_ID_BITS: u32 = 0o6000;
+pub(super) const SET_ID_BITS: u32 = 0o6000;
 
 /// What became of a file's owner.
 struct Owned {
@@ -168,13 +168,15 @@ impl Directory {
         if entry.modified.is_some_and(|modified| modified != modified_of(&stat)) {
             return Ok(true);
         }
-        let Some(posix) = &entry.posix else { return Ok(false) };
+        Ok(entry.posix.as_ref().is_some_and(|posix| self.has_other_rights(subject, &stat, posix)))
+    }
+
+    /// Whether a file has another owner, mode or attributes than its entry says.
+    pub(super) fn has_other_rights(&self, subject: Subject<'_>, stat: &Stat, posix: &Posix) -> bool {
         let here = self.0.owners.here(posix);
         let is_symlink = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
         let is_other_mode = !is_symlink && stat.st_mode & MODE_BITS != posix.mode & MODE_BITS;
-        Ok((stat.st_uid, stat.st_gid) != (here.user, here.group)
-            || is_other_mode
-            || self.has_other_xattrs(subject, posix))
+        (stat.st_uid, stat.st_gid) != (here.user, here.group) || is_other_mode || self.has_other_xattrs(subject, posix)
     }
 }
 

@@ -3,18 +3,20 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dozo_job::Result;
 use dozo_job::port::{Conflict, Entry, EntryKind, path};
+use dozo_job::{Error, Result};
 use rustix::fs::{self, Access as May, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::Directory;
+use super::links::{Identity, identity};
 use super::place::Place;
 use super::plan::Action;
+use super::stage::make_directory;
 use super::subject::Subject;
 use super::write::unlink;
 
@@ -36,7 +38,18 @@ struct State {
     /// Directories that were there before, and whose metadata is set at the end.
     taken: HashSet<String>,
     /// Directories that were opened for writing, and the modes that they had.
-    widened: HashMap<String, Mode>,
+    widened: HashMap<String, (Identity, Mode)>,
+    /// Which directories were made, or found: others may put another in the place of one.
+    known: HashMap<String, (Identity, Origin)>,
+}
+
+/// Whose work a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// This restore made it.
+    Made,
+    /// It was there.
+    Found,
 }
 
 /// What an entry is to a restore.
@@ -49,6 +62,15 @@ pub(crate) enum Role {
 }
 
 impl Met {
+    /// Remembers which directory it is that has a path.
+    pub(super) fn know(&self, path: &str, stat: &Stat, origin: Origin) {
+        self.state().known.insert(path.to_string(), (identity(stat), origin));
+    }
+
+    pub(super) fn forget(&self, path: &str) {
+        self.state().known.remove(path);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,7 +101,11 @@ impl Directory {
         entry: &Entry,
         (conflict, role): (Conflict, Role),
     ) -> Result<u64> {
-        let make = || fs::mkdirat(&*place.parent, &place.name, Mode::from_raw_mode(MODE_UNTIL_SET));
+        let make = || {
+            let made = make_directory(&place.parent, &place.name, MODE_UNTIL_SET)?;
+            self.0.met.know(&entry.path, &fs::fstat(&made)?, Origin::Made);
+            Ok(())
+        };
         let failed = |e| self.failed("create the directory", &entry.path, e);
         match make() {
             Ok(()) => {
@@ -89,11 +115,11 @@ impl Directory {
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        let stat = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        let (held, stat) = place.held().map_err(failed)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 self.0.met.meet(&entry.path, role);
-                self.keep_or_take(place, entry, &stat, (conflict, role));
+                self.keep_or_take(&held, entry, &stat, (conflict, role));
                 Ok(0)
             }
             // What was chosen lies behind it; it is followed, or refused, when something is created there.
@@ -113,25 +139,26 @@ impl Directory {
     }
 
     /// A directory in a directory's place: its metadata is left or set later, and it is made possible to work in it.
-    fn keep_or_take(&self, place: &Place, entry: &Entry, stat: &Stat, (conflict, role): (Conflict, Role)) {
+    fn keep_or_take(&self, held: &OwnedFd, entry: &Entry, stat: &Stat, (conflict, role): (Conflict, Role)) {
+        self.0.met.know(&entry.path, stat, Origin::Found);
         if conflict == Conflict::Skip || role == Role::Above {
             self.0.left.fetch_add(u64::from(role == Role::Chosen), Ordering::Relaxed);
             self.0.met.state().kept.insert(entry.path.clone());
         } else {
             self.0.met.state().taken.insert(entry.path.clone());
         }
-        self.open_to_owner(place, &entry.path, stat);
+        self.open_to_owner(held, &entry.path, stat);
     }
 
     /// Lets its owner work in a directory, until it is given its own mode, or that which it had.
-    fn open_to_owner(&self, place: &Place, path: &str, stat: &Stat) {
-        if !is_closed(&*place.parent, &place.name) {
+    fn open_to_owner(&self, held: &OwnedFd, path: &str, stat: &Stat) {
+        if !is_closed(held, ".".as_ref()) {
             return;
         }
         let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
         // Who may not will be told where something is to be created in it.
-        if Subject::Name(place.parent.as_fd(), &place.name).chmod(mode | Mode::RWXU).is_ok() {
-            self.0.met.state().widened.insert(path.to_string(), mode);
+        if Subject::Held(held.as_fd()).chmod(mode | Mode::RWXU).is_ok() {
+            self.0.met.state().widened.insert(path.to_string(), (identity(stat), mode));
         }
     }
 
@@ -141,7 +168,7 @@ impl Directory {
         let Some(stat) = root.stat().ok().filter(|_| is_closed(self.root(), ".".as_ref())) else { return };
         let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
         if root.chmod(mode | Mode::RWXU).is_ok() {
-            self.0.met.state().widened.insert(String::new(), mode);
+            self.0.met.state().widened.insert(String::new(), (identity(&stat), mode));
         }
     }
 
@@ -152,11 +179,10 @@ impl Directory {
         for directory in ends.map(|end| &path[..end]).filter(|directory| self.0.met.top_of(directory).is_some()) {
             // What cannot be looked at is told when something is done there.
             let Ok(place) = self.parent_to_write(directory) else { return };
-            let stat = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW);
-            if let Ok(stat) = stat
+            if let Ok((held, stat)) = place.held()
                 && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
             {
-                self.open_to_owner(&place, directory, &stat);
+                self.open_to_owner(&held, directory, &stat);
             }
         }
     }
@@ -178,6 +204,7 @@ impl Directory {
         }
         let widened = self.0.met.state().widened.remove(&entry.path);
         if self.0.met.state().kept.remove(&entry.path) {
+            self.0.met.state().known.remove(&entry.path);
             widened.into_iter().for_each(|mode| self.give_back(&entry.path, mode));
             return Ok(());
         }
@@ -185,9 +212,13 @@ impl Directory {
         let place = self.parent_to_write(&entry.path)?;
         let opened = super::beneath(&place.parent, &place.name, OFlags::DIRECTORY | OFlags::RDONLY);
         let opened = opened.map_err(|e| self.failed("open", &entry.path, e))?;
+        if self.origin(entry, &opened)? == Origin::Found {
+            self.is_no_gift(entry, &opened)?;
+        }
         if was_there {
             self.remove_leftovers(&entry.path, &opened);
         }
+        self.0.folds.done(&entry.path);
         self.look_for_extra(&entry.path, &opened)?;
         self.apply_or_show(Subject::Open(opened.as_fd()), entry)
     }
@@ -223,10 +254,48 @@ impl Directory {
         widened.into_iter().for_each(|(path, mode)| self.give_back(&path, mode));
     }
 
-    fn give_back(&self, path: &str, mode: Mode) {
+    /// Whose work a directory is. It must still be the one that was made, or found, before what is in it came.
+    fn origin(&self, entry: &Entry, opened: &OwnedFd) -> Result<Origin> {
+        let known = self.0.met.state().known.remove(&entry.path);
+        let Some((known, origin)) = known else { return Ok(Origin::Found) };
+        let stat = fs::fstat(opened).map_err(|e| self.failed("look at", &entry.path, e))?;
+        if identity(&stat) == known {
+            return Ok(origin);
+        }
+        let full = self.full(&entry.path);
+        Err(Error::unavailable(format!(
+            "set the owner of {full}: somebody put another directory in its place meanwhile"
+        ))
+        .hinted("restore again, while nobody else works there"))
+    }
+
+    /// That root does not give somebody what is in a directory of root's, or of a third user's, which they could put into the place
+    /// of theirs: it, or a directory above it, lies where others may write.
+    fn is_no_gift(&self, entry: &Entry, opened: &OwnedFd) -> Result<()> {
+        let Some(posix) = entry.posix.as_ref().filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
+        let stat = fs::fstat(opened).map_err(|e| self.failed("look at", &entry.path, e))?;
+        let here = self.0.owners.here(posix);
+        let is_theirs = stat.st_uid == here.user && here.user != 0;
+        let is_to_be_roots = (here.user, here.group) == (0, 0) || stat.st_gid == here.group && here.user == 0;
+        let is_widened = posix.mode & 0o077 & !stat.st_mode != 0;
+        if is_theirs || (is_to_be_roots && !is_widened) || self.is_kept(&entry.path)? {
+            return Ok(());
+        }
+        let (full, owner) = (self.full(&entry.path), stat.st_uid);
+        Err(Error::not_granted(format!(
+            "set the owner of {full}: it is there already, belongs to the user {owner}, and lies where others may write, who may \
+             have put it there"
+        ))
+        .hinted(format!("look at what is in it; `chown {} {full}` gives it to whom it belonged", here.user)))
+    }
+
+    fn give_back(&self, path: &str, (known, mode): (Identity, Mode)) {
         let given = match path {
             "" => Ok(Subject::Open(self.root().as_fd()).chmod(mode)),
-            _ => self.parent_to_write(path).map(|place| Subject::Name(place.parent.as_fd(), &place.name).chmod(mode)),
+            _ => self.parent_to_write(path).map(|place| {
+                let (held, stat) = place.held()?;
+                if identity(&stat) == known { Subject::Held(held.as_fd()).chmod(mode) } else { Err(Errno::STALE) }
+            }),
         };
         if !matches!(given, Ok(Ok(()))) {
             self.note(

@@ -1,13 +1,14 @@
 //! Halves of files that a restore left which was killed. Whoever restores over them takes them away.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{self, AtFlags, Dir, FileType};
+use rustix::fs::{self, AtFlags, Dir, FileType, OFlags};
 use rustix::process::{Pid, test_kill_process};
 
-use super::Directory;
 use super::write::TEMPORARY;
+use super::{Directory, beneath};
 
 impl Directory {
     /// Removes what a killed restore left in a directory that was there before. What cannot be looked at stays.
@@ -18,9 +19,7 @@ impl Directory {
             if !is_left(name.to_bytes()) {
                 continue;
             }
-            let stat = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
-            let is_directory = stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
-            if !is_directory && fs::unlinkat(directory, name, AtFlags::empty()).is_ok() {
+            if remove_left(directory, OsStr::from_bytes(name.to_bytes())) {
                 self.note(
                     "halves of files that a killed restore left were removed",
                     &format!("{path}/{}", shown(name.to_bytes())),
@@ -30,16 +29,38 @@ impl Directory {
     }
 }
 
+/// Removes what was left under a temporary name; of a directory, in which something was made, only with what such directories hold.
+fn remove_left(directory: &OwnedFd, name: &OsStr) -> bool {
+    let Ok(stat) = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return fs::unlinkat(directory, name, AtFlags::empty()).is_ok();
+    }
+    let Ok(stage) = beneath(directory, name, OFlags::DIRECTORY | OFlags::RDONLY) else { return false };
+    for item in Dir::read_from(&stage).into_iter().flatten().flatten() {
+        if is_left(item.file_name().to_bytes()) {
+            let _ = fs::unlinkat(&stage, item.file_name(), AtFlags::empty());
+        }
+    }
+    fs::unlinkat(directory, name, AtFlags::REMOVEDIR).is_ok()
+}
+
 /// Whether it is a temporary name of a process that is not there any more.
 fn is_left(name: &[u8]) -> bool {
-    let parts = name.strip_prefix(TEMPORARY.as_bytes()).and_then(|rest| std::str::from_utf8(rest).ok());
-    let Some((process, number)) = parts.and_then(|parts| parts.split_once('-')) else { return false };
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !is_number(process) || !is_number(number) {
-        return false;
-    }
-    let process = process.parse().ok().and_then(Pid::from_raw);
+    let process = process_of(name).and_then(|process| process.parse().ok()).and_then(Pid::from_raw);
     process.is_some_and(|process| test_kill_process(process) == Err(rustix::io::Errno::SRCH))
+}
+
+/// Whether it is a temporary name, whatever became of its process.
+pub(super) fn is_temporary(name: &[u8]) -> bool {
+    process_of(name).is_some()
+}
+
+/// The number of the process in a temporary name.
+fn process_of(name: &[u8]) -> Option<&str> {
+    let rest = std::str::from_utf8(name.strip_prefix(TEMPORARY.as_bytes())?).ok()?;
+    let (process, number) = rest.split_once('-')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (is_number(process) && is_number(number)).then_some(process)
 }
 
 fn shown(name: &[u8]) -> String {

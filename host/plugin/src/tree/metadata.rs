@@ -1,7 +1,7 @@
 //! What the kernel says of a file, as an entry.
 
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use dozo_job::port::{Entry, EntryKind, Posix, Time, path};
 use dozo_job::{Error, Result};
@@ -124,13 +124,20 @@ pub(super) fn target_bytes(target: &str) -> Result<Vec<u8>> {
 
 /// Whether a symlink, device, pipe or socket is the one that an entry says.
 pub(super) fn is_the_same(place: &Place, stat: &Stat, entry: &Entry) -> Result<bool> {
+    match place.held() {
+        Ok((held, _)) => is_one_of(&held, stat, entry),
+        Err(_) => Ok(false),
+    }
+}
+
+/// The same of one that is held.
+pub(super) fn is_one_of(held: &OwnedFd, stat: &Stat, entry: &Entry) -> Result<bool> {
     let there = FileType::from_raw_mode(stat.st_mode);
     Ok(match &entry.kind {
         EntryKind::Symlink(target) => {
             let target = target_bytes(target)?;
             there == FileType::Symlink
-                && fs::readlinkat(&*place.parent, &place.name, Vec::with_capacity(256))
-                    .is_ok_and(|there| there.as_bytes() == target)
+                && fs::readlinkat(held, "", Vec::with_capacity(256)).is_ok_and(|there| there.as_bytes() == target)
         }
         EntryKind::CharDevice(major, minor) => {
             there == FileType::CharacterDevice && stat.st_rdev == fs::makedev(*major, *minor)

@@ -7,7 +7,10 @@ mod apply;
 mod directories;
 mod extra;
 mod file;
+mod fold;
 mod follow;
+mod free_name;
+mod keep;
 mod leftovers;
 mod links;
 mod metadata;
@@ -17,8 +20,12 @@ mod place;
 mod plan;
 mod read;
 mod room;
+mod spared;
 mod special;
+mod stage;
 mod subject;
+mod target;
+mod trust;
 mod uncreated;
 mod write;
 mod xattrs;
@@ -32,7 +39,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use dozo_job::port::{Conflict, Entry, path};
-use dozo_job::{Error, Result};
+use dozo_job::{Error, LeftOut, Result};
 use rustix::fs::{self, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -44,6 +51,7 @@ pub(crate) use metadata::Found;
 pub(crate) use new_file::NewFile;
 pub use plan::{Action, Planned, Planner};
 pub use room::Rooms;
+pub use target::{MadeDirectories, Reached};
 
 /// Bytes of a path that are opened in one call: Linux takes 4,096.
 const PATH_BYTES_AT_ONCE: usize = 4_000;
@@ -73,6 +81,7 @@ struct Inner {
     holders: links::Holders,
     uncreated: uncreated::Uncreated,
     met: directories::Met,
+    folds: fold::Folds,
     /// Who is shown what a restore would do. Then nothing is written.
     planner: Option<Planner>,
     foreseen: plan::Foreseen,
@@ -119,10 +128,14 @@ impl Directory {
     pub fn open_as(directory: &Path, shown: &Path, access: Access) -> Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let root = fs::open(directory, flags, Mode::empty()).map_err(|e| unopened(directory, access, e))?;
-        let shown = shown.to_path_buf();
-        Ok(Directory(Arc::new(Inner {
+        Ok(Directory::of(root, shown, access))
+    }
+
+    /// A directory that is open.
+    fn of(root: OwnedFd, shown: &Path, access: Access) -> Self {
+        Directory(Arc::new(Inner {
             root: Arc::new(root),
-            shown,
+            shown: shown.to_path_buf(),
             access,
             last: Mutex::default(),
             ahead: Arc::default(),
@@ -131,6 +144,7 @@ impl Directory {
             holders: links::Holders::default(),
             uncreated: uncreated::Uncreated::default(),
             met: directories::Met::default(),
+            folds: fold::Folds::default(),
             planner: None,
             foreseen: plan::Foreseen::default(),
             extra: None,
@@ -140,7 +154,7 @@ impl Directory {
             time_was_looked_at: AtomicBool::new(false),
             left: AtomicU64::new(0),
             differing: AtomicU64::new(0),
-        })))
+        }))
     }
 
     /// Takes owners of entries by their numbers, whatever the names are on this machine.
@@ -161,12 +175,13 @@ impl Directory {
         self
     }
 
-    /// Deletes, at the end of a restore that is complete, what lies in restored directories and is not in the snapshot. With
-    /// `is_restored`, this directory is one of them: it takes the whole content of one that the snapshot has.
+    /// Deletes, at the end of a restore that is complete, what lies in restored directories and is not in the snapshot, though it would
+    /// be if it had been there. With `is_restored`, this directory is one of them: it takes the whole content of one that the
+    /// snapshot has.
     #[must_use]
-    pub fn deleting(mut self, is_restored: bool) -> Self {
+    pub fn deleting(mut self, left_out: Arc<LeftOut>, is_restored: bool) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.extra = Some(extra::Extra::new(is_restored));
+            inner.extra = Some(extra::Extra::new(left_out, is_restored));
         }
         self
     }

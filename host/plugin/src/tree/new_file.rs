@@ -140,7 +140,7 @@ impl NewFile {
             None => self.link()?,
         };
         let temporary = self.temporary.insert(temporary);
-        self.directory.rename(&self.place, temporary, &self.entry, self.conflict)?;
+        self.directory.rename((&self.place.parent, temporary), &self.place, &self.entry, self.conflict)?;
         self.closed = true;
         if self.entry.posix.as_ref().is_some_and(|posix| posix.links > 1) {
             let stat = fs::fstat(&self.file).map_err(|e| self.failed(e.into()))?;
@@ -167,7 +167,7 @@ impl Drop for NewFile {
 }
 
 /// A new file under a temporary name.
-fn open_temporary(parent: &OwnedFd) -> Result<(OwnedFd, OsString), Errno> {
+pub(super) fn open_temporary(parent: &OwnedFd) -> Result<(OwnedFd, OsString), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     with_temporary_name(|name| fs::openat(parent, name, flags, Mode::from_raw_mode(MODE_OF_HALF_A_FILE)))
 }

@@ -1,17 +1,18 @@
 //! Where an entry goes: the directory that is to hold it, found or made, and its name there.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use dozo_job::port::{Conflict, path};
 use dozo_job::{Error, Result};
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::{self, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::follow::{Blocked, follow};
-use super::subject::Subject;
+use super::directories::Origin;
+use super::follow::{Blocked, Walk, follow};
+use super::stage::make_directory;
 use super::{Directory, is_missing, name_bytes, relative};
 
 /// What directories have that no entry describes: above the paths of a job these may be `/srv` and `/srv/app`.
@@ -21,6 +22,20 @@ const MODE_OF_MISSING_PARENTS: u32 = 0o755;
 pub(super) struct Place {
     pub(super) parent: Arc<OwnedFd>,
     pub(super) name: OsString,
+}
+
+impl Place {
+    /// What has the name now, held by a descriptor: whatever becomes of the name, it is that.
+    pub(super) fn held(&self) -> Result<(OwnedFd, Stat), Errno> {
+        held(&self.parent, &self.name)
+    }
+}
+
+/// What has a name in a directory, held by a descriptor.
+pub(super) fn held(directory: &OwnedFd, name: &OsStr) -> Result<(OwnedFd, Stat), Errno> {
+    let held = fs::openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = fs::fstat(&held)?;
+    Ok((held, stat))
 }
 
 impl Directory {
@@ -69,8 +84,7 @@ impl Directory {
             None => (path, ""),
         };
         let names = if above.is_empty() { Vec::new() } else { names_of(above)? };
-        let is_whole = self.0.shown == std::path::Path::new("/");
-        let from = follow(&self.0.root, is_whole, names.into_iter()).map_err(|why| self.blocked(above, why))?;
+        let from = follow(&self.0.root, self.is_whole(), names.into_iter()).map_err(|why| self.blocked(above, why))?;
         if below.is_empty() {
             return Ok(from);
         }
@@ -81,31 +95,38 @@ impl Directory {
     }
 
     fn blocked(&self, path: &str, why: Blocked) -> Error {
-        let full = self.full(path);
-        match why {
+        why.refusal(&self.full(path)).unwrap_or_else(|| match why {
             Blocked::Kernel(errno) => self.failed("open", path, errno),
-            Blocked::LeadsOut => self.failed("open", path, Errno::XDEV),
-            Blocked::Foreign(owner) => {
-                let why = format!(
-                    "open {full}: a symlink of the user {owner} is in the way, who may have made it to lead astray"
-                );
-                Error::not_granted(why).hinted("restore to the directory that it leads to, or remove it")
-            }
-        }
+            _ => self.failed("open", path, Errno::XDEV),
+        })
+    }
+
+    /// Whether nobody but root and this user can put another directory in the place of the one that holds a path, or of one
+    /// above it.
+    pub(super) fn is_kept(&self, path: &str) -> Result<bool> {
+        let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+        let names = if above.is_empty() { Vec::new() } else { names_of(above)? };
+        let blocked = |why| self.blocked(above, why);
+        let mut walk = Walk::new(&self.0.root, self.is_whole(), names.into_iter()).map_err(|e| blocked(e.into()))?;
+        walk.go(&mut |_, _, _| Err(Errno::NOENT)).map_err(blocked)?;
+        Ok(walk.is_kept())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.0.shown == std::path::Path::new("/")
     }
 
     fn make_parents(&self, path: &str) -> Result<()> {
         for (at, _) in path.match_indices('/') {
             let directory = &path[..at];
             let Place { parent, name } = self.parent_to_write(directory)?;
-            match fs::mkdirat(&*parent, &name, Mode::from_raw_mode(MODE_OF_MISSING_PARENTS)) {
+            match make_directory(&parent, &name, MODE_OF_MISSING_PARENTS) {
                 // Once more, because the process's mask took from it.
-                Ok(()) => {
-                    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                    let failed = |e| self.failed("set the mode of", directory, e);
-                    let made = fs::openat(&*parent, &name, flags, Mode::empty()).map_err(failed)?;
+                Ok(made) => {
                     let mode = Mode::from_raw_mode(MODE_OF_MISSING_PARENTS);
-                    Subject::Open(std::os::fd::AsFd::as_fd(&made)).chmod(mode).map_err(failed)?;
+                    let stat = fs::fchmod(&made, mode).and_then(|()| fs::fstat(&made));
+                    let stat = stat.map_err(|e| self.failed("set the mode of", directory, e))?;
+                    self.0.met.know(directory, &stat, Origin::Made);
                 }
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(self.failed("create the directory", directory, errno)),

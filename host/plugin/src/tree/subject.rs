@@ -1,5 +1,5 @@
-//! A file whose metadata is read or set: open, or a name in a directory. Whoever can be reached by a descriptor is, so that nothing
-//! hangs on `/proc`; a name needs it, because Linux has no calls for the attributes and the mode of a name that follow no symlink.
+//! A file whose metadata is read or set. Whoever can be reached by a descriptor is, so that nothing hangs on `/proc`. Nothing is set
+//! by a name, which may be that of something else by then.
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,14 +19,16 @@ const BYTES_MOSTLY: usize = 256;
 pub(super) enum Subject<'a> {
     /// It is open.
     Open(BorrowedFd<'a>),
-    /// A name in a directory; a symlink itself.
+    /// It is held, as a place alone (`O_PATH`): what cannot be opened, such as a symlink or a pipe.
+    Held(BorrowedFd<'a>),
+    /// A name in a directory; a symlink itself. Only to look at.
     Name(BorrowedFd<'a>, &'a OsStr),
 }
 
 impl Subject<'_> {
     pub(super) fn stat(&self) -> Result<Stat, Errno> {
         match self {
-            Subject::Open(file) => fs::fstat(file),
+            Subject::Open(file) | Subject::Held(file) => fs::fstat(file),
             Subject::Name(parent, name) => fs::statat(parent, *name, AtFlags::SYMLINK_NOFOLLOW),
         }
     }
@@ -34,34 +36,40 @@ impl Subject<'_> {
     pub(super) fn chown(&self, user: Option<Uid>, group: Option<Gid>) -> Result<(), Errno> {
         match self {
             Subject::Open(file) => fs::fchown(file, user, group),
-            Subject::Name(parent, name) => fs::chownat(parent, *name, user, group, AtFlags::SYMLINK_NOFOLLOW),
+            Subject::Held(file) => fs::chownat(file, "", user, group, AtFlags::EMPTY_PATH),
+            Subject::Name(..) => Err(Errno::BADF),
         }
     }
 
-    /// Sets the mode of this file and no other: a symlink that somebody put in its place meanwhile is not followed, which
-    /// `fchmodat` would do.
+    /// Sets the mode.
     ///
     /// # Errors
     /// `NOSYS` if it cannot be reached, because `/proc` is not there and it cannot be opened.
     pub(super) fn chmod(&self, mode: Mode) -> Result<(), Errno> {
-        let (parent, name) = match self {
-            Subject::Open(file) => return fs::fchmod(file, mode),
-            Subject::Name(parent, name) => (parent, *name),
-        };
-        if !proc_is_there() {
-            return fs::fchmod(opened(parent, name)?, mode);
+        match self {
+            Subject::Open(file) => fs::fchmod(file, mode),
+            Subject::Held(file) if proc_is_there() => {
+                if FileType::from_raw_mode(fs::fstat(file)?.st_mode) == FileType::Symlink {
+                    return Err(Errno::LOOP);
+                }
+                fs::chmod(proc_path(*file), mode)
+            }
+            Subject::Held(file) => fs::fchmod(reopened(file)?, mode),
+            Subject::Name(..) => Err(Errno::BADF),
         }
-        let itself = fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        if FileType::from_raw_mode(fs::fstat(&itself)?.st_mode) == FileType::Symlink {
-            return Err(Errno::LOOP);
-        }
-        fs::chmod(proc_path(itself.as_fd()), mode)
     }
 
     pub(super) fn set_times(&self, times: &Timestamps) -> Result<(), Errno> {
         match self {
             Subject::Open(file) => fs::futimens(file, times),
-            Subject::Name(parent, name) => fs::utimensat(parent, *name, times, AtFlags::SYMLINK_NOFOLLOW),
+            Subject::Held(file) => match fs::utimensat(file, "", times, AtFlags::EMPTY_PATH) {
+                // Before Linux 5.8.
+                Err(Errno::INVAL | Errno::NOENT) if proc_is_there() => {
+                    fs::utimensat(fs::CWD, proc_path(*file), times, AtFlags::empty())
+                }
+                set => set,
+            },
+            Subject::Name(..) => Err(Errno::BADF),
         }
     }
 
@@ -72,6 +80,10 @@ impl Subject<'_> {
     pub(super) fn attributes(&self) -> Result<Attributes<'_>, Errno> {
         match self {
             Subject::Open(file) => Ok(Attributes::Borrowed(*file)),
+            Subject::Held(file) if proc_is_there() => {
+                CString::new(proc_path(*file)).map(Attributes::Held).map_err(|_| Errno::INVAL)
+            }
+            Subject::Held(file) => reopened(file).map(Attributes::Opened),
             Subject::Name(parent, name) if proc_is_there() => {
                 let mut path = proc_path(*parent).into_bytes();
                 path.push(b'/');
@@ -89,22 +101,34 @@ pub(super) enum Attributes<'a> {
     Opened(OwnedFd),
     /// A path through `/proc` whose last name is the file, and no link to it.
     Named(CString),
+    /// A path in `/proc` that leads to the file, also if that is a symlink.
+    Held(CString),
+}
+
+/// How the calls reach a file.
+enum Reached<'a> {
+    File(BorrowedFd<'a>),
+    Path(&'a CString),
+    /// What the path leads to.
+    Behind(&'a CString),
 }
 
 impl Attributes<'_> {
-    fn file(&self) -> Result<BorrowedFd<'_>, &CString> {
+    fn reached(&self) -> Reached<'_> {
         match self {
-            Attributes::Borrowed(file) => Ok(*file),
-            Attributes::Opened(file) => Ok(file.as_fd()),
-            Attributes::Named(path) => Err(path),
+            Attributes::Borrowed(file) => Reached::File(*file),
+            Attributes::Opened(file) => Reached::File(file.as_fd()),
+            Attributes::Named(path) => Reached::Path(path),
+            Attributes::Held(path) => Reached::Behind(path),
         }
     }
 
     /// The names of all attributes, as they are. None where the file system has no attributes.
     pub(super) fn names(&self) -> Result<Vec<Vec<u8>>, Errno> {
-        let list = match whole(|buffer| match self.file() {
-            Ok(file) => fs::flistxattr(file, &mut *buffer),
-            Err(path) => fs::llistxattr(path, &mut *buffer),
+        let list = match whole(|buffer| match self.reached() {
+            Reached::File(file) => fs::flistxattr(file, &mut *buffer),
+            Reached::Path(path) => fs::llistxattr(path, &mut *buffer),
+            Reached::Behind(path) => fs::listxattr(path, &mut *buffer),
         }) {
             Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
             list => list?,
@@ -113,23 +137,26 @@ impl Attributes<'_> {
     }
 
     pub(super) fn get(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        whole(|buffer| match self.file() {
-            Ok(file) => fs::fgetxattr(file, name, &mut *buffer),
-            Err(path) => fs::lgetxattr(path, name, &mut *buffer),
+        whole(|buffer| match self.reached() {
+            Reached::File(file) => fs::fgetxattr(file, name, &mut *buffer),
+            Reached::Path(path) => fs::lgetxattr(path, name, &mut *buffer),
+            Reached::Behind(path) => fs::getxattr(path, name, &mut *buffer),
         })
     }
 
     pub(super) fn set(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
-        match self.file() {
-            Ok(file) => fs::fsetxattr(file, name, value, XattrFlags::empty()),
-            Err(path) => fs::lsetxattr(path, name, value, XattrFlags::empty()),
+        match self.reached() {
+            Reached::File(file) => fs::fsetxattr(file, name, value, XattrFlags::empty()),
+            Reached::Path(path) => fs::lsetxattr(path, name, value, XattrFlags::empty()),
+            Reached::Behind(path) => fs::setxattr(path, name, value, XattrFlags::empty()),
         }
     }
 
     pub(super) fn remove(&self, name: &[u8]) -> Result<(), Errno> {
-        match self.file() {
-            Ok(file) => fs::fremovexattr(file, name),
-            Err(path) => fs::lremovexattr(path, name),
+        match self.reached() {
+            Reached::File(file) => fs::fremovexattr(file, name),
+            Reached::Path(path) => fs::lremovexattr(path, name),
+            Reached::Behind(path) => fs::removexattr(path, name),
         }
     }
 }
@@ -161,6 +188,14 @@ fn opened(parent: &BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     fs::openat(parent, name, flags, Mode::empty())
+}
+
+/// A directory that is held as a place alone, opened. Nothing else can be.
+fn reopened(held: &BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    if FileType::from_raw_mode(fs::fstat(held)?.st_mode) != FileType::Directory {
+        return Err(Errno::NOSYS);
+    }
+    fs::openat(held, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// What a call writes into a buffer that is large enough for it.

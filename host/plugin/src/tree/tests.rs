@@ -1,6 +1,7 @@
 //! The walls of a granted directory, tried from inside.
 
 mod any;
+mod others;
 
 use std::fs as std_fs;
 use std::io::Read;

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dozo_job::port::{Conflict, Content, Entry, EntryKind};
 use dozo_job::{Error, Result};
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::directories::Role;
-use super::place::Place;
+use super::free_name::name_free;
+use super::place::{Place, held};
 use super::plan::Action;
+use super::stage::Stage;
 use super::subject::Subject;
 use super::{Directory, NewFile, errno_of, is_privilege, links, metadata};
 
@@ -45,6 +47,22 @@ impl Directory {
             }
             placed => placed?,
         };
+        self.is_no_twin(&place, entry)?;
+        let saw = Place { parent: place.parent.clone(), name: place.name.clone() };
+        let bytes = self.create_at(place, entry, (conflict, role), content, buffer)?;
+        self.saw(&saw, entry);
+        Ok(bytes)
+    }
+
+    /// Creates an entry in its place.
+    fn create_at(
+        &self,
+        place: Place,
+        entry: &Entry,
+        (conflict, role): (Conflict, Role),
+        content: Option<Content>,
+        buffer: &mut [u8],
+    ) -> Result<u64> {
         if entry.kind == EntryKind::Directory && role == Role::Above {
             return self.create_directory_at(&place, entry, (conflict, role));
         }
@@ -56,7 +74,7 @@ impl Directory {
             EntryKind::Directory => self.create_directory_at(&place, entry, (conflict, role)),
             EntryKind::Symlink(target) => {
                 let target = metadata::target_bytes(target)?;
-                let make = |name: &OsStr| fs::symlinkat(OsStr::from_bytes(&target), &*place.parent, name);
+                let make = |at: &OwnedFd, name: &OsStr| fs::symlinkat(OsStr::from_bytes(&target), at, name);
                 self.create_named(&place, entry, conflict, make)
             }
             EntryKind::Fifo => self.make_node(&place, entry, conflict, (FileType::Fifo, 0)),
@@ -130,7 +148,9 @@ impl Directory {
             self.show(Action::Delete, path);
             return Ok(());
         }
-        unlink(&parent, &name).map_err(|e| self.failed("remove", path, e))
+        unlink(&parent, &name).map_err(|e| self.failed("remove", path, e))?;
+        self.0.met.forget(path);
+        Ok(())
     }
 
     fn create_root(&self, entry: &Entry) -> Result<u64> {
@@ -170,7 +190,7 @@ impl Directory {
         conflict: Conflict,
         (kind, device): (FileType, u64),
     ) -> Result<u64> {
-        let make = |name: &OsStr| fs::mknodat(&*place.parent, name, kind, Mode::from_raw_mode(0o600), device);
+        let make = |at: &OwnedFd, name: &OsStr| fs::mknodat(at, name, kind, Mode::from_raw_mode(0o600), device);
         let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
         match self.create_named(place, entry, conflict, make) {
             Err(_) if is_device && !self.may_make_devices(place) => {
@@ -202,29 +222,41 @@ impl Directory {
         place: &Place,
         entry: &Entry,
         conflict: Conflict,
-        make: impl Fn(&OsStr) -> Result<(), Errno>,
+        make: impl Fn(&OwnedFd, &OsStr) -> Result<(), Errno>,
     ) -> Result<u64> {
         if conflict == Conflict::Replace
-            && let Ok(stat) = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW)
-            && metadata::is_the_same(place, &stat, entry)?
+            && let Ok((there, stat)) = place.held()
+            && metadata::is_one_of(&there, &stat, entry)?
+            && self.may_be_kept(Subject::Held(there.as_fd()), (place, &stat), entry)?
         {
-            self.apply(Subject::Name(place.parent.as_fd(), &place.name), entry)?;
+            self.apply(Subject::Held(there.as_fd()), entry)?;
             self.0.holders.remember(entry, &stat);
             return Ok(0);
         }
-        let ((), temporary) = with_temporary_name(make).map_err(|e| self.failed("create", &entry.path, e))?;
-        let named = self
-            .apply(Subject::Name(place.parent.as_fd(), &temporary), entry)
-            .and_then(|()| self.rename(place, &temporary, entry, conflict));
+        let failed = |e| self.failed("create", &entry.path, e);
+        let stage = Stage::beside(place).map_err(failed)?;
+        let at = stage.directory();
+        let ((), temporary) = with_temporary_name(|name| make(at, name)).map_err(failed)?;
+        let named = self.name_made((at, &temporary), place, entry, conflict);
         if named.is_err() {
-            let _ = unlink(&place.parent, &temporary);
+            let _ = unlink(at, &temporary);
         }
-        named?;
-        if entry.posix.as_ref().is_some_and(|posix| posix.links > 1) {
-            let stat = fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW);
-            self.0.holders.remember(entry, &stat.map_err(|e| self.failed("look at", &entry.path, e))?);
-        }
-        Ok(0)
+        named.map(|()| 0)
+    }
+
+    /// Gives what was made its metadata and its name.
+    fn name_made(
+        &self,
+        (at, temporary): (&OwnedFd, &OsStr),
+        place: &Place,
+        entry: &Entry,
+        conflict: Conflict,
+    ) -> Result<()> {
+        let (made, stat) = held(at, temporary).map_err(|e| self.failed("look at", &entry.path, e))?;
+        self.apply(Subject::Held(made.as_fd()), entry)?;
+        self.rename((at, temporary), place, entry, conflict)?;
+        self.0.holders.remember(entry, &stat);
+        Ok(())
     }
 
     /// Makes another name of what was created for `target`; tells whether it could. Not where something else lies there.
@@ -248,7 +280,11 @@ impl Directory {
             Err(errno) => return Err(self.failed("link", &entry.path, errno)),
         };
         let is_linked = is_holder(&place.parent, &temporary);
-        let named = if is_linked { self.rename(place, &temporary, entry, conflict).map(|()| true) } else { Ok(false) };
+        let named = if is_linked {
+            self.rename((&place.parent, &temporary), place, entry, conflict).map(|()| true)
+        } else {
+            Ok(false)
+        };
         if !matches!(named, Ok(true)) {
             let _ = unlink(&place.parent, &temporary);
         }
@@ -264,6 +300,7 @@ impl Directory {
             && let Some((there, stat)) = regular(&place)
         {
             if has_no_other_names(&stat, entry)
+                && self.may_be_kept(Subject::Open(there.as_fd()), (&place, &stat), entry)?
                 && content.is_in(&there).map_err(|e| Error::io("read the content", e))?
             {
                 self.note("files that had their content already, which was compared, were not written", &entry.path);
@@ -278,20 +315,38 @@ impl Directory {
         file.close()
     }
 
-    pub(super) fn rename(&self, place: &Place, temporary: &OsStr, entry: &Entry, conflict: Conflict) -> Result<()> {
+    /// Gives what was made its name.
+    pub(super) fn rename(
+        &self,
+        (at, temporary): (&OwnedFd, &OsStr),
+        Place { parent, name }: &Place,
+        entry: &Entry,
+        conflict: Conflict,
+    ) -> Result<()> {
         let failed = |e| self.failed("create", &entry.path, e);
-        let (parent, name) = (&*place.parent, &place.name);
+        let parent = &**parent;
         if conflict != Conflict::Replace {
-            return fs::renameat_with(parent, temporary, parent, name, RenameFlags::NOREPLACE).map_err(failed);
+            return name_free((at, temporary), (parent, name)).map_err(|errno| match errno {
+                Errno::OPNOTSUPP => self.unnamed(entry),
+                _ => failed(errno),
+            });
         }
-        match fs::renameat(parent, temporary, parent, name) {
+        match fs::renameat(at, temporary, parent, name) {
             // An empty directory gives way to a file; one with something in it does not.
             Err(Errno::ISDIR) => {
                 fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(failed)?;
-                fs::renameat(parent, temporary, parent, name).map_err(failed)
+                fs::renameat(at, temporary, parent, name).map_err(failed)
             }
             renamed => renamed.map_err(failed),
         }
+    }
+}
+
+impl Directory {
+    fn unnamed(&self, entry: &Entry) -> Error {
+        let full = self.full(&entry.path);
+        Error::unsupported(format!("create {full}: this file system cannot tell whether something is there already"))
+            .hinted("`--conflict replace` does not ask; or restore into a directory that only this user may write to")
     }
 }
 

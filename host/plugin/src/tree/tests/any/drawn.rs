@@ -169,7 +169,8 @@ fn time() -> impl Strategy<Value = Time> {
 fn posix() -> impl Strategy<Value = Posix> {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     (0u32..=0o7777, 1u32..4, any::<bool>()).prop_map(move |(mode, links, sparse)| Posix {
-        mode: mode | 0o700,
+        // Where others may write, other rules hold.
+        mode: (mode | 0o700) & !0o022,
         uid,
         gid,
         links,
