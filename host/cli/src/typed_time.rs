@@ -154,7 +154,7 @@ impl TypedTime {
         let beyond = |e: jiff::Error| Error::invalid(format!("`{}` is beyond all time", self.text)).caused_by(e);
         let zoned = zone.to_ambiguous_zoned(local);
         let (before, after, how) = match (zoned.offset(), left_out) {
-            (AmbiguousOffset::Unambiguous { .. }, _) | (AmbiguousOffset::Gap { .. }, LeftOut::End) => {
+            (AmbiguousOffset::Unambiguous { .. }, _) | (_, LeftOut::End) => {
                 return Ok(zoned.compatible().map_err(beyond)?.timestamp());
             }
             (AmbiguousOffset::Gap { before, after }, _) => (before, after, "never showed"),

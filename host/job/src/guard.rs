@@ -135,7 +135,7 @@ fn emptier(then: &Part, now: &Measure, limit: u8) -> Option<String> {
     let had = words::counted(then.entries, "entry", "entries");
     let place = Place { name: &then.name, moved };
     // On another file system, a few entries less are a reason, too.
-    let floor = if moved { &Floor { most: 1, nothing: 1 } } else { &ENTRIES };
+    let floor = if moved { &Floor::even(1) } else { &Floor::even(GUARD_ENTRIES) };
     match now.entries {
         _ if then.entries == 0 => None,
         0 if moved || then.entries >= GUARD_ENTRIES => Some(format!("{place} is empty, and had {had}")),
@@ -171,6 +171,11 @@ const ENTRIES: Floor = Floor { most: GUARD_ENTRIES, nothing: GUARD_NOTHING_ENTRI
 const BYTES: Floor = Floor { most: GUARD_BYTES, nothing: GUARD_NOTHING_BYTES };
 
 impl Floor {
+    /// The same whether something is left or not: a place may be empty for once, such as a spool.
+    const fn even(most: u64) -> Self {
+        Floor { most, nothing: most }
+    }
+
     /// Whether something fell by more than comes and goes, and by more than so many percent.
     fn is_drop(&self, then: u64, now: u64, limit: u8) -> bool {
         let fell = then.saturating_sub(now);

@@ -63,7 +63,7 @@ fn runs_that_were_killed_are_found_and_a_first_run_is_waited_for() {
     kinds(JobFacts { interrupted: Some(at(1)), last_run: failed.clone(), ..job(&[2]) }, &["interrupted"]);
     kinds(JobFacts { running: Some(at(1)), ..job(&[]) }, &[]);
     kinds(JobFacts { running: Some(at(1)), last_run: failed, ..job(&[]) }, &["failed", "no-complete-snapshot"]);
-    kinds(JobFacts { running: Some(at(1)), ..job(&[100, 99, 98]) }, &["overdue"]);
+    kinds(JobFacts { running: Some(at(1)), ..job(&[303, 302, 301, 300]) }, &["overdue"]);
 }
 
 #[test]

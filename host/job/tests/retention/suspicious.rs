@@ -85,7 +85,7 @@ fn a_drop_that_its_host_hides_is_an_alert_and_deletes_no_sooner() {
         (
             |facts| {
                 facts.iter_mut().for_each(|fact| fact.size = Size { entries: Some(19), bytes: None });
-                facts[23].size = Size { entries: Some(0), bytes: None };
+                facts[23].size = Size { entries: Some(1), bytes: None };
             },
             0,
         ),

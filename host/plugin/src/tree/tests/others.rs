@@ -159,11 +159,12 @@ fn a_directory_of_roots_is_not_given_to_who_could_have_put_it_there() {
             set_mode(&at(path), 0o700);
         }
         chown(at("home"), Some(home_owner), None).unwrap();
-        // Also below: the whole of it may have been moved there.
-        for path in ["home/secret", "home/secret/deeper"] {
-            let entry = entry(path, EntryKind::Directory, mode, owner);
-            create(&tree, &entry, "").unwrap();
-            assert_eq!(tree.set_metadata(&entry).is_ok(), is_given, "{home_owner} {owner} {mode:o} {path}");
+        // Also below: the whole of it may have been moved there. As in a restore, what lies deeper is done first.
+        let entries = ["home/secret", "home/secret/deeper"].map(|path| entry(path, EntryKind::Directory, mode, owner));
+        entries.iter().for_each(|entry| _ = create(&tree, entry, "").unwrap());
+        for entry in entries.iter().rev() {
+            let path = entry.path.as_str();
+            assert_eq!(tree.set_metadata(entry).is_ok(), is_given, "{home_owner} {owner} {mode:o} {path}");
             let now = std_fs::metadata(at(path)).unwrap();
             let expected = if is_given { (owner, mode) } else { (0, 0o700) };
             assert_eq!((now.uid(), now.mode() & 0o777), expected, "{home_owner} {owner} {mode:o} {path}");
