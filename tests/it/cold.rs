@@ -74,7 +74,9 @@ fn runs_and_whatever_needs_no_content_never_read_it() {
 fn packs_that_are_mostly_dead_stay_where_they_are_cold() {
     let glacier = Glacier::start();
     let house = house(&glacier, "");
-    house.configure("[prune]\npack_age_min = \"0s\"\n[defaults]\nretention = { last = 1, superseded_for = \"0d\" }");
+    house.configure(
+        "[prune]\npack_age_min = \"0s\"\n[defaults]\nretention = { last = 1, superseded_for = \"0d\" }\nguard = false",
+    );
     // One pack with two files, of which the larger one goes.
     let noise: Vec<u8> = (0..100_000_u32).flat_map(|n| (n.wrapping_mul(n) >> 3).to_le_bytes()).collect();
     std::fs::write(house.path("data/large"), &noise).unwrap();

@@ -255,7 +255,7 @@ fn a_restore_goes_into_several_directories() {
     refused("new", &options, "over/there is not empty");
     refused("new", &["--map", "big=new"], "is to take two things");
     refused("new", &["--map", "big=a", "--map", "big=b"], "says twice where `big` goes");
-    refused("new", &["--option", "map:big=a"], "hint: `--map big=a` also grants writing there");
+    refused("new", &["--option", "map:big=a"], "hint: `--map 'big=a'` also grants writing there");
     refused("new", &["--map", "big"], "there is no `=`");
     restore("out", &[&options[..], &["--conflict", "replace"]].concat()).expect(0);
 }
@@ -300,13 +300,11 @@ fn a_moment_that_nothing_covers_is_refused_before_anything_is_made() {
     let house = two_windows();
     let refused = |snapshot: &str, at: &str| house.restore(snapshot, "out", &["--at", at]).expect(2).err;
     let err = refused("job", "2026-11-22T12:00:00Z");
+    assert!(err.contains("no snapshot of the job `job` can be recovered to 2026-11-22 21:00:00 +09:00"), "{err}");
     assert!(
-        err.contains(
-            "no snapshot of the job `job` can be recovered to 2026-11-22 21:00:00 +09:00 (2026-11-22T12:00:00Z)"
-        ),
+        err.contains("it recovers to 2026-11-21 09:00:00 +09:00") && err.contains("it recovers to 2026-11-20"),
         "{err}"
     );
-    assert!(err.contains("it recovers to 2026-11-21T00:00:00Z") && err.contains("it recovers to 2026-11-20"), "{err}");
     // The snapshot that was named is the one.
     let oldest = house.dozo(&["snapshots", "--json"]).out.lines().next().unwrap().to_string();
     let oldest: serde_json::Value = serde_json::from_str(&oldest).unwrap();

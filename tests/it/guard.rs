@@ -100,9 +100,8 @@ fn a_mount_that_is_gone_is_suspicious() {
         assert_eq!(report["outcome"], "complete");
         let reasons = reasons(&report);
         assert!(reasons[0].starts_with("3 entries, where the last good snapshot ("), "{reasons:?}");
-        assert!(
-            reasons[1].ends_with("tree/up, which is another file system than before, is empty, and had 200 entries")
-        );
+        let gone = "tree/up, which is another file system than before, is empty, and had 200 entries";
+        assert!(reasons.iter().any(|reason| reason.ends_with(gone)), "{reasons:?}");
     }
     let good = full["snapshot"].as_str().unwrap().to_string();
     assert_eq!(listed(&house).iter().map(|(_, suspicious)| *suspicious).collect::<Vec<_>>(), [false, true, true]);

@@ -1,5 +1,6 @@
 //! The newest snapshot of a job, now or up to a time, and what is said of those that are not taken for it.
 
+use dozo_job::limits::STARTED_BEHIND_MAX;
 use dozo_job::{Clock, Error};
 use dozo_repository::{Found, View};
 use jiff::Timestamp;
@@ -61,16 +62,17 @@ pub(crate) fn newest_at(
     Ok(found.clone())
 }
 
-/// Those whose times follow the order of the runs. After a run with a clock in the past, that one would be the newest for every time
-/// up to the next run's.
+/// Without those whose clock was in the past, which the store knows: each would be the newest for every time up to the next run's.
 fn in_order_of_time<'a>(view: &View, of_job: &'a [Found], now: Timestamp) -> Vec<&'a Found> {
     let mut found: Vec<&Found> = of_job.iter().filter(|found| !view.is_ahead(found, now)).collect();
     found.sort_by_key(|(_, snapshot)| snapshot.order());
     let mut latest = Timestamp::MIN;
-    found.retain(|(_, snapshot)| {
-        let follows = snapshot.started >= latest;
+    found.retain(|(id, snapshot)| {
+        let is_late =
+            view.arrived(id).is_some_and(|arrived| arrived.duration_since(snapshot.started) > STARTED_BEHIND_MAX);
+        let is_wrong = is_late && snapshot.started < latest;
         latest = latest.max(snapshot.started);
-        follows
+        !is_wrong
     });
     found
 }

@@ -35,4 +35,8 @@ fn a_base_backup_of_a_cluster_that_was_emptied_is_suspicious_until_it_is_accepte
     home.dozo(&["accept", id]).expect(0);
     assert_eq!(suspicious(&home.run()), 0);
     pg.equals(&home.copy(&pg, "db", "back", &[]));
+    // A cluster is restored whole: no path is offered that would be refused next.
+    let whole = home.restore_refused("db", &["global/pg_control"]);
+    says(&whole, &["leave the paths out"]);
+    assert!(!whole.contains("did you mean"), "{whole}");
 }

@@ -44,7 +44,7 @@ pub(crate) async fn mirror(global: &Global, args: &MirrorArgs) -> anyhow::Result
             false => Ok(()),
         };
         let store =
-            made.and_then(|()| context.loaded.open_mirror(table)).map_err(|error| unmade(&context, table, error));
+            made.and_then(|()| context.loaded.open_mirror(table).map_err(|error| unmade(&context, table, error)));
         let done = one(&context, global, args, (Some(&table.name), repository, store)).await;
         watch.ended(&what, started, done.as_ref());
         if done.as_ref().is_ok_and(|ended| ended.trouble.is_none()) {
