@@ -275,7 +275,7 @@ fn an_id_that_is_not_the_keys_is_refused() {
     let with = |line: &str| fs::write(house.path("dozo.toml"), text.replace(id, line)).unwrap();
     with(&format!("id = \"{}\"", "0".repeat(64)));
     let other = house.dozo(&["snapshots"]).expect(2);
-    assert!(other.err.contains("this is another repository than that of this host's key"), "{}", other.err);
+    assert!(other.err.contains("this is the id of another repository than that of this host's key"), "{}", other.err);
     assert!(other.err.contains("dozo.toml:") && other.err.contains("hint: "), "{}", other.err);
     with("id = \"0123\"");
     let wrong = house.dozo(&["config", "check"]).expect(2);

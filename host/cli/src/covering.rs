@@ -142,7 +142,7 @@ fn no_log(error: &Error, (snapshot, at): (&Snapshot, &Moment)) -> Error {
         _ => String::new(),
     };
     let hint = format!("{hint}`dozo snapshots {job}` lists them");
-    Error::unsupported(format!("the job `{job}` recovers only to its snapshots: {}", error.chain())).hinted(hint)
+    Error::unsupported(format!("the job `{job}` recovers only to its snapshots")).caused_by(error.clone()).hinted(hint)
 }
 
 /// That none covers it, and what the newest and the oldest cover.

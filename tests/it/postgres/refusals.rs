@@ -36,6 +36,10 @@ fn logins_that_are_refused() {
     assert_eq!(pg.psql("select count(*) from pg_replication_slots"), "0", "nobody who was refused has left a slot");
     home.run();
     pg.equals(&home.copy(&pg, "db", "back", &[]));
+    // A cluster is restored whole: no path is offered that would be refused next.
+    let part = home.restore("db", "part", &["global/pg_control"]).expect(2);
+    says(&part.err, &["leave the paths out", "`dozo cat` one file"]);
+    assert!(!part.err.contains("did you mean"), "{}", part.err);
 }
 
 #[test]

@@ -16,7 +16,7 @@ impl Loaded {
     pub(crate) fn refuse_other_repository(&self, key: RepositoryId) -> Result<(), ConfigError> {
         match self.repository_id()? {
             Some(id) if id != key => {
-                let why = format!("this is another repository than that of this host's key, {}", key.short());
+                let why = format!("this is the id of another repository than that of this host's key, {}", key.short());
                 Err(self.fault_of_id(&why).hinted(
                     "is `key` of another repository, or was the line copied from another host? What the key says holds: \
                      take out `id` if the key is right",

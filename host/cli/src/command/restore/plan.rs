@@ -60,7 +60,7 @@ impl Tally {
             .filter(|(_, count)| *count > 0)
             .map(|(what, count)| format!("{} {what}", words::count(count)))
             .collect();
-        let counts = if counts.is_empty() { "nothing to do, nothing differs".into() } else { counts.join(", ") };
+        let counts = if counts.is_empty() { "nothing differs, nothing to do".into() } else { counts.join(", ") };
         let (job, id, taken) = (&report.job, report.snapshot.short(), words::time_in(report.taken, zone));
         let right = words::counted(self.right.load(Ordering::Relaxed), "entry is", "entries are");
         ui::line(format!("{job}: snapshot {id} of {taken} into {to}: {counts}; {right} right already"));
