@@ -293,7 +293,7 @@ fn a_secret_that_others_can_read_is_refused() {
     let refused = |arguments: &[&str], file: &str| {
         let said = house.dozo(arguments).expect(2);
         assert!(said.err.contains("is open to other users") && said.err.contains(file), "{}", said.err);
-        let hint = said.err.lines().last().unwrap();
+        let hint = said.err.lines().find(|line| line.starts_with("hint: ")).unwrap();
         assert!(hint.starts_with("hint: if the file holds this secret and nothing else: `chmod "), "{}", said.err);
         assert!(!said.err.contains("hunter2"), "{}", said.err);
         hint.split('`').nth(1).unwrap().to_string()

@@ -1,5 +1,7 @@
 //! One clock: which time is meant, in which zone, and what becomes of clocks that are wrong.
 
+mod past;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -506,32 +508,4 @@ fn times_before_1970_are_shown_as_they_are_and_come_back() {
         let time = |path: PathBuf| fs::metadata(path).map(|meta| (meta.mtime(), meta.mtime_nsec())).unwrap();
         assert_eq!(time(restored(&house, "back").join(name)), time(house.path("src").join(name)), "{name}");
     }
-}
-
-/// A run whose clock was in the past is not what a time finds that lies between the runs before and after it.
-#[test]
-fn a_run_with_a_clock_in_the_past_is_found_by_no_later_time() {
-    let house = files();
-    let run = |content: &str, days: i64| {
-        fs::write(house.path("src/f"), content).unwrap();
-        Machine(&house, "UTC", days * 86_400).dozo(&["run"]).expect(0);
-    };
-    let (now, past) = (0, -400);
-    run("first", now);
-    std::thread::sleep(Duration::from_millis(1_100));
-    run("wrong clock", past);
-    let utc = Machine(&house, "UTC", 0);
-    let snapshots = utc.snapshots();
-    // The list is in the order of times.
-    let wrong = shown(&utc, short(&snapshots[0]));
-    let first = shown(&utc, short(&snapshots[1]));
-    let cat = |named: &str| {
-        let path = house.path("src/f").display().to_string();
-        utc.dozo(&["cat", named, &path, "--identity", "owner.key"]).expect(0).out
-    };
-    assert_eq!(cat(&format!("files@{first}")), "first");
-    assert_eq!(cat("files@now"), "first");
-    // Before all others, it is what there is.
-    assert_eq!(cat(&format!("files@{wrong}")), "wrong clock");
-    assert_eq!(cat("files"), "wrong clock", "it is the last run");
 }

@@ -257,7 +257,8 @@ fn commands_name_the_configuration_that_was_named() {
     assert!(status.out.contains(&format!("`{typed}`")), "{}", status.out);
     let json = named(&["status", "--json"]).expect(3).json();
     assert_eq!(json["findings"][0]["advice"], format!("`{typed}`"), "{json}");
-    let unknown = named(&["restore", "lat", "--to", "x"]).expect(2);
+    let owner = house.path("owner.key").display().to_string();
+    let unknown = named(&["restore", "lat", "--to", "x", "--identity", &owner]).expect(2);
     let list = format!("`dozo --config {} snapshots`", file.display());
     assert!(unknown.err.contains(&list), "{}", unknown.err);
 }

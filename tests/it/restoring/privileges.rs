@@ -241,34 +241,6 @@ fn contents_of(lines: &[String], directory: &str) -> Vec<String> {
     lines.iter().filter(|line| line.starts_with(&inside)).map(|line| line.replacen(&inside, "\"", 1)).collect()
 }
 
-/// The machine's lists of names may not be read: that is not the same as that an owner has no name.
-#[test]
-fn names_of_owners_that_cannot_be_asked_for_are_noted() {
-    if !is_root("lists of users that may not be read") {
-        return;
-    }
-    let (house, src) = planted(|src| {
-        fs::write(src.join("f"), "x").unwrap();
-        chown(src.join("f"), Some(1), Some(1)).unwrap();
-    });
-    fs::write(house.path("closed"), "").unwrap();
-    fs::set_permissions(house.path("closed"), fs::Permissions::from_mode(0o600)).unwrap();
-    give_to_nobody(&house);
-    chown(house.path("closed"), Some(0), Some(0)).unwrap();
-    let script = "for file in passwd group; do mount --bind closed /etc/$file; done && \
-                  exec env XDG_CACHE_HOME=$PWD/cache setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\"";
-    let unnamed = ["unshare", "-m", "sh", "-c", script];
-    let run = through(&house, &unnamed, &["run", "--full"]).expect(0);
-    says(&run, &["names of owners could not be asked for on this machine: their numbers alone were kept: 2 entries"]);
-    // They were asked for when it was backed up first, and are asked for again when it is restored.
-    let first = house.dozo(&["snapshots", "--json"]).expect(0).out;
-    let first: serde_json::Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
-    let (to, id) = (shown(&house.path("out")), first["id"].as_str().unwrap());
-    let said = through(&house, &unnamed, &["restore", id, "--to", &to, "--identity", "owner.key"]).expect(0);
-    says(&said, &["names of owners could not be asked for on this machine: the owners were taken by number"]);
-    assert_eq!(fs::read_to_string(Path::new(&to).join(shown(&src).trim_start_matches('/')).join("f")).unwrap(), "x");
-}
-
 #[test]
 fn owners_come_back_by_name_or_by_number() {
     if !is_root("other owners") {

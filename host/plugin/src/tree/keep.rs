@@ -35,7 +35,7 @@ impl Directory {
         let here = self.0.owners.here(posix);
         if stat.st_uid != here.user && !is_ours(stat.st_uid) {
             // Who cannot give it away gives nothing with it.
-            return Ok(!may_give(place, here));
+            return Ok(!self.may_give(place, here));
         }
         // Its other names may lie anywhere.
         let is_alone = stat.st_nlink == 1;
@@ -52,15 +52,20 @@ impl Directory {
     }
 }
 
+impl Directory {
+    /// Whether this process can give a file to an owner: tried with one that means nothing. A plan makes none.
+    fn may_give(&self, place: &Place, here: Here) -> bool {
+        if self.is_planning() {
+            return rustix::process::geteuid().is_root();
+        }
+        let Ok((file, name)) = open_temporary(&place.parent) else { return false };
+        let given = fs::fchown(&file, Some(Uid::from_raw(here.user)), Some(Gid::from_raw(here.group)));
+        let _ = unlink(&place.parent, &name);
+        given.is_ok()
+    }
+}
+
 /// Whether whoever runs it gets rights by it.
 fn is_privileged(posix: &Posix) -> bool {
     posix.mode & SET_ID_BITS != 0 || posix.xattrs.iter().any(|(name, _)| name == CAPABILITY)
-}
-
-/// Whether this process can give a file to an owner: tried with one that means nothing.
-fn may_give(place: &Place, here: Here) -> bool {
-    let Ok((file, name)) = open_temporary(&place.parent) else { return false };
-    let given = fs::fchown(&file, Some(Uid::from_raw(here.user)), Some(Gid::from_raw(here.group)));
-    let _ = unlink(&place.parent, &name);
-    given.is_ok()
 }

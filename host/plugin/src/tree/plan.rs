@@ -223,8 +223,14 @@ impl Directory {
         if !is_there {
             return self.of_something_else(place, entry, &stat, conflict);
         }
-        let changes = self.would_change(Subject::Name(place.parent.as_fd(), &place.name), entry)?;
-        Ok(if changes { Action::Metadata } else { Action::Keep })
+        let subject = Subject::Name(place.parent.as_fd(), &place.name);
+        let changes = self.would_change(subject, entry)?;
+        let subject = Subject::Name(place.parent.as_fd(), &place.name);
+        Ok(match changes {
+            false => Action::Keep,
+            true if self.may_be_kept(subject, (place, &stat), entry)? => Action::Metadata,
+            true => Action::Replace,
+        })
     }
 
     /// Whether a file has the content already, and no other names than those that the snapshot knows: such a one is left.
