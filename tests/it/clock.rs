@@ -325,25 +325,6 @@ fn a_source_without_a_log_goes_back_to_its_snapshots_alone() {
     assert!(!house.path("back").exists());
 }
 
-/// The newest is that of the last run. If the clock was set back before it, another has a later time.
-#[test]
-fn a_snapshot_with_a_later_time_than_the_newest_is_named() {
-    let house = files();
-    // Not so far ahead that it would be one of the future.
-    Machine(&house, "UTC", 1_800).dozo(&["run"]).expect(0);
-    let utc = Machine(&house, "UTC", 0);
-    let later = short(&utc.snapshots()[0]).to_string();
-    assert!(!utc.dozo(&["ls", "files"]).expect(0).err.contains("note: "));
-    fs::write(house.path("src/f"), "second").unwrap();
-    utc.dozo(&["run"]).expect(0);
-    let done = utc.restore("files", "new", &[]).expect(0);
-    assert!(done.err.contains(&format!("note: {later} of ")), "{}", done.err);
-    assert!(done.err.contains("bears a later time than"), "{}", done.err);
-    assert_eq!(fs::read_to_string(restored(&house, "new").join("f")).unwrap(), "second");
-    assert!(utc.dozo(&["ls", "files"]).expect(0).err.contains("bears a later time than"));
-    assert!(!utc.restore("files@now", "back", &[]).expect(0).err.contains("a later time"));
-}
-
 /// At a terminal, the operator is asked.
 #[test]
 fn who_sits_at_a_terminal_is_asked_which_time_is_meant() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::{Machine, files, short, shown};
+use super::{Machine, files, restored, short, shown};
 
 /// A run whose clock was in the past is not what a time finds that lies between the runs before and after it.
 #[test]
@@ -31,4 +31,23 @@ fn a_run_with_a_clock_in_the_past_is_found_by_no_later_time() {
     // Before all others, it is what there is.
     assert_eq!(cat(&format!("files@{wrong}")), "wrong clock");
     assert_eq!(cat("files"), "wrong clock", "it is the last run");
+}
+
+/// The newest is that of the last run. If the clock was set back before it, another has a later time.
+#[test]
+fn a_snapshot_with_a_later_time_than_the_newest_is_named() {
+    let house = files();
+    // Not so far ahead that it would be one of the future.
+    Machine(&house, "UTC", 1_800).dozo(&["run"]).expect(0);
+    let utc = Machine(&house, "UTC", 0);
+    let later = short(&utc.snapshots()[0]).to_string();
+    assert!(!utc.dozo(&["ls", "files"]).expect(0).err.contains("note: "));
+    fs::write(house.path("src/f"), "second").unwrap();
+    utc.dozo(&["run"]).expect(0);
+    let done = utc.restore("files", "new", &[]).expect(0);
+    assert!(done.err.contains(&format!("note: {later} of ")), "{}", done.err);
+    assert!(done.err.contains("bears a later time than"), "{}", done.err);
+    assert_eq!(fs::read_to_string(restored(&house, "new").join("f")).unwrap(), "second");
+    assert!(utc.dozo(&["ls", "files"]).expect(0).err.contains("bears a later time than"));
+    assert!(!utc.restore("files@now", "back", &[]).expect(0).err.contains("a later time"));
 }
