@@ -2,7 +2,7 @@
 //! is, its body as [`Content`] that can be handed on without entering the plugin.
 //!
 //! ```no_run
-//! use dozo_sdk::http::Request;
+//! use dozo_sdk::http::{Request, segment};
 //! use dozo_sdk::prelude::*;
 //!
 //! #[derive(Deserialize)]
@@ -13,7 +13,7 @@
 //! fn back_up(url: &str, key: &str, backup: &Backup) -> Result<()> {
 //!     let list = Request::get(format!("{url}/documents")).header("x-api-key", key).send()?.error_for_status()?;
 //!     for Document { id } in list.json::<Vec<Document>>()? {
-//!         let got = Request::get(format!("{url}/documents/{id}")).header("x-api-key", key).send()?;
+//!         let got = Request::get(format!("{url}/documents/{}", segment(&id))).header("x-api-key", key).send()?;
 //!         backup.file(dozo_sdk::escape(&id)).copy_from(got.error_for_status()?.body)?;
 //!     }
 //!     Ok(())
@@ -25,6 +25,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+use crate::bindings::dozo::plugin::http::Header;
 use crate::bindings::dozo::plugin::{http, streaming};
 use crate::{Content, Error, Needs, Result};
 
@@ -32,6 +35,43 @@ use crate::{Content, Error, Needs, Result};
 pub const JSON_BYTES: usize = 16 << 20;
 /// Of an answer that is an error, so much is told.
 const ERROR_BYTES: u32 = 500;
+
+/// A name as one segment of a URL's path: all but letters, digits and `-._~` becomes `%` and two digits, and so do the dots of
+/// `.` and `..`. The path of an object whose key has slashes is that of its segments, joined by `/`.
+///
+/// The host sends a path as it is written, so a name that is not encoded is refused, or names another resource. What a server makes
+/// of `%2E%2E` is its own affair: to some it is the directory above.
+///
+/// ```
+/// use dozo_sdk::http::segment;
+///
+/// assert_eq!(segment("a b/c?d#e"), "a%20b%2Fc%3Fd%23e");
+/// assert_eq!(segment("100%"), "100%25");
+/// assert_eq!(segment("..") + &segment(b"\xff".as_slice()), "%2E%2E%FF");
+/// let path: Vec<_> = "2026/../ü.txt".split('/').map(segment).collect();
+/// assert_eq!(path.join("/"), "2026/%2E%2E/%C3%BC.txt");
+/// ```
+pub fn segment(name: impl AsRef<[u8]>) -> String {
+    match name.as_ref() {
+        dots @ (b"." | b"..") => "%2E".repeat(dots.len()),
+        name => percent_encode(name, &ENCODED).to_string(),
+    }
+}
+
+/// A name or a value in a URL's query: all but letters, digits and `-._~` becomes `%` and two digits. A space is `%20`, which every
+/// server reads as one, and not `+`; signatures of AWS want the same.
+///
+/// ```
+/// use dozo_sdk::http::query;
+///
+/// assert_eq!(format!("?prefix={}", query("a b+c&d=é")), "?prefix=a%20b%2Bc%26d%3D%C3%A9");
+/// ```
+pub fn query(value: impl AsRef<[u8]>) -> String {
+    percent_encode(value.as_ref(), &ENCODED).to_string()
+}
+
+/// What is not unreserved (RFC 3986, 2.3).
+const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a plugin that asks this URL needs, and nothing else.
 ///
@@ -42,7 +82,8 @@ const ERROR_BYTES: u32 = 500;
 /// ```
 ///
 /// # Errors
-/// [`Error::Invalid`] if it is no URL of HTTP, or has a user name in it.
+/// [`Error::Invalid`] if it is no URL of HTTP, or has something in it that is never sent: a user name, a fragment (`#`), white
+/// space, letters that are not ASCII.
 pub fn needs(url: &str) -> Result<Needs> {
     Ok(Needs { network: vec![target(url)?], ..Needs::default() })
 }
@@ -61,7 +102,8 @@ fn target(url: &str) -> Result<String> {
         server.rsplit_once(':').filter(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
     let host = named.map_or(server, |(host, _)| host);
     let bracketed = host.starts_with('[') && host.ends_with(']');
-    if host.is_empty() || server.contains('@') || (host.contains(':') && !bracketed) {
+    let is_sent = url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if host.is_empty() || server.contains('@') || (host.contains(':') && !bracketed) || !is_sent {
         return Err(wrong());
     }
     Ok(if named.is_some() { server.to_string() } else { format!("{host}:{port}") })
@@ -72,7 +114,7 @@ fn target(url: &str) -> Result<String> {
 pub struct Request {
     method: String,
     url: String,
-    headers: Vec<(String, String)>,
+    headers: Vec<Header>,
     body: http::Body,
     failed: Option<Error>,
 }
@@ -103,9 +145,10 @@ impl Request {
         Request::new("DELETE", url)
     }
 
-    /// Adds a header. Those that belong to the connection (`host`, `connection`, `transfer-encoding` …) are the host's.
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
+    /// Adds a header: text or bytes, which are sent as they are; its name in lower case. Those that belong to the connection
+    /// (`host`, `connection`, `transfer-encoding` …) are the host's.
+    pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push(Header { name: name.to_ascii_lowercase(), value: value.into() });
         self
     }
 
@@ -169,8 +212,8 @@ impl Request {
 pub struct Response {
     /// Its status.
     pub status: u16,
-    /// Its headers, their names in lower case.
-    pub headers: Vec<(String, String)>,
+    /// Its headers, their names in lower case, those of one name in their order. Values are bytes.
+    pub headers: Vec<Header>,
     /// Its body; it is [`std::io::Read`]. One that ends before its length is an error, not an end.
     pub body: Content,
     what: String,
@@ -182,14 +225,26 @@ impl Response {
         Response { status, headers, body, what }
     }
 
-    /// The first header of a name, in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    /// The values of a name, in lower case, in their order.
+    pub fn headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |header| header.name == name).map(|header| header.value.as_slice())
+    }
+
+    /// The first value of a name, in lower case, as text.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is not UTF-8: [`headers`](Response::headers) has the bytes.
+    pub fn header(&self, name: &str) -> Result<Option<&str>> {
+        let text = |value| {
+            let none = |_| Error::Corrupt(format!("{} answered with a header `{name}` that is not UTF-8", self.what));
+            std::str::from_utf8(value).map_err(none)
+        };
+        self.headers(name).next().map(text).transpose()
     }
 
     /// How long the server asks to wait before the next try. None if it does not, or says a date.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+        self.header("retry-after").ok()??.trim().parse().ok().map(Duration::from_secs)
     }
 
     /// The answer, if its status is one of success (2xx); else an error of the kind that its status means, with the
@@ -200,7 +255,8 @@ impl Response {
         }
         let said = self.body.read(ERROR_BYTES).unwrap_or_default();
         let said = String::from_utf8_lossy(&said).split_whitespace().collect::<Vec<_>>().join(" ");
-        let more = match (self.header("location"), self.retry_after()) {
+        let location = self.headers("location").next().map(String::from_utf8_lossy);
+        let more = match (location, self.retry_after()) {
             (Some(location), _) if self.status < 400 => {
                 format!(" (go to {location}, which the host does not do by itself)")
             }
@@ -268,8 +324,26 @@ mod tests {
         }
         for wrong in
             ["", "a.example", "ftp://a.example", "https://", "https://me:pw@a.example", "https://a:b", "http://::1"]
+                .into_iter()
+                .chain(["https://a.example/#x", "https://a.example/ ", "https://a.example/\n", "https://ü.example/"])
         {
             assert!(matches!(target(wrong), Err(Error::Invalid(_))), "{wrong}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_comes_back_and_is_one_segment(name: Vec<u8>) {
+            for encoded in [segment(&name), query(&name)] {
+                assert_eq!(percent_encoding::percent_decode_str(&encoded).collect::<Vec<_>>(), name);
+                assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)), "{encoded}");
+            }
+        }
+
+        #[test]
+        fn two_names_are_never_one_segment(one in "[.%2eE/]{0,6}", other in "[.%2eE/]{0,6}") {
+            assert!(![".", ".."].contains(&segment(&one).as_str()));
+            assert_eq!(segment(&one) == segment(&other), one == other);
         }
     }
 

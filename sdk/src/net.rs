@@ -44,6 +44,15 @@ impl Connection {
         net::Connection::connect(target).map(Connection)
     }
 
+    /// The same, while other futures of the plugin go on: beyond the limit of connections it waits until they
+    /// close one.
+    ///
+    /// # Errors
+    /// The same; [`Error::Invalid`] if none is closed.
+    pub async fn connect_async(target: &str) -> Result<Self> {
+        streaming::connect(target.into()).await.map(Connection)
+    }
+
     /// Goes on in TLS (PostgreSQL's `SSLRequest`, SMTP's `STARTTLS`), with a server that proves to be `server_name`. Returns
     /// what binds the channel (RFC 5929, `tls-server-end-point`): the hash of its certificate, by the hash function of the
     /// certificate's signature. Empty where there is none, as with Ed25519.

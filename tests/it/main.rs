@@ -32,6 +32,7 @@ mod output;
 mod plugins;
 mod postgres;
 mod programs;
+mod proxied_plugins;
 mod proxies;
 mod recover;
 mod restoring;

@@ -33,10 +33,11 @@ class Server:
         except (ValueError, KeyError, TypeError) as error:
             raise Err(types.Error_Invalid(f"`url`, `user` and `password` are needed: {error!r}")) from None
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
-        self.headers = [("authorization", f"Basic {token}")]
+        self.headers = {"authorization": f"Basic {token}"}
 
-    def ask(self, method, url, headers=(), body=http.Body_None_()):
-        answer = http.send(http.Request(method, url, self.headers + list(headers), body))
+    def ask(self, method, url, headers={}, body=http.Body_None_()):
+        headers = [http.Header(name, value.encode()) for name, value in {**self.headers, **headers}.items()]
+        answer = http.send(http.Request(method, url, headers, body))
         if 200 <= answer.status < 300:
             return answer.body
         kind = {401: types.Error_Denied, 403: types.Error_Denied}.get(answer.status, types.Error_Invalid)
@@ -46,7 +47,7 @@ class Server:
 
     def objects(self, url):
         """URL and ETag of every object below a collection."""
-        body = self.ask("PROPFIND", url, [("depth", "1")], http.Body_Bytes(PROPFIND))
+        body = self.ask("PROPFIND", url, {"depth": "1"}, http.Body_Bytes(PROPFIND))
         answers = xml.fromstring(read(body)).findall("{DAV:}response")
         if not answers:
             raise Err(types.Error_Corrupt(f"the server lists nothing of {url}, not even itself"))
@@ -126,7 +127,7 @@ class Source(exports.Source):
         while page := stored.entries("", after, 1000):
             for entry in page:
                 # Many servers take no body of unknown length.
-                length = [("content-length", str(entry.size))]
+                length = {"content-length": str(entry.size)}
                 url = urljoin(server.url, dict(entry.attributes)["href"])
                 server.ask("PUT", url, length, http.Body_Content(stored.read(entry.path, 0)))
             after = page[-1].path

@@ -31,7 +31,7 @@ mod watchdog;
 pub use component::ComponentBytes;
 pub use engine::Plugins;
 pub use limits::Limits;
-pub use network::{Network, NetworkGrant, Resolve};
+pub use network::{Network, NetworkGrant, Proxy, Resolve};
 pub use notifier::WasmNotifier;
 pub use plugin::{Permit, Plugin, PluginKind, died};
 pub use program::{ProgramGrant, Programs, launched};

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::place::{self, Form};
 use super::raw_grant::{GrantTable, NetworkTable, OrText, ProgramTable};
 use super::{ConfigError, Loaded, PluginTable};
+use crate::proxy;
 
 /// A plugin's own tables and stack take some megabytes.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
@@ -169,7 +170,8 @@ impl Loaded {
             (None, Some(_)) => return Err(("certificate_key", "a key is of no use without `certificate`")),
         };
         let ca = entry.ca.as_ref().map(|ca| self.path(ca));
-        Ok(NetworkGrant { target: entry.to.clone(), ca, certificate })
+        let proxy = if entry.proxy { proxy::of_environment() } else { None };
+        Ok(NetworkGrant { target: entry.to.clone(), ca, certificate, proxy })
     }
 
     /// What the plugin may use.
@@ -374,8 +376,8 @@ mod tests {
 
     #[test]
     fn the_line_keeps_what_is_there_in_the_form_that_it_has() {
-        let tables = "network = [{ to = \"db:5432\", ca = \"ca.pem\" }]";
-        let missing = "network = [{ ca = \"ca.pem\", to = \"db:5432\" }, \"db-2:5432\"]";
+        let tables = "network = [{ to = \"db:5432\", ca = \"ca.pem\", proxy = true }]";
+        let missing = "network = [{ ca = \"ca.pem\", proxy = true, to = \"db:5432\" }, \"db-2:5432\"]";
         let read = "read = [\"/srv/a\", \"/srv/c\"]";
         let run = "programs = ['/usr/bin/env --set=\"c\" **']";
         for (grant, hint) in [

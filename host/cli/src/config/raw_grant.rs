@@ -41,6 +41,10 @@ pub(crate) struct NetworkTable {
     /// File of the private key (PEM) that belongs to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificate_key: Option<PathBuf>,
+    /// Whether it is reached through the proxy that the environment names (`HTTPS_PROXY`, else `ALL_PROXY`), unless that names
+    /// none, or `NO_PROXY` has the target. Where its name leads is then the proxy's to say. Default: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) proxy: bool,
 }
 
 /// A command line, and what of the file system the program may use.

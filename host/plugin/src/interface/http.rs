@@ -33,6 +33,7 @@ impl State {
                 Body::Pieces(read_ahead(content))
             }
         };
+        let headers = headers.into_iter().map(|http::Header { name, value }| (name, value)).collect();
         Ok(Request { method, url, headers, body })
     }
 
@@ -48,6 +49,7 @@ impl State {
             _ => self.unfinished.part(of),
         };
         let body = self.hold(ContentHandle::new(body, end))?;
+        let headers = headers.into_iter().map(|(name, value)| http::Header { name, value }).collect();
         Ok(Ok(http::Response { status, headers, body }))
     }
 }

@@ -18,7 +18,7 @@ impl net::HostConnection for State {
     async fn connect(&mut self, target: String) -> Result<Result<Resource<Connection>, Told>> {
         let _busy = self.life.enter();
         match Connection::connect(self.network.clone(), &target).await {
-            Ok(connection) => Ok(Ok(self.table.push(connection)?)),
+            Ok(connection) => Ok(Ok(self.hold(connection)?)),
             Err(error) => told(Err(error)),
         }
     }

@@ -137,6 +137,17 @@ impl streaming::HostWithStore<State> for Host {
         told(read)
     }
 
+    async fn connect(accessor: &Accessor<State, Self>, target: String) -> Result<Result<Resource<Connection>, Told>> {
+        let (session, _busy) = accessor.with(|mut store| {
+            let state = store.get();
+            (state.network.clone(), state.life.enter())
+        });
+        match Connection::connect(session, &target).await {
+            Ok(connection) => accessor.with(|mut store| Ok(Ok(store.get().hold(connection)?))),
+            Err(error) => told(Err(error)),
+        }
+    }
+
     async fn receive(
         accessor: &Accessor<State, Self>,
         from: Resource<Connection>,

@@ -11,16 +11,16 @@ use dozo_job::{Error, Kind, Result};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::address::plain;
+use super::places::{Place, Places};
+use super::proxy::Via;
 use super::resolve::Pins;
 use super::target::{Endpoint, Host};
+use super::tunnel::tunnel;
 use super::{Network, tls};
-use crate::limits::{
-    CONNECT_TRY_MIN, CONNECTIONS, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, REFUSALS_TOLD,
-};
+use crate::limits::{CONNECT_TRY_MIN, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Limits, REFUSALS_TOLD};
 use crate::state::Names;
 
 /// A connection's bytes, both ways.
@@ -37,7 +37,7 @@ pub(crate) struct Session(Arc<Inner>);
 struct Inner {
     network: Network,
     pins: Pins,
-    places: Arc<Semaphore>,
+    places: Places,
     told: Mutex<HashSet<String>>,
     names: Arc<Names>,
     limits: Limits,
@@ -46,8 +46,8 @@ struct Inner {
 
 impl Session {
     pub(crate) fn new(network: Network, limits: Limits, names: Arc<Names>) -> Self {
-        let (pins, places) = (network.pins(), Arc::new(Semaphore::new(CONNECTIONS)));
-        let (told, ended) = (Mutex::default(), CancellationToken::new());
+        let (pins, told, ended) = (network.pins(), Mutex::default(), CancellationToken::new());
+        let places = Places::new("connections", limits.idle, ended.clone());
         Session(Arc::new(Inner { network, pins, places, told, names, limits, ended }))
     }
 
@@ -60,21 +60,28 @@ impl Session {
         &self.0.limits
     }
 
-    /// Connects to what the plugin asks for.
+    /// Connects to what the plugin asks for, as soon as it may have one more connection.
     ///
     /// # Errors
     /// [`NotGranted`](Kind::NotGranted), with the line to add; [`Unavailable`](Kind::Unavailable) if nobody answers in time.
     pub(super) async fn dial(&self, endpoint: &Endpoint) -> Result<Socket> {
-        self.told(self.0.network.grant(endpoint).map(|_| ()).map_err(Error::from))?;
+        let grant = self.told(self.0.network.grant(endpoint).map_err(Error::from))?;
+        let place = self.0.places.take().await?;
         let connect = async {
             match endpoint {
-                Endpoint::Tcp(host, port) => self.tcp(host, *port).await,
-                Endpoint::Unix(path) => Ok(Box::new(self.placed(UnixStream::connect(path)).await?) as Socket),
+                Endpoint::Tcp(host, port) => match self.0.network.via(grant, endpoint) {
+                    Some(proxy) => self.through(&proxy, host, *port, endpoint).await,
+                    None => self.tcp(host, *port).await,
+                },
+                Endpoint::Unix(path) => {
+                    Ok(Box::new(UnixStream::connect(path).await.map_err(|e| failed(&e))?) as Socket)
+                }
             }
         };
         let (allowed, what) = (self.0.limits.connect, format!("connect to {endpoint}"));
         match tokio::time::timeout(allowed, connect).await {
-            Ok(connected) => connected.map_err(|e| if e.kind() == Kind::NotGranted { e } else { e.context(what) }),
+            Ok(Ok(socket)) => Ok(Box::new(Placed(socket, place))),
+            Ok(Err(e)) => Err(if e.kind() == Kind::NotGranted { e } else { e.context(what) }),
             Err(_) => Err(Error::unavailable(format!("{what}: nobody answered within {allowed:?}"))),
         }
     }
@@ -83,40 +90,40 @@ impl Session {
     async fn tcp(&self, host: &Host, port: u16) -> Result<Socket> {
         let addresses = self.0.pins.addresses(host, port).await?;
         let share = self.0.limits.connect / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-        let mut failed = Error::unavailable("there is no address to connect to");
+        let mut failure = Error::unavailable("there is no address to connect to");
         for (number, address) in addresses.iter().enumerate() {
             let tried = async {
                 self.told(self.0.network.judge(host, *address).map_err(Error::from))?;
                 let late = Error::unavailable("nobody answered");
-                let connect = self.placed(TcpStream::connect(*address));
+                let connect = async { TcpStream::connect(*address).await.map_err(|e| failed(&e)) };
                 let connected = tokio::time::timeout(share.max(CONNECT_TRY_MIN), connect).await.unwrap_or(Err(late));
                 connected.map_err(|e| e.context(address.to_string()))
             };
             match tried.await {
-                Ok(stream) => {
-                    // Small messages must not wait for each other; where that cannot be said, they are only slower.
-                    let _ = stream.0.set_nodelay(true);
-                    keep_alive(&stream.0);
-                    return Ok(Box::new(stream));
-                }
+                Ok(stream) => return Ok(ready(stream)),
                 // That an address was refused says more than that another did not answer.
-                Err(error) if number == 0 || error.kind() == Kind::NotGranted => failed = error,
+                Err(error) if number == 0 || error.kind() == Kind::NotGranted => failure = error,
                 Err(_) => {}
             }
         }
-        Err(failed)
+        Err(failure)
     }
 
-    /// Connects within the number of connections that a plugin may have.
-    async fn placed<S>(&self, connect: impl Future<Output = std::io::Result<S>>) -> Result<Placed<S>> {
-        let place = self.0.places.clone().try_acquire_owned().map_err(|_| {
-            Error::invalid(format!("the plugin has {CONNECTIONS} connections already, and may not have more"))
-        })?;
-        let failed = |e: std::io::Error| {
-            let denied = e.kind() == std::io::ErrorKind::PermissionDenied;
-            Error::new(if denied { Kind::Denied } else { Kind::Unavailable }, e.to_string())
+    /// Has a proxy connect. Where a name leads is for the proxy to find out, and so is whether it may; an address is judged as
+    /// ever. The proxy itself is the operator's word, and not judged.
+    async fn through(&self, proxy: &Via, host: &Host, port: u16, endpoint: &Endpoint) -> Result<Socket> {
+        if let Host::Address(address) = host {
+            self.told(self.0.network.judge(host, (*address, port).into()).map_err(Error::from))?;
+        }
+        let connect = async {
+            let stream = TcpStream::connect((proxy.host.to_string(), proxy.port)).await.map_err(|e| failed(&e))?;
+            let socket = match proxy.is_tls {
+                true => tls::secure(self.0.network.system_tls()?, &proxy.host.to_string(), ready(stream)).await?.0,
+                false => ready(stream),
+            };
+            tunnel(socket, endpoint, proxy.login.as_ref()).await
         };
-        Ok(Placed(connect.await.map_err(failed)?, place))
+        connect.await.map_err(|e| e.context(format!("through the proxy {proxy}")))
     }
 
     /// Speaks TLS to a server of that name over a connection that was made for `asked`.
@@ -179,6 +186,18 @@ impl Session {
     }
 }
 
+fn failed(error: &std::io::Error) -> Error {
+    let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+    Error::new(if denied { Kind::Denied } else { Kind::Unavailable }, error.to_string())
+}
+
+fn ready(stream: TcpStream) -> Socket {
+    // Small messages must not wait for each other; where that cannot be said, they are only slower.
+    let _ = stream.set_nodelay(true);
+    keep_alive(&stream);
+    Box::new(stream)
+}
+
 /// A connection on which nothing is said still sends a packet now and then: firewalls forget what is quiet, and a peer that is gone is
 /// noticed. Where that cannot be said, it is as it was.
 fn keep_alive(stream: &TcpStream) {
@@ -188,15 +207,15 @@ fn keep_alive(stream: &TcpStream) {
 }
 
 /// A connection that counts for as long as it is open.
-struct Placed<S>(S, #[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+struct Placed(Socket, #[allow(dead_code, reason = "held, not read")] Place);
 
-impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
+impl AsyncRead for Placed {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
+impl AsyncWrite for Placed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }

@@ -9,9 +9,12 @@ mod dial;
 mod http;
 mod judge;
 mod pieces;
+mod places;
+mod proxy;
 mod resolve;
 mod target;
 mod tls;
+mod tunnel;
 
 #[cfg(test)]
 mod tests;
@@ -26,9 +29,11 @@ use rustls::ClientConfig;
 pub use connection::Connection;
 pub(crate) use dial::Session;
 pub(crate) use http::{Body, Http, Request, Response};
+pub use proxy::Proxy;
 pub use resolve::Resolve;
 pub(crate) use target::Host;
 
+use proxy::{Route, Via};
 use resolve::{Pins, System};
 use target::{Endpoint, Target};
 
@@ -41,6 +46,8 @@ pub struct NetworkGrant {
     pub ca: Option<PathBuf>,
     /// Files of this host's certificate and its private key, PEM.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// The proxy through which it is reached. None: it is connected to.
+    pub proxy: Option<Proxy>,
 }
 
 /// What of the network one plugin may reach in one job. Default: nothing.
@@ -57,6 +64,7 @@ struct Grant {
     target: Target,
     /// None: the system's.
     tls: Option<Arc<ClientConfig>>,
+    route: Option<Route>,
 }
 
 impl Network {
@@ -67,7 +75,9 @@ impl Network {
     pub fn new(grants: Vec<NetworkGrant>) -> Result<Self> {
         let read = |grant: NetworkGrant| {
             let (target, tls) = (Target::parse(&grant.target)?, tls::configured(&grant));
-            Ok(Grant { target, tls: tls.map_err(|e| e.context(format!("the grant of {}", grant.target)))? })
+            let route = grant.proxy.as_ref().map(Route::new).transpose();
+            let whose = |e: dozo_job::Error| e.context(format!("the grant of {}", grant.target));
+            Ok(Grant { target, tls: tls.map_err(whose)?, route: route.map_err(whose)? })
         };
         Ok(Network { grants: grants.into_iter().map(read).collect::<Result<_>>()?, ..Network::default() })
     }
@@ -91,10 +101,14 @@ impl Network {
     /// no address.
     pub async fn missing(&self, need: &str) -> Result<Option<String>> {
         let target = Target::parse(need)?;
-        if self.covering(&target).is_none() {
-            return Ok(Some(target.to_string()));
+        let Some(grant) = self.covering(&target) else { return Ok(Some(target.to_string())) };
+        let Some(endpoint) = target.endpoint() else { return Ok(None) };
+        let is_proxied = self.via(grant, &endpoint).is_some();
+        let Endpoint::Tcp(host, port) = endpoint else { return Ok(None) };
+        if is_proxied && matches!(host, Host::Name(_)) {
+            // Where it leads the proxy alone knows.
+            return Ok(None);
         }
-        let Some(Endpoint::Tcp(host, port)) = target.endpoint() else { return Ok(None) };
         let found = self.pins().addresses(&host, port).await?;
         let refusals: Vec<_> = found.iter().filter_map(|found| self.judge(&host, *found).err()).collect();
         match refusals.first() {
@@ -107,6 +121,12 @@ impl Network {
     fn covering(&self, target: &Target) -> Option<&Grant> {
         let covering = self.grants.iter().rev().filter(|grant| grant.target.covers(target));
         covering.max_by_key(|grant| grant.target.precision())
+    }
+
+    /// The proxy through which an endpoint is reached by this grant. A harness that answers for every name stands in between
+    /// itself.
+    fn via(&self, grant: &Grant, endpoint: &Endpoint) -> Option<Via> {
+        grant.route.as_ref().filter(|_| !self.trusts_resolver())?.to(endpoint)
     }
 
     fn pins(&self) -> Pins {

@@ -193,7 +193,8 @@ fn name(text: &str) -> Option<String> {
     (name.len() <= 253 && !number && name.split('.').all(label)).then_some(name)
 }
 
-fn number(port: &str) -> Option<u16> {
+/// A port, in digits.
+pub(crate) fn number(port: &str) -> Option<u16> {
     let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     port.parse().ok().filter(|port| digits && *port != 0)
 }

@@ -38,7 +38,12 @@ pub(super) fn configured(grant: &NetworkGrant) -> Result<Option<Arc<ClientConfig
 impl Network {
     /// How TLS is spoken where a grant leads.
     pub(super) fn tls(&self, grant: &Grant) -> Result<Arc<ClientConfig>> {
-        if let Some(tls) = grant.tls.as_ref().or(self.system.get()) {
+        grant.tls.as_ref().map_or_else(|| self.system_tls(), |tls| Ok(tls.clone()))
+    }
+
+    /// How it is spoken with what no grant says otherwise of.
+    pub(super) fn system_tls(&self) -> Result<Arc<ClientConfig>> {
+        if let Some(tls) = self.system.get() {
             return Ok(tls.clone());
         }
         let made = Arc::new(system()?.with_no_client_auth());

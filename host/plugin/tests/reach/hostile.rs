@@ -55,7 +55,11 @@ async fn by_address() {
     let port = address.port();
     let granted = format!("localhost:{port}");
     refused(Call::new("net-read", format!("tcp://{address}"), &[&granted]).said().await, &format!("\"{address}\""));
-    for spelling in ["127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1", "[::ffff:127.0.0.1]", "%31%32%37.0.0.1"] {
+    for spelling in ["127.1", "2130706433", "0x7f.0.0.1", "%31%32%37.0.0.1", "127.0.0.1\\", "me@127.0.0.1"] {
+        let error = Call::new("http-get", format!("http://{spelling}:{port}/"), &[&granted]).said().await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid, "{spelling}: {}", error.chain());
+    }
+    for spelling in ["127.0.0.1", "[::ffff:127.0.0.1]", "[0::ffff:7f00:1]"] {
         let url = format!("http://{spelling}:{port}/");
         refused(Call::new("http-get", url, &[&granted]).said().await, &format!("\"{address}\""));
     }

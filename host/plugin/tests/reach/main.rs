@@ -7,6 +7,7 @@ mod hostile;
 mod intake;
 mod live;
 mod through;
+mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 //! `cargo xtask bench net` measures with it.
 
 mod live;
+mod wire;
 
 use std::io::{Read, Write};
 
@@ -48,6 +49,9 @@ impl Source for Reach {
                 200 => Ok(()),
                 other => Err(Error::Unavailable(format!("it answers {other}"))),
             },
+            "http-exact" => wire::exact(&to, &backup),
+            "net-hold" => wire::hold(&to, bytes),
+            "net-many" => wire::many(&to, bytes, &backup).await,
             "http-follow" => follow(&to, &backup),
             "std-read" => read(std::net::TcpStream::connect(&to)?, &backup),
             "std-others" => others(),
@@ -98,7 +102,7 @@ fn net_to_http(to: &str, bytes: u64) -> Result<()> {
 /// Goes by hand where a redirect leads.
 fn follow(url: &str, backup: &Backup) -> Result<()> {
     let response = Request::get(url).send()?;
-    match response.header("location") {
+    match response.header("location")? {
         Some(location) => hand_on(Request::get(location).send()?.error_for_status()?.body, backup),
         None => Err(Error::Internal(format!("no redirect, but {}", response.status))),
     }

@@ -22,22 +22,35 @@ impl Connector {
     }
 }
 
-/// Where a URL leads, and whether in TLS.
-pub(super) fn endpoint(uri: &Uri) -> Result<(Endpoint, Scheme)> {
-    let scheme = match uri.scheme_str() {
-        Some("http") => Scheme::Http,
-        Some("https") => Scheme::Https,
-        _ => return Err(Error::invalid("a URL begins with `http://` or `https://`")),
-    };
-    let host = uri.host().and_then(Host::parse).ok_or_else(|| Error::invalid("there is no host's name in the URL"))?;
-    let port = uri.port_u16().unwrap_or(if scheme == Scheme::Https { 443 } else { 80 });
-    Ok((Endpoint::Tcp(host, port), scheme))
+/// Where a URL of [`Location`](super::location::Location) leads, and whether in TLS.
+fn endpoint(uri: &Uri) -> Result<(Endpoint, Scheme)> {
+    let none = || Error::internal("the client asks for a connection to nowhere");
+    let scheme = if uri.scheme_str() == Some(Scheme::Https.word()) { Scheme::Https } else { Scheme::Http };
+    let host = uri.host().and_then(Host::parse).ok_or_else(none)?;
+    Ok((Endpoint::Tcp(host, uri.port_u16().ok_or_else(none)?), scheme))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
     Http,
     Https,
+}
+
+impl Scheme {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    /// The port of a URL that has none.
+    pub(super) fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
 }
 
 impl Service<Uri> for Connector {

@@ -1,14 +1,16 @@
-//! HTTP for a plugin: one request, one answer, no redirect followed, no proxy, no cookie. Every connection comes from
+//! HTTP for a plugin: one request, one answer, no redirect followed, no cookie. Every connection comes from
 //! [`Session::dial`], so whatever a URL says, it is judged as `net` is.
 
 mod connector;
+mod fields;
+mod location;
 mod prepare;
 mod upload;
 
 use std::error::Error as StdError;
 use std::io::Read;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use dozo_job::port::{Content, ReadContent};
@@ -25,6 +27,7 @@ use tokio::sync::mpsc;
 use super::connection::cut;
 use super::dial::Session;
 use super::pieces::{Piece, Pieces};
+use super::places::{Place, Places, while_it_moves};
 use super::tls;
 use crate::limits::{HTTP_IDLE_CONNECTION, HTTP_PIECES, RESPONSE_HEADER_BYTES, RESPONSE_HEADERS};
 use connector::Connector;
@@ -35,7 +38,7 @@ use upload::Upload;
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) url: String,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) body: Body,
 }
 
@@ -50,7 +53,8 @@ pub(crate) enum Body {
 /// What comes back.
 pub(crate) struct Response {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
+    /// Bytes as they came, those of one name in their order.
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) body: Content,
     /// Whose answer it is, for messages.
     pub(crate) of: String,
@@ -61,6 +65,8 @@ pub(crate) struct Response {
 pub(crate) struct Http {
     client: Client<Connector, Upload>,
     session: Session,
+    /// Of requests whose answers are still coming: each may take a connection.
+    places: Arc<Places>,
 }
 
 impl Http {
@@ -70,7 +76,8 @@ impl Http {
             .pool_idle_timeout(HTTP_IDLE_CONNECTION)
             .http1_max_headers(RESPONSE_HEADERS)
             .build(Connector::new(session.clone()));
-        Http { client, session }
+        let places = Arc::new(Places::new("requests at once", session.limits().idle, session.ended()));
+        Http { client, session, places }
     }
 
     /// Sends a request and returns the answer when its headers are there, whatever its status.
@@ -80,6 +87,7 @@ impl Http {
     /// is none; [`Unavailable`](dozo_job::Kind::Unavailable) if nothing moves in time, either way.
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
         let Prepared { request, what, moved, taken, is_ranged, failure } = prepare(request)?;
+        let place = self.places.take().await.map_err(|e| e.context(what.clone()))?;
         let idle = self.session.limits().idle;
         let answer = match while_it_moves(self.client.request(request), &moved, idle).await {
             Some(answer) => answer.map_err(|e| failure.get().cloned().unwrap_or_else(|| failed(&what, e)))?,
@@ -88,23 +96,27 @@ impl Http {
         let (head, body) = answer.into_parts();
         let all_taken = taken.load(Ordering::Relaxed);
         judge(&head, all_taken, is_ranged).map_err(|e| failure.get().cloned().unwrap_or(e).context(what.clone()))?;
-        let headers: Vec<_> = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let headers: Vec<_> =
+            head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
         if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > RESPONSE_HEADER_BYTES {
             return Err(Error::invalid(format!(
                 "{what}: the answer has more than {RESPONSE_HEADER_BYTES} bytes of headers"
             )));
         }
         let of = format!("the answer to {what}");
-        Ok(Response { status: head.status.as_u16(), headers, body: self.download(body, &what)?, of })
+        Ok(Response { status: head.status.as_u16(), headers, body: self.download(body, &what, place)?, of })
     }
 
     /// The answer's body as content, pumped by a task outside of the plugin's store.
-    fn download(&self, body: Incoming, what: &str) -> Result<Content> {
+    fn download(&self, body: Incoming, what: &str, place: Place) -> Result<Content> {
         let of = format!("{what}: the answer");
         let bound = Bound { max: self.session.limits().response_bytes, of: of.clone() };
         bound.check(body.size_hint().lower())?;
         let (sender, receiver) = mpsc::channel(HTTP_PIECES);
-        tokio::spawn(read_on(body, sender, bound));
+        tokio::spawn(async move {
+            read_on(body, sender, bound).await;
+            drop(place);
+        });
         let pieces = Pieces::new(receiver, &self.session, of);
         Ok(Box::new(Download { pieces, runtime: Handle::current() }))
     }
@@ -124,27 +136,6 @@ fn judge(head: &hyper::http::response::Parts, all_taken: bool, is_ranged: bool) 
         return Err(Error::unsupported("the answer comes in a transfer encoding other than `chunked`"));
     }
     Ok(())
-}
-
-/// Headers are bytes; those that are not UTF-8 are shown as well as they can be.
-fn text(value: &hyper::header::HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
-}
-
-/// Waits as long as bytes of the request move; none when they have stopped for so long, or twice as long at most.
-async fn while_it_moves<T>(work: impl Future<Output = T>, moved: &AtomicU64, idle: Duration) -> Option<T> {
-    let mut work = std::pin::pin!(work);
-    let mut seen = moved.load(Ordering::Relaxed);
-    loop {
-        if let Ok(done) = tokio::time::timeout(idle, &mut work).await {
-            return Some(done);
-        }
-        let now = moved.load(Ordering::Relaxed);
-        if now == seen {
-            return None;
-        }
-        seen = now;
-    }
 }
 
 /// A failed request; an error of ours that travelled through the client comes out as it went in.

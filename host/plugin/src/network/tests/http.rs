@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dozo_job::{Error, Kind, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::secure::Authority;
 use super::{Answers, impatient, network, read_all, server, session, session_within};
-use crate::limits::Limits;
+use crate::limits::{CONNECTIONS, Limits};
 use crate::network::{Body, Http, Request, Response};
 
 /// Reads the head of a request.
@@ -25,7 +26,7 @@ async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
 }
 
 /// Answers each request of a connection with the same bytes, and closes it.
-async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) {
+pub(super) async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) {
     if head(stream).await.is_some() {
         stream.write_all(bytes).await.unwrap();
         let _ = stream.shutdown().await;
@@ -36,7 +37,7 @@ async fn answering(bytes: &'static [u8]) -> SocketAddr {
     server(move |mut stream| async move { answer(&mut stream, bytes).await }).await
 }
 
-fn get(url: String) -> Request {
+pub(super) fn get(url: String) -> Request {
     Request { method: "GET".into(), url, headers: vec![], body: Body::None }
 }
 
@@ -59,11 +60,18 @@ fn pieces(bytes: &[&'static [u8]]) -> Body {
 
 #[tokio::test]
 async fn an_answer_comes_back_as_it_is() {
-    let said = b"HTTP/1.1 418 x\r\nX-Tea: green\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 5\r\n\r\nshort";
+    let said = b"HTTP/1.1 418 x\r\nX-Tea: \xff\xfegreen\r\nSet-Cookie: a\r\nset-cookie:\r\nSET-COOKIE: b\r\nContent-Length: 5\r\n\r\nshort";
     let response = got(said, Limits::default()).await.unwrap();
     assert_eq!(response.status, 418);
-    let names: Vec<_> = response.headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(names, ["x-tea=green", "set-cookie=a", "set-cookie=b", "content-length=5"]);
+    let fields: Vec<_> = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    let expected: [(&str, &[u8]); 5] = [
+        ("x-tea", b"\xff\xfegreen"),
+        ("set-cookie", b"a"),
+        ("set-cookie", b""),
+        ("set-cookie", b"b"),
+        ("content-length", b"5"),
+    ];
+    assert_eq!(fields, expected);
     assert_eq!(read_all(response.body).await.unwrap(), b"short");
 }
 
@@ -114,7 +122,13 @@ async fn a_redirect_is_not_followed() {
     let location: &'static str = location.leak();
     let response = got(location.as_bytes(), Limits::default()).await.unwrap();
     assert_eq!(response.status, 302);
-    assert!(response.headers.iter().any(|(name, value)| name == "location" && location.contains(value.as_str())));
+    assert!(
+        response
+            .headers
+            .iter()
+            .any(|(name, value)| name == "location"
+                && location.as_bytes().windows(value.len()).any(|part| part == value))
+    );
     assert_eq!(elsewhere.load(Ordering::Relaxed), 0);
 }
 
@@ -168,7 +182,7 @@ async fn bodies_go_out_as_said_or_not_at_all() {
     });
     let url = format!("http://{}/", address.await);
     let post = async |body: Body, length: Option<&str>| {
-        let headers = length.map(|length| ("Content-Length".to_string(), length.to_string())).into_iter().collect();
+        let headers = length.map(|length| ("content-length".to_string(), length.into())).into_iter().collect();
         let request = Request { method: "POST".into(), url: url.clone(), headers, body };
         http(Limits::default()).send(request).await.map(|response| response.status)
     };
@@ -240,6 +254,82 @@ async fn a_connection_serves_several_requests_and_one_that_was_closed_meanwhile_
     assert_eq!(connections.load(Ordering::Relaxed), 2);
 }
 
+/// Answers with a body that comes in more pieces than are read ahead.
+async fn dribble(mut stream: TcpStream) {
+    while head(&mut stream).await.is_some() {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+        if stream.write_all(&b"1\r\nx\r\n".repeat(20)).await.is_err() || stream.write_all(b"0\r\n\r\n").await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_requests_take_turns() {
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (now, peak) = (open.clone(), most.clone());
+    let address = server(move |stream| {
+        let (now, peak) = (now.clone(), peak.clone());
+        async move {
+            peak.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            dribble(stream).await;
+            now.fetch_sub(1, Ordering::Relaxed);
+        }
+    });
+    let (http, url) = (http(Limits::default()), format!("http://{}/", address.await));
+    let requests: Vec<_> = (0..1000)
+        .map(|_| {
+            let (http, url) = (http.clone(), url.clone());
+            tokio::spawn(async move { read_all(http.send(get(url)).await?.body).await })
+        })
+        .collect();
+    for request in requests {
+        assert_eq!(request.await.unwrap().unwrap(), [b'x'; 20]);
+    }
+    assert!(most.load(Ordering::Relaxed) <= CONNECTIONS, "{most:?}");
+}
+
+#[tokio::test]
+async fn one_request_more_than_unread_responses_allow_is_an_error() {
+    let limits = Limits { idle: Duration::from_secs(2), ..Limits::default() };
+    let (http, url) = (http(limits), format!("http://{}/", server(dribble).await));
+    let mut unread = Vec::new();
+    for _ in 0..CONNECTIONS {
+        unread.push(http.send(get(url.clone())).await.unwrap());
+    }
+    let error = http.send(get(url.clone())).await.err().unwrap();
+    assert!(error.kind() == Kind::Invalid && error.chain().contains("256 requests at once"), "{}", error.chain());
+    assert!(error.hint().unwrap().contains("to the end"), "{:?}", error.hint());
+    drop(unread);
+    http.send(get(url)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_goes_out_whatever_the_method() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hear = heard.clone();
+    let address = server(move |mut stream| {
+        let hear = hear.clone();
+        async move {
+            let mut all = Vec::new();
+            while !all.ends_with(b"0\r\n\r\n") {
+                all.push(stream.read_u8().await.unwrap());
+            }
+            hear.lock().unwrap().push(String::from_utf8(all).unwrap());
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    let url = format!("http://{}/", address.await);
+    for method in ["GET", "DELETE", "SEARCH"] {
+        let body = pieces(&[b"a question"]);
+        let request = Request { method: method.into(), body, ..get(url.clone()) };
+        assert_eq!(http(Limits::default()).send(request).await.unwrap().status, 200);
+        let heard = heard.lock().unwrap().pop().unwrap();
+        assert_eq!(heard.matches("transfer-encoding: chunked").count(), 1, "{heard}");
+        assert!(heard.ends_with("\r\n\r\nA\r\na question\r\n0\r\n\r\n"), "{heard}");
+    }
+}
+
 #[tokio::test]
 async fn every_url_is_judged_as_a_connection_is() {
     let near = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
@@ -251,8 +341,6 @@ async fn every_url_is_judged_as_a_connection_is() {
         ("https://evil.example/".into(), "\"evil.example:443\"".into()),
         ("http://evil.example/".into(), "\"evil.example:80\"".into()),
         (format!("http://127.0.0.1:{port}/"), format!("\"127.0.0.1:{port}\"")),
-        (format!("http://2130706433:{port}/"), format!("\"127.0.0.1:{port}\"")),
-        (format!("http://0x7f.1:{port}/"), format!("\"127.0.0.1:{port}\"")),
         (format!("http://[::ffff:7f00:1]:{port}/"), format!("\"127.0.0.1:{port}\"")),
     ] {
         let error = http.send(get(url.clone())).await.err().unwrap();

@@ -1,9 +1,11 @@
 //! Real servers on this machine, and what a session does with them.
 
 mod binding;
+mod exact;
 mod http;
 mod judging;
 mod net;
+mod proxied;
 mod secure;
 
 use std::collections::HashMap;

@@ -211,15 +211,32 @@ async fn connections_are_counted() {
     for _ in 0..CONNECTIONS {
         open.push(Connection::connect(session.clone(), &target).await.unwrap());
     }
-    let error = Connection::connect(session.clone(), &target).await.err().unwrap();
-    assert!(error.kind() == Kind::Invalid && error.chain().contains("256"), "{}", error.chain());
-    drop(open);
-    // They close in the background.
-    for _ in 0..100 {
-        if Connection::connect(session.clone(), &target).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    // However many wait, each gets its turn as soon as another is closed.
+    let waiting: Vec<_> = (0..20)
+        .map(|_| {
+            let (session, target) = (session.clone(), target.clone());
+            tokio::spawn(async move { Connection::connect(session, &target).await.map(drop) })
+        })
+        .collect();
+    drop(open.pop());
+    for one in waiting {
+        one.await.unwrap().unwrap();
     }
-    panic!("closed connections still count");
+}
+
+#[tokio::test]
+async fn one_connection_more_than_are_held_is_an_error() {
+    let address = server(echo).await;
+    let limits = Limits { idle: Duration::from_secs(2), ..Limits::default() };
+    let session = session_within(network(&["127.0.0.1:*"]), limits);
+    let target = format!("tcp://{address}");
+    let mut open = Vec::new();
+    for _ in 0..CONNECTIONS {
+        open.push(Connection::connect(session.clone(), &target).await.unwrap());
+    }
+    let error = Connection::connect(session.clone(), &target).await.err().unwrap();
+    assert!(error.kind() == Kind::Invalid && error.chain().contains("256 connections"), "{}", error.chain());
+    assert!(error.hint().unwrap().contains("should close"), "{:?}", error.hint());
+    drop(open);
+    Connection::connect(session, &target).await.unwrap();
 }

@@ -81,15 +81,18 @@ impl Authority {
 
     /// Grants of targets whose certificates this authority signs.
     pub(super) fn network(&self, targets: &[&str]) -> Network {
-        let grant = |target: &&str| NetworkGrant { ca: Some(self.path("ca.pem")), ..granted(target) };
-        Network::new(targets.iter().map(grant).collect()).unwrap()
+        Network::new(targets.iter().map(|target| self.granting(target)).collect()).unwrap()
+    }
+
+    pub(super) fn granting(&self, target: &str) -> NetworkGrant {
+        NetworkGrant { ca: Some(self.path("ca.pem")), ..granted(target) }
     }
 
     /// The same of one target, which is shown a certificate that this authority signs.
     pub(super) fn network_as_client(&self, target: &str, name: &str) -> Network {
         let _ = self.sign(name);
         let certificate = Some((self.path(&format!("{name}.pem")), self.path(&format!("{name}.key"))));
-        Network::new(vec![NetworkGrant { ca: Some(self.path("ca.pem")), certificate, ..granted(target) }]).unwrap()
+        Network::new(vec![NetworkGrant { certificate, ..self.granting(target) }]).unwrap()
     }
 }
 
