@@ -28,8 +28,6 @@ pub struct LeftOut {
     pub places: Vec<String>,
     /// How many more.
     pub more: u64,
-    /// Directories that were gone when they were to be looked into, perhaps under another name.
-    pub vanished: u64,
 }
 
 impl LeftOut {
@@ -43,7 +41,7 @@ impl LeftOut {
             }
             if told.places.is_empty() {
                 // Patterns that are too many to keep leave out nobody knows what.
-                told = LeftOut { more: told.more + 1, vanished: told.vanished, ..LeftOut::default() };
+                told = LeftOut { more: told.more + 1, ..LeftOut::default() };
             }
             let kept = told.places.len() / 2;
             told.more += (told.places.len() - kept) as u64;

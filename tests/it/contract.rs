@@ -113,6 +113,10 @@ fn entries_of_a_batch_fail_alone() {
     assert_eq!(report["entries"], 1);
     assert!(report["notes"].to_string().contains("vanished while the run went on: `/also-gone`"), "{report}");
     assert!(content(&house, "file") == noise(9_000_000, 7));
+    // The host's own word: who deletes what a snapshot lacks must know that something may have had another name.
+    let snapshot = house.dozo(&["snapshots", "--json"]).expect(0).json();
+    let attributes = snapshot["snapshot"]["attributes"].to_string();
+    assert!(attributes.contains(r#"["dozo.vanished","1"]"#), "{attributes}");
 }
 
 #[test]

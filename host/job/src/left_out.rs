@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use dozo_repository::path;
+use dozo_repository::format::snapshot::Snapshot;
+use dozo_repository::{Time, path};
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::selection::Pattern;
@@ -11,6 +13,9 @@ use crate::{Error, Result};
 
 /// The attribute in which it stands.
 const LEFT_OUT: &str = "dozo.left-out";
+/// The attribute in which the host says how many entries were gone when they were to be read: under another name they may still
+/// be there.
+pub(crate) const VANISHED: &str = "dozo.vanished";
 
 /// What was left out of a snapshot.
 #[derive(Debug, Default)]
@@ -27,6 +32,8 @@ pub struct LeftOut {
     places: BTreeSet<String>,
     /// What stands before paths of the target in paths of the snapshot.
     inside: String,
+    /// From when to when the snapshot was made.
+    made: Option<(Timestamp, Timestamp)>,
 }
 
 /// As the attribute has it.
@@ -44,23 +51,34 @@ struct Told {
     /// How many more.
     #[serde(default)]
     more: u64,
-    /// Directories that were gone when they were to be looked into: under another name they may still be there.
-    #[serde(default)]
-    vanished: u64,
 }
 
+/// By how much the time that a file system writes is behind the clock: it looks at each tick of the kernel.
+const CLOCKS: SignedDuration = SignedDuration::from_millis(20);
+
 impl LeftOut {
-    /// What a snapshot's attributes say.
+    /// What a snapshot says.
     ///
     /// # Errors
-    /// [`Unsupported`](dozo_repository::Kind::Unsupported) if they do not say it, or not all of it.
-    pub fn of(attributes: &[(String, String)]) -> Result<Self> {
+    /// [`Unsupported`](dozo_repository::Kind::Unsupported) if it does not say it, or not all of it.
+    pub fn of(snapshot: &Snapshot) -> Result<Self> {
+        Ok(LeftOut::read(&snapshot.attributes)?.made_between(snapshot.started, snapshot.ended))
+    }
+
+    /// The same of a snapshot that was made from then to then.
+    #[must_use]
+    pub fn made_between(self, started: Timestamp, ended: Timestamp) -> Self {
+        LeftOut { made: Some((started, ended)), ..self }
+    }
+
+    fn read(attributes: &[(String, String)]) -> Result<Self> {
         let unknown = |why: String| {
             Error::unsupported(format!(
                 "`--delete` would delete what was not looked at when this snapshot was made: {why}"
             ))
         };
-        let Some((_, json)) = attributes.iter().find(|(name, _)| name == LEFT_OUT) else {
+        let find = |wanted: &str| attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        let Some(json) = find(LEFT_OUT) else {
             let why = unknown("it does not say what was left out".into());
             return Err(why.hinted(
                 "snapshots of files say it from this version of dozo on: restore one that a later run made, or without `--delete`",
@@ -72,8 +90,8 @@ impl LeftOut {
             let why = format!("{} entries were left out that it does not name", told.more);
             return Err(unknown(why).hinted("restore without `--delete`"));
         }
-        if told.vanished > 0 {
-            let why = format!("{} directories vanished meanwhile, and may have been renamed", told.vanished);
+        if let Some(count) = find(VANISHED) {
+            let why = format!("{count} entries vanished meanwhile, and may have been renamed");
             return Err(unknown(why).hinted("restore another snapshot, or without `--delete`"));
         }
         let patterns = |list: &[String]| {
@@ -89,6 +107,7 @@ impl LeftOut {
             larger_than: told.larger_than,
             places: told.places.into_iter().collect(),
             inside: String::new(),
+            made: None,
         })
     }
 
@@ -121,6 +140,13 @@ impl LeftOut {
             || self.larger_than.zip(bytes).is_some_and(|(most, bytes)| bytes > most)
     }
 
+    /// Whether something was put where it is, or changed, while the snapshot was made: where it was before, it may not have been
+    /// looked at yet, and here not any more.
+    pub fn may_have_moved(&self, changed: Time) -> bool {
+        let Ok(changed) = Timestamp::new(changed.seconds, changed.nanoseconds.cast_signed()) else { return false };
+        self.made.is_some_and(|(started, ended)| changed >= started - CLOCKS && changed <= ended)
+    }
+
     fn whole(&self, path: &str) -> String {
         match (self.inside.as_str(), path) {
             ("", path) => path.to_string(),
@@ -137,7 +163,7 @@ mod tests {
     use super::*;
 
     fn of(json: &str) -> Result<LeftOut> {
-        LeftOut::of(&[(LEFT_OUT.to_string(), json.to_string())])
+        LeftOut::read(&[(LEFT_OUT.to_string(), json.to_string())])
     }
 
     #[test]
@@ -177,14 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn what_moved_while_the_snapshot_was_made_is_known_by_its_time() {
+        let time = |seconds| Timestamp::from_second(seconds).unwrap();
+        let left_out = of(r#"{"roots": ["srv"]}"#).unwrap().made_between(time(10), time(20));
+        for (changed, expected) in [(9, false), (10, true), (20, true), (21, false)] {
+            assert_eq!(left_out.may_have_moved(Time { seconds: changed, nanoseconds: 0 }), expected, "{changed}");
+        }
+        assert!(!LeftOut::default().may_have_moved(Time { seconds: 10, nanoseconds: 0 }));
+    }
+
+    #[test]
     fn what_is_not_known_is_refused() {
-        assert_eq!(LeftOut::of(&[]).unwrap_err().kind(), Kind::Unsupported);
-        for json in [
-            "what?",
-            r#"{"roots": [], "more": 1}"#,
-            r#"{"roots": [], "vanished": 1}"#,
-            r#"{"roots": [], "exclude": ["a{"]}"#,
-        ] {
+        assert_eq!(LeftOut::read(&[]).unwrap_err().kind(), Kind::Unsupported);
+        let vanished =
+            [(LEFT_OUT, r#"{"roots": []}"#), (VANISHED, "1")].map(|(name, value)| (name.into(), value.into()));
+        assert!(LeftOut::read(&vanished).unwrap_err().to_string().contains("1 entries vanished"));
+        for json in ["what?", r#"{"roots": [], "more": 1}"#, r#"{"roots": [], "exclude": ["a{"]}"#] {
             assert_eq!(of(json).unwrap_err().kind(), Kind::Unsupported, "{json}");
         }
     }

@@ -33,7 +33,10 @@ impl Cache {
                 if metadata.is_dir() && is_mine && metadata.mode() & 0o022 == 0 {
                     return Cache { directory: Some(directory) };
                 }
-                "it does not belong to this user alone (chmod 700)".to_string()
+                match is_mine {
+                    true => "others can write to it (chmod 700)".to_string(),
+                    false => format!("it belongs to another user (uid {})", metadata.uid()),
+                }
             }
             Err(e) => e.to_string(),
         };

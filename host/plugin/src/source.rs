@@ -14,6 +14,9 @@ use crate::plugin::{Function, Permit, Plugin};
 use crate::state::Call;
 use crate::tree::Directory;
 
+/// A restore that misses something must not also take something away.
+const NOTHING_DELETED: &str = "`--delete` deleted nothing, because not everything could be restored";
+
 /// A source that is a component.
 pub struct WasmSource {
     plugin: Plugin,
@@ -72,7 +75,10 @@ impl Source for WasmSource {
             // Also of a restore that failed: what is there is to stay, and not to be open to all.
             directories.iter().for_each(Directory::become_what_it_stands_for);
             let (named, count) = Directory::uncreated_of_all(&directories);
-            let notes: Vec<String> = directories.iter().flat_map(Directory::take_notes).collect();
+            let mut notes: Vec<String> = directories.iter().flat_map(Directory::take_notes).collect();
+            if !is_whole && directories.iter().any(Directory::deletes) {
+                notes.push(NOTHING_DELETED.into());
+            }
             directories.iter().try_for_each(Directory::sync).map(|()| (deleted, named, count, notes))
         };
         let ended = tokio::task::spawn_blocking(end).await;

@@ -66,6 +66,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What to do where this process is not let in.
 pub(crate) const MAY_NOT: &str = "`ls -ld` shows whose it is: run dozo as that user, or give this one access";
 
+/// The same where it is no matter of access rights (EPERM).
+const MAY_NOT_EVEN: &str = "`lsattr -d` shows whether it is made immutable (`chattr -i`), `ls -ld` whose it is: run dozo as that user, or as root";
+/// EPERM, the same number on every Linux.
+const NOT_PERMITTED: i32 = 1;
+
 impl Error {
     /// An error without a cause.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
@@ -121,6 +126,7 @@ impl Error {
             Err(source) => source,
         };
         let (kind, hint) = match source.kind() {
+            K::PermissionDenied if source.raw_os_error() == Some(NOT_PERMITTED) => (Kind::Denied, Some(MAY_NOT_EVEN)),
             K::PermissionDenied => (Kind::Denied, Some(MAY_NOT)),
             K::InvalidData | K::UnexpectedEof => (Kind::Corrupt, None),
             K::NotFound | K::InvalidInput | K::NotADirectory | K::IsADirectory => (Kind::Invalid, None),

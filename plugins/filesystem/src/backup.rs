@@ -200,7 +200,7 @@ impl Walk<'_> {
         match page {
             Ok(open) => Ok(open),
             Err(error) => {
-                self.gather.unlisted(directory, path, &join(&self.prefix, path), &error)?;
+                self.gather.unreadable(directory, path, &join(&self.prefix, path), &error)?;
                 Ok(None)
             }
         }

@@ -200,18 +200,6 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// The same as `unreadable` of a directory that could not be listed. One that vanished may have another name by now.
-    pub(crate) fn unlisted(
-        &mut self,
-        directory: &Directory,
-        path: &str,
-        entry_path: &str,
-        error: &Error,
-    ) -> Result<()> {
-        self.left_out.vanished += u64::from(matches!(directory.get(path), Ok(None)));
-        self.unreadable(directory, path, entry_path, error)
-    }
-
     /// What could not be read is omitted by name, unless it is not there any more, or may be missing.
     pub(crate) fn unreadable(
         &mut self,

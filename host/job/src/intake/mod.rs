@@ -18,6 +18,7 @@ use dozo_repository::{
 };
 
 use crate::guard::{MEASURE, Measure};
+use crate::left_out::VANISHED;
 use crate::limits::{NOTES, PAGE_ENTRIES};
 use crate::port::{self, Content};
 use crate::progress::Progress;
@@ -117,6 +118,10 @@ impl RunIntake {
             state.notes.push(format!("{} more notes of the plugin are left out", state.untold));
         }
         state.notes.extend(state.tolerated.note("could not be read, which the job tolerates"));
+        if let Some(count) = state.vanished.count() {
+            state.attributes.retain(|(name, _)| name != VANISHED);
+            state.attributes.push((VANISHED.into(), count.to_string()));
+        }
         state.notes.extend(state.vanished.note("vanished while the run went on"));
         state.notes.extend(state.changed.note("are longer or shorter than they were said to be"));
         Ok(Told {

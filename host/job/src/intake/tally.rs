@@ -17,6 +17,11 @@ impl Tally {
         self.count += 1;
     }
 
+    /// How often it happened, if at all.
+    pub(super) fn count(&self) -> Option<u64> {
+        Some(self.count).filter(|count| *count > 0)
+    }
+
     /// A note about it, if it happened at all.
     pub(super) fn note(&self, what: &str) -> Option<String> {
         match self.count {

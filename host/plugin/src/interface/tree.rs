@@ -65,7 +65,12 @@ impl tree::HostDirectory for State {
             true => directory.children(&path, after.as_deref(), max),
             false => blocking(move || directory.children(&path, after.as_deref(), max)).await?,
         };
-        told(found.map(|found| found.into_iter().map(found_to_wit).collect()))
+        let Ok((found, vanished)) = found else { return told(found.map(|_| Vec::new())) };
+        // Where nothing is backed up, nothing is missing.
+        if let Ok(intake) = self.intake() {
+            vanished.into_iter().try_for_each(|path| intake.vanished(path)).map_err(wasmtime::Error::from)?;
+        }
+        Ok(Ok(found.into_iter().map(found_to_wit).collect()))
     }
 
     fn open(

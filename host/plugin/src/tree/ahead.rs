@@ -28,7 +28,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    fn new(path: &str, after: Option<&str>, max: usize) -> Self {
+    pub(super) fn new(path: &str, after: Option<&str>, max: usize) -> Self {
         Page { path: path.into(), after: after.map(str::to_string), max }
     }
 }
@@ -51,6 +51,8 @@ impl Ask {
 /// What a page holds.
 pub(super) struct Listed {
     pub(super) found: Vec<Found>,
+    /// Paths that were listed, and gone when they were looked at.
+    pub(super) vanished: Vec<String>,
     /// The names of the directory, if there is more of it.
     pub(super) names: Option<Arc<Names>>,
     /// The file system that the directory is part of.
@@ -208,8 +210,9 @@ impl Directory {
         self.0.ahead.has(&Page::new(path, after, max))
     }
 
-    /// At most `max` entries of the directory `path`, in order of their escaped names, after the name `after`.
-    pub(crate) fn children(&self, path: &str, after: Option<&str>, max: usize) -> Result<Vec<Found>> {
+    /// At most `max` entries of the directory `path`, in order of their escaped names, after the name `after`. Beside them the
+    /// paths, as people know them, of those that were gone when they were to be looked at.
+    pub(crate) fn children(&self, path: &str, after: Option<&str>, max: usize) -> Result<(Vec<Found>, Vec<String>)> {
         let (page, ahead) = (Page::new(path, after, max), &self.0.ahead);
         let listed = match ahead.wait(&page) {
             Some(Taken::Fresh(listed)) => listed?,
@@ -222,7 +225,7 @@ impl Directory {
             }
         };
         listed.found.iter().for_each(|found| self.tell(found));
-        Ok(listed.found)
+        Ok((listed.found, listed.vanished.iter().map(|path| self.whole(path)).collect()))
     }
 
     /// Ends the listing ahead, at the end of a call: whoever unmounts next finds the directory let go of, and another call sees it

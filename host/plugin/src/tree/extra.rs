@@ -128,6 +128,11 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether what the snapshot does not have is deleted, or shown, in the end.
+    pub(crate) fn deletes(&self) -> bool {
+        self.0.extra.is_some()
+    }
+
     /// Deletes what was found, or shows it; only after all else is restored. Returns how many entries were deleted, not counting
     /// what lay in them. One that cannot be deleted counts as one that could not be restored.
     pub(crate) fn delete_extra(&self) -> u64 {

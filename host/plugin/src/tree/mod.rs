@@ -309,8 +309,13 @@ impl Directory {
                 .caused_by(std::io::Error::from(errno)),
             Errno::BUSY => Error::invalid(format!("{what} {full}: a file system is mounted there"))
                 .hinted("unmount it, or restore to another directory"),
-            Errno::EXIST => Error::invalid(format!("{what} {full}: something is there already"))
-                .hinted("`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place"),
+            Errno::EXIST => Error::invalid(format!("{what} {full}: something is there already")).hinted(
+                // Also who replaces leaves what cannot be told to be of the snapshot.
+                match self.0.access {
+                    Access::Write(Conflict::Replace) => "look what it is, and move it out of the way",
+                    _ => "`--conflict skip` leaves what is there, `--conflict replace` puts the restored in its place",
+                },
+            ),
             Errno::NAMETOOLONG => {
                 Error::unsupported(format!("{what} {full}: its name is too long for this file system"))
             }
@@ -325,6 +330,13 @@ impl Directory {
             "" => self.shown(),
             _ => format!("{}/{}", self.0.shown.display().to_string().trim_end_matches('/'), path::shown(path)),
         }
+    }
+
+    /// The path that an entry has from the root of the machine on, where that can be one of a snapshot.
+    fn whole(&self, below: &str) -> String {
+        let above = self.0.shown.to_str().map(|shown| shown.trim_matches('/')).filter(|above| !above.is_empty());
+        let whole = above.map(|above| format!("{above}/{below}"));
+        whole.filter(|whole| path::check(whole).is_ok()).unwrap_or_else(|| below.to_string())
     }
 
     fn root(&self) -> impl AsFd + '_ {

@@ -58,7 +58,7 @@ impl Directory {
         let stat = fs::fstat(&directory).map_err(|e| self.failed("look at", path, e))?;
         let names = names.map_or_else(|| self.names(path, &directory).map(Arc::new), Ok)?;
         let start = page.after.as_ref().map_or(0, |after| names.partition_point(|(escaped, _)| escaped <= after));
-        let mut found = Vec::with_capacity(max.min(names.len() - start));
+        let (mut found, mut vanished) = (Vec::with_capacity(max.min(names.len() - start)), Vec::new());
         for (escaped, name) in &names[start..] {
             if found.len() == max {
                 break;
@@ -72,13 +72,13 @@ impl Directory {
             }
             match self.found(child, &directory, name) {
                 Ok(child) => found.push(child),
-                // Whoever removed it between listing and looking has the say.
-                Err(errno) if is_vanished(errno) => {}
+                // Whoever removed it between listing and looking has the say; if it was renamed, nobody may have it now.
+                Err(errno) if is_vanished(errno) => vanished.push(join(path, escaped)),
                 Err(errno) => return Err(self.failed("look at", &join(path, escaped), errno)),
             }
         }
         let more = found.len() == max;
-        Ok(Listed { found, names: more.then_some(names), device: identity(&stat).0 })
+        Ok(Listed { found, vanished, names: more.then_some(names), device: identity(&stat).0 })
     }
 
     /// All names of a directory, sorted. An error while reading is an error, never a short list.

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use dozo_job::port::path;
+use dozo_job::port::{Time, path};
 use dozo_job::{LeftOut, Result};
 use rustix::fs::{self, AtFlags, FileType, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
@@ -18,6 +18,9 @@ use super::links::{Identity, identity};
 const MOUNTED: &str = "not looked into for what `--delete` deletes, because a file system is mounted there (`SNAPSHOT:PATH` with `--to` \
                        the same path means it)";
 const LEFT_OUT: &str = "not deleted, because the backup leaves it out: the snapshot cannot tell whether it was there";
+
+const MOVED: &str =
+    "not deleted, because it was put there, or changed, while the snapshot was made: the backup may have missed it";
 
 impl Directory {
     /// Whether a restored directory is one in which nothing is deleted: another file system is mounted there, and it is not one that
@@ -42,7 +45,7 @@ impl Directory {
         missing: &HashSet<OsString>,
         left_out: &LeftOut,
     ) {
-        let identity_of = |name: &OsString| look(directory, name).map(|(identity, ..)| identity);
+        let identity_of = |name: &OsString| look(directory, name).map(|there| there.identity);
         // Where two names are one, what was restored under one of them is listed under the other.
         let renamed: HashSet<Identity> = missing.iter().filter_map(identity_of).collect();
         names.retain(|name| {
@@ -55,13 +58,15 @@ impl Directory {
     pub(super) fn is_left_out(&self, (path, directory): (&str, &OwnedFd), name: &OsStr, left_out: &LeftOut) -> bool {
         let escaped = path::escape(name.as_bytes());
         let whole = if path.is_empty() { escaped } else { format!("{path}/{escaped}") };
-        let (is_directory, bytes) =
-            look(directory, name).map_or((false, None), |(_, is_directory, bytes)| (is_directory, bytes));
-        let is_left_out = left_out.spares(&whole, is_directory, bytes);
-        if is_left_out {
-            self.note(LEFT_OUT, &whole);
-        }
-        is_left_out
+        let there = look(directory, name);
+        let (is_directory, bytes) = there.as_ref().map_or((false, None), |there| (there.is_directory, there.bytes));
+        let why = match there {
+            _ if left_out.spares(&whole, is_directory, bytes) => LEFT_OUT,
+            Some(there) if left_out.may_have_moved(there.changed) => MOVED,
+            _ => return false,
+        };
+        self.note(why, &whole);
+        true
     }
 }
 
@@ -77,11 +82,25 @@ fn is_mount(directory: &OwnedFd) -> Result<bool, Errno> {
     Ok(fs::fstat(directory)?.st_dev != above.st_dev)
 }
 
-/// Which file it is, whether it is a directory, and how long it is if it is a file.
+/// What is under a name.
+struct There {
+    identity: Identity,
+    is_directory: bool,
+    /// How long it is, if it is a file.
+    bytes: Option<u64>,
+    /// When it was last changed, renamed or moved.
+    changed: Time,
+}
+
 #[allow(clippy::cast_sign_loss, reason = "no file is shorter than nothing")]
-fn look(directory: &OwnedFd, name: &OsStr) -> Option<(Identity, bool, Option<u64>)> {
+#[allow(clippy::unnecessary_cast, reason = "its type differs from machine to machine")]
+fn look(directory: &OwnedFd, name: &OsStr) -> Option<There> {
     let stat = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let kind = FileType::from_raw_mode(stat.st_mode);
-    let bytes = (kind == FileType::RegularFile).then_some(stat.st_size as u64);
-    Some((identity(&stat), kind == FileType::Directory, bytes))
+    Some(There {
+        identity: identity(&stat),
+        is_directory: kind == FileType::Directory,
+        bytes: (kind == FileType::RegularFile).then_some(stat.st_size as u64),
+        changed: Time { seconds: stat.st_ctime, nanoseconds: stat.st_ctime_nsec as u32 },
+    })
 }

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use dozo_job::Kind;
+use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use dozo_job::port::{Entry, EntryKind, Plain, Posix, Time};
@@ -76,7 +77,7 @@ fn a_directory_is_listed_in_pages_and_in_order() {
     std_fs::create_dir(dir.path().join("granted/dir")).unwrap();
     let mut names = Vec::new();
     loop {
-        let page = tree.children("", names.last().map(String::as_str), 2).unwrap();
+        let page = tree.children("", names.last().map(String::as_str), 2).unwrap().0;
         if page.is_empty() {
             break;
         }
@@ -89,10 +90,42 @@ fn a_directory_is_listed_in_pages_and_in_order() {
 }
 
 #[test]
+fn what_is_gone_before_it_is_looked_at_is_named() {
+    let Case { dir, tree } = case(Access::Read);
+    std_fs::create_dir(dir.path().join("granted/d")).unwrap();
+    std_fs::write(dir.path().join("granted/d/there"), "").unwrap();
+    let page = ahead::Page::new("d", None, 10);
+    let names = ["gone", "there", "zone"].map(|name| (name.to_string(), name.into())).to_vec();
+    let listed = tree.list(&page, Some(names.into())).unwrap();
+    assert_eq!((listed.found.len(), listed.vanished), (1, vec!["d/gone".to_string(), "d/zone".to_string()]));
+    let whole = tree.whole("d/gone");
+    assert_eq!(format!("/{whole}"), dir.path().join("granted/d/gone").display().to_string());
+}
+
+/// What was moved while the snapshot was made lay where the backup had not been yet, and lies where it had been.
+#[test]
+fn what_moved_while_the_snapshot_was_made_is_not_deleted() {
+    for (is_meanwhile, deleted) in [(true, 0), (false, 1)] {
+        let Case { dir, .. } = case(Access::Read);
+        let moved = dir.path().join("granted/moved");
+        std_fs::write(&moved, "moved").unwrap();
+        let ended = Timestamp::from_second(moved.metadata().unwrap().ctime() + 1).unwrap();
+        let ended = if is_meanwhile { ended } else { ended - SignedDuration::from_hours(1) };
+        let left_out = LeftOut::default().made_between(ended - SignedDuration::from_mins(1), ended);
+        let tree = Directory::open(&dir.path().join("granted"), Access::Write(Conflict::Replace)).unwrap();
+        let tree = tree.deleting(Arc::new(left_out), true);
+        assert_eq!(tree.delete_extra(), deleted);
+        assert_eq!(moved.exists(), is_meanwhile);
+        let notes = tree.take_notes();
+        assert_eq!(notes.iter().any(|note| note.contains("while the snapshot was made")), is_meanwhile, "{notes:?}");
+    }
+}
+
+#[test]
 fn what_was_listed_ahead_long_ago_is_listed_anew() {
     let Case { dir, tree } = case(Access::Read);
     std_fs::create_dir_all(dir.path().join("granted/a/b")).unwrap();
-    assert_eq!(tree.children("", None, 10).unwrap().len(), 1);
+    assert_eq!(tree.children("", None, 10).unwrap().0.len(), 1);
     let is_ready = || tree.is_ready("a", None, 10) && tree.is_ready("a/b", None, 10);
     let begun = std::time::Instant::now();
     while !is_ready() {
@@ -101,8 +134,8 @@ fn what_was_listed_ahead_long_ago_is_listed_anew() {
     }
     std_fs::write(dir.path().join("granted/a/b/new"), "new").unwrap();
     std::thread::sleep(ahead::FRESH);
-    assert_eq!(tree.children("a", None, 10).unwrap().len(), 1);
-    assert_eq!(tree.children("a/b", None, 10).unwrap().len(), 1, "the new file");
+    assert_eq!(tree.children("a", None, 10).unwrap().0.len(), 1);
+    assert_eq!(tree.children("a/b", None, 10).unwrap().0.len(), 1, "the new file");
 }
 
 #[test]
@@ -111,11 +144,11 @@ fn nothing_is_listed_ahead_after_a_call() {
     for number in 0..200 {
         std_fs::create_dir_all(dir.path().join(format!("granted/{number}/below"))).unwrap();
     }
-    assert_eq!(tree.children("", None, 300).unwrap().len(), 200);
+    assert_eq!(tree.children("", None, 300).unwrap().0.len(), 200);
     tree.rest();
     assert!(!(0..200).any(|number| tree.is_ready(&number.to_string(), None, 300)));
     std_fs::write(dir.path().join("granted/7/new"), "new").unwrap();
-    assert_eq!(tree.children("7", None, 300).unwrap().len(), 2, "the new file");
+    assert_eq!(tree.children("7", None, 300).unwrap().0.len(), 2, "the new file");
 }
 
 #[test]

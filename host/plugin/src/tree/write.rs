@@ -47,7 +47,7 @@ impl Directory {
             }
             placed => placed?,
         };
-        self.is_no_twin(&place, entry)?;
+        let _turn = self.is_no_twin(&place, entry)?;
         let saw = Place { parent: place.parent.clone(), name: place.name.clone() };
         let bytes = self.create_at(place, entry, (conflict, role), content, buffer)?;
         self.saw(&saw, entry);

@@ -265,7 +265,7 @@ impl Case {
         };
         for max in pages.iter().cycle() {
             let page = match tree.children(path, after.as_deref(), *max) {
-                Ok(page) => page,
+                Ok((page, _)) => page,
                 Err(error) => {
                     prop_assert_eq!(Err(error.kind()), directory);
                     return Ok(());

@@ -181,7 +181,7 @@ impl Walk<'_> {
 
     fn children(&self, path: &str, after: Option<&str>, max: usize) -> Result<Vec<Found>, TestCaseError> {
         let page = self.tree.children(path, after, max);
-        let page = page.map_err(|error| TestCaseError::fail(format!("{path}: {error}")))?;
+        let (page, _) = page.map_err(|error| TestCaseError::fail(format!("{path}: {error}")))?;
         prop_assert!(is_behind(&page, after), "a page behind {:?} comes again", after);
         Ok(page)
     }
