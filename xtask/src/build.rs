@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::shell::{bundle, cargo, output, root, run, say};
+use crate::shell::{bundle, cargo, linted, output, root, run, say};
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -81,9 +81,10 @@ pub(crate) fn bench(profile: Profile) -> Result<PathBuf> {
 /// Builds one program as a part of the whole workspace: by itself it would get other features of the crates that all depend
 /// on, and the tests would compile wasmtime once more.
 fn binary(name: &str, profile: Profile) -> Result<()> {
-    let mut arguments = vec!["build", "--workspace", "--bin", name];
-    arguments.extend((profile == Profile::Release).then_some("--release"));
-    run(&mut cargo(&arguments))
+    match profile {
+        Profile::Dev => run(&mut linted(&["build", "--workspace", "--bin", name])),
+        Profile::Release => run(&mut cargo(&["build", "--workspace", "--bin", name, "--release"])),
+    }
 }
 
 /// Where cargo puts things.

@@ -24,6 +24,24 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same with clippy's lints on the way: `cargo clippy` would read all dependencies once more. It compiles as the compiler does,
+/// whose other name it is, and cargo shows again what it said of a crate that is compiled already.
+pub(crate) fn linted(arguments: &[&str]) -> Command {
+    let mut command = cargo(arguments);
+    // Who has no clippy still builds and runs.
+    if has_clippy() {
+        command.env("RUSTC_WORKSPACE_WRAPPER", CLIPPY);
+    }
+    command
+}
+
+const CLIPPY: &str = "clippy-driver";
+
+/// Whether lints can be had.
+pub(crate) fn has_clippy() -> bool {
+    Command::new(CLIPPY).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
 /// The directory of components that become part of the program.
 pub(crate) fn bundle() -> PathBuf {
     crate::build::target().join("bundle")
@@ -41,6 +59,17 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("start {shown}"))?;
     if !status.success() {
         bail!("{shown}: {status}");
+    }
+    Ok(())
+}
+
+/// Runs a command that is to say nothing; what it says is shown, and an error.
+pub(crate) fn run_silent(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    let output = command.output().with_context(|| format!("start {shown}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() || !said.trim().is_empty() {
+        bail!("{shown}: {}\n{said}", output.status);
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! The README's second command: everything that can be checked here, is.
 
+use std::num::NonZero;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::build::{self, Profile};
-use crate::shell::{bundle, cargo, run, say};
+use crate::shell::{bundle, cargo, has_clippy, linted, run, run_silent, say};
 use crate::tools;
 
 /// Builds what the tests run, runs them, then checks format, lints and documents.
@@ -17,10 +18,13 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
         return Ok(());
     }
     say("running the examples in the documentation of crates");
-    run(&mut cargo(&["test", "--quiet", "--doc", "--workspace"]))?;
+    run(&mut linted(&["test", "--quiet", "--doc", "--workspace"]))?;
     say("checking format and lints");
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
+    ensure!(has_clippy(), "there is no clippy: `rustup component add clippy`");
+    // All is compiled by now: what this prints is what the lints said of it. (Plugins are no libraries of this machine: `cargo build`
+    // would link them.)
+    run_silent(&mut linted(&["test", "--quiet", "--workspace", "--no-run"]))?;
     say("all well");
     Ok(())
 }
@@ -45,8 +49,12 @@ fn nextest(profile: &str, filter: Option<&str>) -> Result<Command> {
     if std::env::var_os("CI").is_some() {
         arguments.extend(["--retries", "1"]);
     }
+    // Many wait for servers and clocks more than they work.
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2) * 3;
+    let threads = threads.to_string();
+    arguments.extend(["--test-threads", &threads]);
     arguments.extend(filter);
-    let mut command = cargo(&arguments);
+    let mut command = linted(&arguments);
     command.env("DOZO_TEST_BINARY", &built.dozo).env("DOZO_TEST_GUESTS", build::target().join("guests"));
     Ok(command)
 }
@@ -56,7 +64,7 @@ pub(crate) fn docs() -> Result<()> {
     // Whatever is bundled by now: the documents do not depend on it.
     std::fs::create_dir_all(bundle())?;
     // The whole workspace, because one package alone has other features, and all below it would be compiled once more.
-    run(cargo(&["test", "--quiet", "--workspace", "--bin", "dozo", "generated"]).env("DOZO_WRITE_DOCS", "1"))
+    run(linted(&["test", "--quiet", "--workspace", "--bin", "dozo", "generated"]).env("DOZO_WRITE_DOCS", "1"))
 }
 
 fn ensure_nextest() -> Result<()> {

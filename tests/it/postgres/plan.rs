@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::server::{Pg, run};
 
@@ -89,17 +91,7 @@ impl Plan {
     /// Makes the cluster and starts the server; none, loudly, where it cannot be had.
     pub(crate) fn start(self) -> Option<Pg> {
         let mut pg = Pg::empty(self.version)?;
-        let mut initdb = pg.tool("initdb");
-        initdb.arg("-D").arg(pg.data()).args(["-U", "postgres", "-A", "trust", "--locale=C.UTF-8", "-E", "UTF8"]);
-        initdb.args(["--no-sync".to_string(), format!("--wal-segsize={}", self.segment_mib)]);
-        let home = pg.socket().display().to_string();
-        initdb.args(self.initdb.iter().map(|argument| argument.replace("{home}", &home)));
-        match (self.checksums, self.version) {
-            (true, _) => initdb.arg("--data-checksums"),
-            (false, 18..) => initdb.arg("--no-data-checksums"),
-            (false, _) => &mut initdb,
-        };
-        run(&mut initdb);
+        self.make(&pg);
         pg.write("postgresql.conf", &format!("{CONF}{}", self.conf));
         pg.write("pg_hba.conf", &format!("{HBA}{}", self.hba));
         for (name, from) in &self.files {
@@ -115,6 +107,48 @@ impl Plan {
         ));
         Some(pg)
     }
+
+    /// Makes the cluster: a copy of one that a test made before, because initdb takes seconds; each further one of a test anew, so
+    /// that no two of it are the same to a server.
+    fn make(&self, pg: &Pg) {
+        static COPIED: AtomicBool = AtomicBool::new(false);
+        let plain = self.initdb.is_empty() && !COPIED.swap(true, Ordering::Relaxed);
+        let program = pg.program("initdb");
+        let install = program.ancestors().nth(2).unwrap();
+        let name = install.file_name().unwrap().to_string_lossy();
+        let checksums = if self.checksums { "checksums" } else { "none" };
+        let template = install.with_file_name(format!("{name}.cluster-{}-{checksums}", self.segment_mib));
+        if plain && template.exists() {
+            copy(&template, pg.data());
+            return;
+        }
+        self.init(pg);
+        if plain {
+            // Whoever comes first has the name, whole.
+            let new = tempfile::tempdir_in(template.parent().unwrap()).unwrap();
+            copy(pg.data(), &new.path().join("data"));
+            let _ = fs::rename(new.path().join("data"), &template);
+        }
+    }
+
+    fn init(&self, pg: &Pg) {
+        let mut initdb = pg.tool("initdb");
+        initdb.arg("-D").arg(pg.data()).args(["-U", "postgres", "-A", "trust", "--locale=C.UTF-8", "-E", "UTF8"]);
+        initdb.args(["--no-sync".to_string(), format!("--wal-segsize={}", self.segment_mib)]);
+        let home = pg.socket().display().to_string();
+        initdb.args(self.initdb.iter().map(|argument| argument.replace("{home}", &home)));
+        match (self.checksums, self.version) {
+            (true, _) => initdb.arg("--data-checksums"),
+            (false, 18..) => initdb.arg("--no-data-checksums"),
+            (false, _) => &mut initdb,
+        };
+        run(&mut initdb);
+    }
+}
+
+/// A cluster that no server runs on, with owners and modes.
+fn copy(from: &Path, to: &Path) {
+    run(Command::new("cp").arg("-a").arg(from).arg(to));
 }
 
 impl Pg {
