@@ -291,7 +291,7 @@ fn mistakes_are_found_before_anything_runs() {
     for (table, words) in [
         ("[notify.x]\nplugin = \"filesystem\"", "is a source, not a notifier"),
         ("[job.x]\nplugin = \"slack-notify\"", "is a notifier, not a source"),
-        ("[notify.x]\nplugin = \"slack-notify\"\non = [\"failed\"]", "unknown variant `failed`"),
+        ("[notify.x]\nplugin = \"slack-notify\"\non = [\"failed\"]", "`failed` is none of the words"),
         ("[notify.x]\nplugin = \"slack-notify\"", "neither `webhook` nor `token`"),
         ("[notify.x]\nplugin = \"slack-notify\"\nconfig = { webhook = \"https://hooks\" }", "a secret is written out"),
         (

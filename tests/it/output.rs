@@ -41,6 +41,28 @@ fn a_full_standard_output_keeps_no_job_from_running() {
     said(house.command().args(["verify"]).stdout(to("/dev/full")).output().unwrap()).expect(5);
 }
 
+/// For cron, which mails what is printed.
+#[test]
+fn a_quiet_run_prints_what_is_wrong_and_nothing_else() {
+    let house = three();
+    let silent = |arguments: &[&str]| {
+        let said = house.dozo(arguments).expect(0);
+        assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""), "{arguments:?}");
+    };
+    silent(&["run", "--quiet"]);
+    silent(&["verify", "-q"]);
+    silent(&["restore", "a", "--to", "out", "--identity", "owner.key", "-q"]);
+    // What was asked for is no result.
+    assert!(house.dozo(&["snapshots", "-q"]).expect(0).out.contains(" a "));
+    std::fs::remove_dir_all(house.path("b")).unwrap();
+    let said = house.dozo(&["run", "-q"]);
+    assert!(said.code != 0 && said.out.is_empty(), "{}", said.out);
+    assert!(said.err.contains("the job `b` did not run") && !said.err.contains("snapshot "), "{}", said.err);
+    std::fs::remove_dir_all(house.path("repository/packs")).unwrap();
+    assert!(house.dozo(&["verify", "-q"]).expect(5).out.contains("DAMAGED"));
+    house.dozo(&["run", "-q", "--json"]).expect(2);
+}
+
 /// Whoever is to be told is told, and every command ends with what it did.
 #[test]
 fn a_full_standard_output_keeps_nobody_from_being_told_and_nothing_from_being_done() {

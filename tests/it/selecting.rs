@@ -210,7 +210,7 @@ fn where_nothing_is_the_nearest_is_offered_and_nothing_left() {
         ("data/a.csv".into(), format!("did you mean `{tree}/app/data/a.csv`?")),
         ("config.yml".into(), "`**/config.yml` is all 2".into()),
         ("app/*.csv".into(), "`**/app/*.csv`".into()),
-        ("*.tsv".into(), "`dozo ls -r`".into()),
+        ("*.tsv".into(), " -r` shows what it has".into()),
         ("a[".into(), "".into()),
     ] {
         let missed = house.restore("files", "new/deep/back", &[&path]).expect(2);
@@ -291,7 +291,8 @@ fn hosts_of_one_name_are_told_apart_by_their_uids() {
     let digits = |line: &str| line.split_whitespace().skip_while(|word| *word != "vm").nth(1).unwrap().to_string();
     let is_uid = |word: &str| word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     assert!(list(&house).lines().all(|line| !line.contains(" vm ") || !is_uid(&digits(line))), "a name is enough");
-    there.dozo(&["join", &url, "--identity", "owner.key", "--host", "vm"]).expect(0);
+    let joined = there.dozo(&["join", &url, "--identity", "owner.key", "--host", "vm"]).expect(0);
+    assert!(joined.err.contains(" is called vm, too"), "{}", joined.err);
     fs::create_dir(there.path("tree")).unwrap();
     fs::write(there.path("tree/b"), "of the second").unwrap();
     there.configure_files("files", "tree");
@@ -316,4 +317,25 @@ fn hosts_of_one_name_are_told_apart_by_their_uids() {
     assert!(other.err.contains(&format!("of the host `vm {}`", uids[1])), "{}", other.err);
     let hosts = house.dozo(&["key", "hosts"]).expect(0).out;
     assert!(uids.iter().all(|uid| hosts.contains(uid)), "{hosts}");
+}
+
+/// What people said of a snapshot stands behind it, and a list begins where there is something to choose.
+#[test]
+fn lists_show_what_is_held_and_begin_where_all_of_it_lies() {
+    let house = house(&[("d/a", "a"), ("d/b", "b")]);
+    house.dozo(&["run", "--tag", "release"]).expect(0);
+    let list = || house.dozo(&["snapshots"]).expect(0).out;
+    assert!(list().trim_end().ends_with("  #release"), "{}", list());
+    house.dozo(&["hold", "files"]).expect(2);
+    house.dozo(&["hold", "files", "--why", "an audit"]).expect(0);
+    assert!(list().trim_end().ends_with("  held, #release"), "{}", list());
+    let json = house.dozo(&["snapshots", "--json"]).expect(0).out;
+    let held = |line: &str| line.contains(r#""held":true"#);
+    assert_eq!(json.lines().map(held).collect::<Vec<_>>(), [false, true], "{json}");
+    house.dozo(&["hold", "files", "--release"]).expect(0);
+    assert!(!list().contains("held"), "{}", list());
+
+    let tree = house.path("tree").strip_prefix("/").unwrap().display().to_string();
+    assert_eq!(house.dozo(&["ls", "files"]).expect(0).out, format!("{tree}/\n{tree}/d/\n"));
+    assert!(house.dozo(&["ls", "files", "/"]).expect(0).out.starts_with(tree.split('/').next().unwrap()));
 }

@@ -35,6 +35,9 @@ pub(crate) struct Global {
     /// Print JSON instead of text for people
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Print no results of work that went well, and no progress: what is wrong, and what was asked for, is still printed
+    #[arg(long, short, global = true, conflicts_with_all = ["json", "verbose"])]
+    pub(crate) quiet: bool,
     /// Say more; twice for even more (to standard error; DOZO_LOG takes precedence)
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -159,7 +162,7 @@ pub(crate) const PART_HELP: &str = "JOB (its newest that is not suspicious), JOB
 pub(crate) struct LsArgs {
     #[arg(help = PART_HELP, value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
-    /// A directory in it, or a pattern as in `exclude` [default: all]
+    /// A directory in it, or a pattern as in `exclude` [default: the directory that all of it lies in]
     #[arg(value_name = "PATH", default_value = "")]
     pub(crate) path: String,
     /// Also what is below directories
@@ -278,8 +281,8 @@ pub(crate) struct HoldArgs {
     #[arg(long)]
     pub(crate) release: bool,
     /// Why, for those who come later
-    #[arg(long, value_name = "WORDS")]
-    pub(crate) why: String,
+    #[arg(long, value_name = "WORDS", required_unless_present = "release")]
+    pub(crate) why: Option<String>,
 }
 
 /// `dozo accept`

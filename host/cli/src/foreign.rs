@@ -3,11 +3,8 @@
 
 use clap::error::{ContextKind, ContextValue};
 
-const QUIET: &str =
-    "what a command has to say besides its result goes to standard error: `> /dev/null` leaves that alone";
-
 /// Commands of others, and what does that here.
-const COMMANDS: [(&str, &str); 16] = [
+const COMMANDS: [(&str, &str); 22] = [
     ("backup", "`dozo run` runs the jobs of the configuration"),
     ("create", "`dozo run` makes a snapshot; `dozo init` makes a repository"),
     ("forget", "`dozo prune` deletes what no rule of retention keeps; `retention` in the configuration has the rules"),
@@ -23,6 +20,12 @@ const COMMANDS: [(&str, &str); 16] = [
     ("mount", "`dozo ls SNAPSHOT` lists what is in a snapshot, `dozo cat SNAPSHOT PATH` writes one file"),
     ("find", "`dozo ls SNAPSHOT -r 'PATTERN'` lists what has a name, with patterns as in `exclude`"),
     ("diff", "`dozo ls SNAPSHOT -r` lists a snapshot; no command compares two"),
+    ("schedule", "dozo has no scheduler of its own yet: a crontab or a systemd timer runs `dozo run`"),
+    ("rm", "`dozo prune` deletes what no rule of retention keeps; `retention` in the configuration has the rules"),
+    ("cleanup", "`dozo prune` deletes what no rule of retention keeps; `retention` in the configuration has the rules"),
+    ("tag", "`dozo run` with `--tag WORD` gives a snapshot a word, `dozo hold SNAPSHOT` keeps one that is there"),
+    ("history", "`dozo snapshots` lists the snapshots, `dozo status` says what became of the last runs"),
+    ("version", "`--version` says which this is"),
     ("test", "`dozo verify` tries what is stored, `dozo key test` an owner's key, `dozo check` what a run would find"),
 ];
 /// The same of `dozo key`.
@@ -38,8 +41,8 @@ const ARGUMENTS: [(&str, &str); 12] = [
     ("--include", "paths and patterns stand behind the snapshot: `dozo restore SNAPSHOT '*.pdf' --to DIR`"),
     ("--job", "jobs are named without an option: `dozo run JOB`"),
     ("--repair", "`dozo repair` mends what `dozo verify` found"),
-    ("--quiet", QUIET),
-    ("-q", QUIET),
+    ("--exclude", "what a job leaves out stands in its table: `config = { exclude = [\"*.tmp\"] }`"),
+    ("--host", "`HOST/JOB` names another host's job: `dozo ls HOST/JOB`"),
     ("--all", "without names, every job is meant"),
     ("--repo", "`--config FILE` names a configuration, and its `[repository]` the repository"),
     ("--password-file", "`--identity FILE` names an owner's key, `--passphrase-file FILE` holds a passphrase"),
@@ -108,8 +111,6 @@ mod tests {
             ("dozo key list", "dozo key owners"),
             ("dozo run --all", "every job"),
             ("dozo run --dry-run", "dozo check"),
-            ("dozo run -q", "standard error"),
-            ("dozo run --quiet", "standard error"),
             ("dozo run --job files", "dozo run JOB"),
             ("dozo restore files --include x", "behind the snapshot"),
             ("dozo verify --repair", "dozo repair"),

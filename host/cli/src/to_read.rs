@@ -128,7 +128,9 @@ pub(crate) fn wanted(loaded: &Loaded, typed: Option<&str>, owner: &OwnerKey) -> 
     let wanted = typed.or(loaded.repository_id()?).or(owner.repository);
     Ok(wanted.ok_or_else(|| {
         Error::invalid("this owner key does not say which repository it is for").hinted(
-            "`--repository-id ID`, or `id = \"ID\"` in [repository]: the recovery kit has it, and `dozo key kit` on another host",
+            "`--repository-id ID`, or `id = \"ID\"` in [repository]: the recovery kit has it, and so has \
+             `dozo key kit` on another host. Where neither is left, `dozo.json` in the store names it: believe that if nobody \
+             but you could have put another repository there",
         )
     })?)
 }

@@ -41,10 +41,25 @@ pub async fn plan(pruner: &Pruner, view: &View, mut policy: Policy) -> Result<Ti
 /// # Errors
 /// Only if the store does not answer.
 pub async fn facts(view: &View) -> Result<(Vec<Fact>, Vec<String>)> {
-    let holds = view.repository().records::<HoldRecord>(Timestamp::MIN).await?;
+    let (holds, unread) = held(view).await?;
     let verifications = view.repository().records::<VerificationRecord>(Timestamp::MIN).await?;
-    let unread = holds.problems.iter().map(told).collect();
-    // The newest word about a snapshot counts, by the store's time.
+    let verified: BTreeSet<ObjectId> = verifications.parsed.iter().flat_map(|v| v.value.snapshots.clone()).collect();
+    let facts = view.snapshots().iter().map(|(id, snapshot)| {
+        let arrived = view.arrived(id).unwrap_or(snapshot.started);
+        let held = holds.contains(id);
+        let (verified, accepted) = (verified.contains(id), view.accepted(id));
+        Fact { held, verified, accepted, ..Fact::new(*id, snapshot, arrived) }
+    });
+    Ok((facts.collect(), unread))
+}
+
+/// The snapshots that are held, and which records of holds could not be read. Of several words about one snapshot the newest
+/// counts, by the store's time.
+///
+/// # Errors
+/// Only if the store does not answer.
+pub async fn held(view: &View) -> Result<(BTreeSet<ObjectId>, Vec<String>)> {
+    let holds = view.repository().records::<HoldRecord>(Timestamp::MIN).await?;
     let mut words: BTreeMap<ObjectId, (Timestamp, HoldAction)> = BTreeMap::new();
     for hold in &holds.parsed {
         let word = (hold.modified, hold.value.action);
@@ -53,14 +68,8 @@ pub async fn facts(view: &View) -> Result<(Vec<Fact>, Vec<String>)> {
             *newest = word;
         }
     }
-    let verified: BTreeSet<ObjectId> = verifications.parsed.iter().flat_map(|v| v.value.snapshots.clone()).collect();
-    let facts = view.snapshots().iter().map(|(id, snapshot)| {
-        let arrived = view.arrived(id).unwrap_or(snapshot.started);
-        let held = words.get(id).is_some_and(|(_, action)| *action == HoldAction::Hold);
-        let (verified, accepted) = (verified.contains(id), view.accepted(id));
-        Fact { held, verified, accepted, ..Fact::new(*id, snapshot, arrived) }
-    });
-    Ok((facts.collect(), unread))
+    let held = words.into_iter().filter(|(_, (_, action))| *action == HoldAction::Hold).map(|(id, _)| id);
+    Ok((held.collect(), holds.problems.iter().map(told).collect()))
 }
 
 fn told(problem: &Problem) -> String {

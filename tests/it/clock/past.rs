@@ -49,5 +49,7 @@ fn a_snapshot_with_a_later_time_than_the_newest_is_named() {
     assert!(done.err.contains("bears a later time than"), "{}", done.err);
     assert_eq!(fs::read_to_string(restored(&house, "new").join("f")).unwrap(), "second");
     assert!(utc.dozo(&["ls", "files"]).expect(0).err.contains("bears a later time than"));
+    let status = utc.dozo(&["status"]).expect(3);
+    assert!(status.out.contains("bears an earlier time than one before"), "{}", status.out);
     assert!(!utc.restore("files@now", "back", &[]).expect(0).err.contains("a later time"));
 }

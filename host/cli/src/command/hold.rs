@@ -12,7 +12,8 @@ use crate::ui;
 use crate::zones::Zones;
 
 pub(crate) async fn hold(global: &Global, args: &HoldArgs) -> anyhow::Result<Exit> {
-    if args.why.trim().is_empty() {
+    let why = args.why.as_deref().unwrap_or_default();
+    if why.trim().is_empty() && !args.release {
         return Err(Error::invalid("`--why` is empty").hinted("those who find the hold in a year want to know").into());
     }
     let context = Context::load(global)?;
@@ -26,7 +27,7 @@ pub(crate) async fn hold(global: &Global, args: &HoldArgs) -> anyhow::Result<Exi
         at: SystemClock.now(),
         snapshot: id,
         action,
-        why: args.why.clone(),
+        why: why.to_string(),
     };
     repository.put_record(&record).await?;
     if global.json {

@@ -190,7 +190,7 @@ fn print(file: &Path, made: &Made) {
     let Made { repository, url, host_key, owner_key } = made;
     let (file, host_key, owner_key) = (file.display(), host_key.display(), owner_key.display());
     ui::line(format!("repository {} in {url}", repository.short()));
-    ui::line(format!("  {file}: the configuration; add a job, then `dozo config check` and `dozo run`"));
+    ui::advice(format!("  {file}: the configuration; add a job, then `dozo config check` and `dozo run`"));
     ui::line(format!("  {host_key}: this host's key; it writes backups and cannot read them"));
     ui::line(format!("  {owner_key}: the owner's key; it reads every backup"));
     ui::line("");
@@ -200,7 +200,7 @@ fn print(file: &Path, made: &Made) {
     ui::line(
         "Without it nothing can be restored, by anyone. With it and the repository, `age`, `zstd` and `jq` are enough",
     );
-    ui::line("(docs/recover.sh). `dozo key kit` prints a page for the safe that says how.");
+    ui::advice("(docs/recover.sh). `dozo key kit` prints a page for the safe that says how.");
 }
 
 const TEMPLATE: &str = r#"# dozo configuration. `dozo config check` tells what is wrong with it, `dozo config schema` what may stand here.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dozo_repository::format::circle::HostAction;
-use dozo_repository::{Error, HostKey, HostUid, Kind, Repository, Stamp};
+use dozo_repository::{Error, HostKey, HostRow, HostUid, Kind, Repository, Stamp};
 
 use super::init::{pin, starting_config, write_config};
 use crate::args::{Global, JoinArgs};
@@ -63,11 +63,28 @@ pub(crate) async fn join(global: &Global, args: &JoinArgs) -> anyhow::Result<Exi
     ui::line(format!("{} is a host of the repository {} in {url}", stamp.host.name, id.short()));
     let (file, host_key) = (file.display(), host_key.display());
     let next = if written { "the configuration; add a job" } else { "the configuration, as it was" };
-    ui::line(format!("  {file}: {next}, then `dozo config check` and `dozo run`"));
+    ui::advice(format!("  {file}: {next}, then `dozo config check` and `dozo run`"));
     ui::line(format!("  {host_key}: this host's key, of epoch {epoch}; it writes backups and cannot read them"));
     ui::line("");
     ui::line("The owner's key is not needed here any more: take it away again.");
+    tell_namesakes(&repository, &stamp).await;
     Ok(Exit::Done)
+}
+
+/// Two machines of one name are told apart by digits everywhere, which nobody wants to find out later. Whoever takes the place of
+/// a machine that is gone wants just that.
+async fn tell_namesakes(repository: &Repository, stamp: &Stamp) {
+    let Ok(view) = repository.view().await else { return };
+    let Ok((rows, _)) = repository.hosts(&view, stamp.at).await else { return };
+    let is_namesake = |row: &HostRow| row.name == stamp.host.name && row.uid != stamp.host.uid && row.removed.is_none();
+    for row in rows.iter().filter(|row| is_namesake(row)) {
+        let (name, uid) = (&row.name, row.uid.short());
+        ui::note(format!("note: another host ({uid}) is called {name}, too: its snapshots are `{uid}/JOB` here"));
+        ui::note(format!(
+            "hint: if both are at work, give this one another name: `host` in [repository]. If that one is gone for good: \
+             `dozo key host-remove {uid}`"
+        ));
+    }
 }
 
 /// Leaves the record that this machine is a host.

@@ -28,10 +28,38 @@ pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
     let selection = Selection::find(&reader, &typed, inside).await?;
     selection.notes().iter().for_each(|note| ui::note(format!("note: {note}")));
     match selection.path() {
+        Some("") if args.path.is_empty() && !args.recursive => {
+            below(global, args, (&reader, &zone), &shared(&reader).await?).await?
+        }
         Some(prefix) => below(global, args, (&reader, &zone), prefix).await?,
         None => matching(global, args, (&reader, &zone), &selection).await?,
     }
     Ok(problems(&view))
+}
+
+/// The directory that all of the snapshot lies in, where a list begins that nobody gave a path: `srv/app` of what was backed up
+/// from there.
+async fn shared(reader: &SnapshotReader) -> anyhow::Result<String> {
+    let (mut after, mut shared) = (None::<String>, None::<String>);
+    loop {
+        let page = reader.page("", after.as_deref(), PAGE).await?;
+        let Some(end) = page.last() else { break };
+        after = Some(end.entry.path.clone());
+        for StoredEntry { entry, .. } in &page {
+            let directory = match entry.kind {
+                EntryKind::Directory => &entry.path,
+                _ => parent(&entry.path),
+            };
+            let common = shared.get_or_insert_with(|| directory.to_string());
+            while !common.is_empty() && !lies_in(directory, common) {
+                *common = parent(common).to_string();
+            }
+            if common.is_empty() {
+                return Ok(String::new());
+            }
+        }
+    }
+    Ok(shared.unwrap_or_default())
 }
 
 /// What lies in a directory.
@@ -92,6 +120,15 @@ async fn matching(
     }
     let unmatched = if shown == 0 { selection.refuse_unmatched(&[&args.path]) } else { None };
     unmatched.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// Whether a path is a directory or lies in it.
+fn lies_in(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 enum Listed {

@@ -185,7 +185,7 @@ fn print(name: &str, report: &MirrorReport, hint: &str) {
         files => format!("; {} removed", words::counted(files, "left-over file", "left-over files")),
     };
     let already = words::count(report.already);
-    ui::line(format!("{name}: {copied} ({bytes}) copied, {already} were there; {snapshots}{left}"));
+    ui::result(format!("{name}: {copied} ({bytes}) copied, {already} were there; {snapshots}{left}"));
     if !report.is_whole() {
         ui::note(format!("hint: {hint}"));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dozo_job::health::Upkeep;
-use dozo_job::retention::{Fate, Finding, Floods, Judgement, Policy};
+use dozo_job::retention::{Fate, Finding, Floods, Judgement, Policy, Reason};
 use dozo_job::tidy::{self, Tidy};
 use dozo_job::{Clock, Error};
 use dozo_repository::{CompactRules, Compacted, PruneRules, Pruned, Pruner, Purpose, Repository, TombstoneState, View};
@@ -94,7 +94,9 @@ async fn work(
     for record in &tidy.unread {
         ui::note(format!("damaged: {record}: a hold or a host's removal may be missed, so no snapshot is deleted"));
     }
-    if !global.json {
+    // What is done at once is no plan.
+    let is_shown = !args.yes || !global.quiet;
+    if !global.json && is_shown {
         show(&tidy, &view, args, &Zones::of(context, &view)?);
     }
     let ended = ended(&tidy);
@@ -220,8 +222,25 @@ fn show(tidy: &Tidy, view: &View, args: &PruneArgs, zones: &Zones) {
         ui::line(format!("{} in packs that stay are dead; `--compact` wins back most of it", words::bytes(dead)));
     }
     plan.notes.iter().for_each(|note| ui::note(format!("note: {note}")));
-    if !args.yes {
-        ui::note("nothing was deleted: `--yes` does it");
+    tell_of_others(tidy);
+    match (args.yes, plan.is_empty()) {
+        (true, _) => {}
+        (false, true) => ui::note("there is nothing to do"),
+        (false, false) => ui::note("nothing was deleted: `--yes` does it"),
+    }
+}
+
+/// Snapshots that stay only because no rule is said for them: nobody would find out why the store does not shrink.
+fn tell_of_others(tidy: &Tidy) {
+    let fates = tidy.judgement.fates.values();
+    let is_other = |fate: &&Fate| matches!(fate, Fate::Keep(reasons) if reasons.contains(&Reason::NotConfigured));
+    let others = fates.filter(is_other).count() as u64;
+    if others > 0 {
+        let stay = words::counted(others, "snapshot stays", "snapshots stay");
+        ui::note(format!("note: {stay} because this configuration does not have the job (`--all` names each)"));
+        ui::note(
+            "hint: `others = { last = 1 }` in [prune] is a rule for those, `dozo key host-remove` for a host that is gone",
+        );
     }
 }
 
@@ -234,14 +253,14 @@ fn print(pruned: &Pruned, compacted: Option<&Compacted>) {
         files => format!(", {} removed", words::counted(files, "left-over file", "left-over files")),
     };
     let condemned = words::count(pruned.condemned);
-    ui::line(format!("done: {snapshots} and {packs} ({bytes}) deleted, {condemned} condemned{left}"));
+    ui::result(format!("done: {snapshots} and {packs} ({bytes}) deleted, {condemned} condemned{left}"));
     if let Some(compacted) = compacted {
         let (old, new) = (words::bytes(compacted.bytes), words::bytes(compacted.bytes_new));
         let packs = words::counted(compacted.packs, "pack", "packs");
-        ui::line(format!("compacted: {packs} ({old}) into {} ({new})", words::count(compacted.packs_new)));
+        ui::result(format!("compacted: {packs} ({old}) into {} ({new})", words::count(compacted.packs_new)));
         if compacted.packs_cold > 0 {
             let cold = words::counted(compacted.packs_cold, "pack lies", "packs lie");
-            ui::line(format!("  {cold} in cold storage and left alone: reading costs more there than dead bytes"));
+            ui::result(format!("  {cold} in cold storage and left alone: reading costs more there than dead bytes"));
         }
     }
 }

@@ -236,7 +236,7 @@ async fn prepare<'a>(
     if args.delete && is_restored {
         not_into_the_root(args, (named, inside.unwrap_or_default()))?;
     }
-    let left_out = args.delete.then(|| LeftOut::of(&found.1.attributes)).transpose()?;
+    let left_out = args.delete.then(|| LeftOut::of(&found.1)).transpose()?;
     let delete = left_out.map(|it| Arc::new(it.within(selection.inside()).choosing(selection.path())));
     let (conflict, by_number) = (conflict(args.conflict), args.numeric_ids);
     let manner = Manner { conflict, by_number, delete, is_restored, planner, stands_for };

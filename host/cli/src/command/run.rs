@@ -99,8 +99,9 @@ fn begin(context: &Context, name: &str, notifiers: &mut Notifiers<'_>) -> anyhow
         Ok(None) => {}
         Ok(Some(begun)) => {
             let begun = context.time(name, begun);
-            let why =
-                format!("the run that began at {begun} did not come to its end: killed, or this machine went down");
+            let why = format!(
+                "the run that began at {begun} did not come to its end: interrupted, killed, or this machine went down"
+            );
             ui::note(format!("note: the job `{name}`: {why}"));
             notifiers.not_all_done(name, "was interrupted", &Error::unavailable(why).into());
         }
@@ -196,18 +197,18 @@ fn print(report: &Report) {
         let suspicious = if report.suspicious.is_empty() { "" } else { "suspicious " };
         let partial = if report.outcome == Outcome::Partial { "partial " } else { "" };
         let word = format!("{suspicious}{partial}snapshot");
-        ui::line(format!("{}: {word} {} in {took}", report.job, id.short()));
+        ui::result(format!("{}: {word} {} in {took}", report.job, id.short()));
         let kept = match report.entries_kept {
             0 => String::new(),
             kept => format!(", {} kept unread", words::count(kept)),
         };
         let entries = words::counted(report.entries, "entry", "entries");
-        ui::line(format!("  {entries}, {}{kept}", words::bytes(report.bytes)));
+        ui::result(format!("  {entries}, {}{kept}", words::bytes(report.bytes)));
         let (read, new) = (words::bytes(report.bytes_read), words::bytes(report.bytes_new));
-        ui::line(format!("  {read} read, {new} new, {} stored", words::bytes(report.bytes_stored)));
+        ui::result(format!("  {read} read, {new} new, {} stored", words::bytes(report.bytes_stored)));
     }
     for (probe, answer) in &report.answers {
-        ui::line(format!("  {}: {}", words::plain(probe), words::first_line(answer)));
+        ui::result(format!("  {}: {}", words::plain(probe), words::first_line(answer)));
     }
 }
 

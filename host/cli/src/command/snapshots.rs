@@ -1,10 +1,10 @@
 //! `dozo snapshots`: what there is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dozo_job::Clock;
 use dozo_repository::format::snapshot::{Snapshot, Status};
-use dozo_repository::{Error, Found, JobUid, View};
+use dozo_repository::{Error, Found, JobUid, ObjectId, View};
 use jiff::Timestamp;
 
 use crate::args::{Global, SnapshotsArgs};
@@ -25,6 +25,7 @@ pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::
     back.tell(&view).await?;
     let chosen = view.snapshots().iter().filter(|(_, s)| args.job.as_ref().is_none_or(|job| s.job.name == *job));
     let chosen: Vec<&Found> = chosen.collect();
+    let (held, unread) = dozo_job::tidy::held(&view).await?;
     let now = SystemClock.now();
     if let Some(job) =
         args.job.as_ref().filter(|job| chosen.is_empty() && !context.loaded.config.job.contains_key(*job))
@@ -40,18 +41,19 @@ pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::
             let future = view.is_ahead(found, now);
             ui::json(&serde_json::json!({
                 "schema": "dozo/snapshots/1", "id": id, "future": future, "snapshot": snapshot.as_ref(),
-                "suspicious": view.is_suspicious(found), "accepted": view.accepted(id),
+                "suspicious": view.is_suspicious(found), "accepted": view.accepted(id), "held": held.contains(id),
             }))?;
         }
     } else {
         let zones = Zones::of(&context, &view)?;
-        print(&view, &zones, &chosen, now);
+        print((&view, &zones), &chosen, &held, now);
         tell_suspicions(&view, &chosen);
     }
+    unread.iter().for_each(|problem| ui::note(format!("damaged: a hold may be missing: {problem}")));
     Ok(problems(&view))
 }
 
-fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
+fn print((view, zones): (&View, &Zones), snapshots: &[&Found], held: &BTreeSet<ObjectId>, now: Timestamp) {
     if snapshots.is_empty() {
         ui::note("no snapshots");
         return;
@@ -62,10 +64,6 @@ fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
     ));
     let hosts = HostNames::of(view);
     for found @ (id, snapshot) in snapshots {
-        let suspicious = view.is_suspicious(found).then_some("suspicious");
-        let partial = (snapshot.status == Status::Partial).then_some("partial");
-        let future = view.is_ahead(found, now).then_some(words::FUTURE);
-        let marks: Vec<&str> = suspicious.into_iter().chain(partial).chain(future).collect();
         let line = format!(
             "{:8}  {:26}  {:20}  {:12}  {:>9}  {:>10}  {:>10}  {}",
             id.short(),
@@ -75,7 +73,7 @@ fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
             words::count(snapshot.manifest.totals.entries),
             words::bytes(snapshot.manifest.totals.bytes),
             words::bytes(snapshot.stored.bytes_stored),
-            marks.join(", "),
+            marks(view, found, held, now).join(", "),
         );
         ui::line(line.trim_end());
         if let Some((from, until)) = window(snapshot) {
@@ -84,6 +82,20 @@ fn print(view: &View, zones: &Zones, snapshots: &[&Found], now: Timestamp) {
             ui::line(format!("{:8}  recovers to {from} … {until}", ""));
         }
     }
+}
+
+/// What stands behind a snapshot: what is not as it should be first, then what people said of it.
+fn marks(view: &View, found: &Found, held: &BTreeSet<ObjectId>, now: Timestamp) -> Vec<String> {
+    let (id, snapshot) = found;
+    let marks = [
+        (view.is_suspicious(found), "suspicious"),
+        (snapshot.status == Status::Partial, "partial"),
+        (view.is_ahead(found, now), words::FUTURE),
+        (view.accepted(id).is_some(), "accepted"),
+        (held.contains(id), "held"),
+    ];
+    let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_string());
+    marks.chain(snapshot.tags.iter().map(|tag| format!("#{}", words::plain(tag)))).collect()
 }
 
 /// Why the newest snapshots of jobs are suspicious, and what to do.

@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn mistakes_are_shown_at_their_place() {
         for (line, place, words) in [
-            ("on = [\"failure\", \"fail\"]", ":8:18", "unknown variant `fail`"),
-            ("on = [\"test\"]", ":8:7", "unknown variant `test`"),
+            ("on = [\"failure\", \"fail\"]", ":8:18", "`fail` is none of the words"),
+            ("on = [\"test\"]", ":8:7", "`test` is none of the words"),
             ("on = []", ":8:1", "never tell anything"),
             ("jobs = [\"db\", \"dbs\"]", ":8:15", "there is no job `dbs`"),
             ("grant = { read = [\"/etc\"] }", ":8:11", "reads no directories"),

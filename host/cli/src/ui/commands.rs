@@ -9,7 +9,7 @@ use crate::args::{Command, Global, PluginCommand};
 static COMMANDS: OnceLock<Commands> = OnceLock::new();
 
 /// Says how this process was started, before anything is printed.
-pub(crate) fn begin(global: &Global, command: &Command) {
+pub(super) fn begin(global: &Global, command: &Command) {
     // There it is no configuration of this host.
     let is_another = matches!(command, Command::Plugin(PluginCommand::Test(_)));
     let _ = COMMANDS.set(Commands::with(global.config.as_deref().filter(|_| !is_another)));

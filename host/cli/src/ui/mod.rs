@@ -12,8 +12,16 @@ use std::io::Write;
 use dozo_job::{local, shown};
 use jiff::tz::TimeZone;
 
-pub(crate) use commands::{begin, commands};
-pub(crate) use out::{json, line};
+use crate::args::{Command, Global};
+
+pub(crate) use commands::commands;
+pub(crate) use out::{json, line, result};
+
+/// Says how this process was started, before anything is printed.
+pub(crate) fn begin(global: &Global, command: &Command) {
+    commands::begin(global, command);
+    out::begin(global);
+}
 
 /// Prints a line for people, beside the data; what a terminal would obey is written out, whoever wrote it. One that cannot be
 /// printed changes nothing: a log that is full ends no backup.

@@ -4,16 +4,20 @@
 use std::borrow::Cow;
 use std::io::{Error, ErrorKind, Result, Write};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dozo_job::shown;
 use rustix::io::Errno;
 
+use crate::args::Global;
 use crate::exit::Exit;
 
 /// What became of standard output.
 static STATE: Mutex<State> = Mutex::new(State::Read);
+
+/// Whether `--quiet` counts.
+static QUIET: OnceLock<bool> = OnceLock::new();
 
 /// Between two tries of a reader's pipe that does not block and is full.
 const FULL: Duration = Duration::from_millis(5);
@@ -27,9 +31,27 @@ enum State {
     Failed(Error),
 }
 
+/// Remembers whether `--quiet` was given.
+pub(super) fn begin(global: &Global) {
+    let _ = QUIET.set(global.quiet);
+}
+
+/// Whether nothing but what is wrong is printed.
+pub(super) fn is_quiet() -> bool {
+    QUIET.get().copied().unwrap_or_default()
+}
+
 /// Prints a line of data; what a terminal would obey is written out, whoever wrote it.
 pub(crate) fn line(text: impl std::fmt::Display) {
     data(&shown(&text.to_string()));
+}
+
+/// Prints a line that says that work went well, which `--quiet` leaves out. What was asked for (lists, plans, content, how things
+/// stand) and what is wrong is no such line.
+pub(crate) fn result(text: impl std::fmt::Display) {
+    if !is_quiet() {
+        line(text);
+    }
 }
 
 fn data(text: &str) {

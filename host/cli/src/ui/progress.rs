@@ -25,8 +25,8 @@ pub(crate) struct Shown {
 impl Shown {
     /// Begins; needs a tokio runtime around it.
     pub(crate) fn begin(what: String, tell: impl Fn() -> String + Send + 'static) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        let (terminal, quiet) = (std::io::stderr().is_terminal(), super::out::is_quiet());
+        let bar = if terminal && !quiet { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.set_prefix(dozo_job::shown(&what).into_owned());
@@ -37,7 +37,7 @@ impl Shown {
                 if terminal {
                     shown.set_message(dozo_job::shown(&tell()).into_owned());
                     shown.tick();
-                } else {
+                } else if !quiet {
                     super::note(format!("{what}: {}", tell()));
                 }
             }

@@ -59,6 +59,8 @@ pub struct JobFacts {
     pub suspicion: Option<Suspicion>,
     /// The snapshot of the last run, if its time is still to come.
     pub ahead: Option<Ahead>,
+    /// The snapshot of the last run, if an earlier run's has a later time.
+    pub behind: Option<Behind>,
     /// What became of the last run, if anybody knows.
     pub last_run: Option<Last>,
     /// Since when it runs, if it does: not all is known of it before it ends.
@@ -82,6 +84,17 @@ pub struct Suspicion {
     pub newest: ObjectId,
     /// Why that one is, the first reason.
     pub why: Option<String>,
+}
+
+/// A snapshot with an earlier time than one that was made before: a clock was set back in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Which.
+    pub snapshot: ObjectId,
+    /// Its time.
+    pub at: Timestamp,
+    /// The latest time of those before.
+    pub earlier: Timestamp,
 }
 
 /// A snapshot whose time is still to come.

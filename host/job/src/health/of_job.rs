@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::judge::{ago, because, span};
-use super::{Ahead, Finding, JobFacts, Last, Suspicion, overdue_after};
+use super::{Ahead, Behind, Finding, JobFacts, Last, Suspicion, overdue_after};
 use crate::limits::GAP_SHOWN;
 use crate::words;
 
@@ -38,7 +38,7 @@ pub(super) fn of_job(job: &JobFacts, now: Timestamp) -> Vec<Finding> {
         let advice = format!("`dozo run {}`", words::quoted(&job.job));
         return vec![Of(job).found("never-run", "it has never run".into(), &advice, None)];
     }
-    let snapshots = ahead(job).into_iter().chain(suspicious(job)).chain(age(job, now));
+    let snapshots = ahead(job).into_iter().chain(behind(job)).chain(suspicious(job)).chain(age(job, now));
     last_run(job, now).into_iter().chain(snapshots).chain(recovery_gap(job, now)).chain(copies(job)).collect()
 }
 
@@ -55,7 +55,7 @@ fn last_run(job: &JobFacts, now: Timestamp) -> Option<Finding> {
     match (&job.last_run, job.interrupted) {
         (_, Some(begun)) => {
             let message = format!("the run that began {} ago did not come to its end", ago(now, begun));
-            let advice = format!("was it killed, or the machine switched off? `{run}`");
+            let advice = format!("was it interrupted or killed, or the machine switched off? `{run}`");
             Some(of.found("interrupted", message, &advice, Some(begun)))
         }
         (Some(Last { outcome: Outcome::Failed, at, why, .. }), _) => {
@@ -81,6 +81,20 @@ fn ahead(job: &JobFacts) -> Option<Finding> {
         "it is not taken for the newest: set the clock of its host, or of this one (NTP), then `dozo run {run}`"
     );
     Some(of.found("future", message, &advice, None))
+}
+
+/// The clock was set back since: lists and rules that go by time take the snapshots in another order than they were made.
+fn behind(job: &JobFacts) -> Option<Finding> {
+    let Behind { snapshot, at, earlier } = job.behind?;
+    let (of, id, run) = (Of(job), snapshot.short(), words::quoted(&job.job));
+    let message = format!(
+        "the last snapshot, {id} of {}, bears an earlier time than one before ({})",
+        of.time(at),
+        of.time(earlier)
+    );
+    let advice =
+        format!("is the clock of its host right (NTP)? Then `dozo run {run}`: the next one is the newest by time, too");
+    Some(of.found("clock-set-back", message, &advice, None))
 }
 
 fn suspicious(job: &JobFacts) -> Option<Finding> {

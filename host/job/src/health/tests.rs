@@ -170,6 +170,8 @@ fn suspicions_and_clocks_are_found_by_name() {
         assert!(words.contains(word), "no {word} in {words}");
     }
     kinds(JobFacts { newest_is_partial: true, ..suspicious }, &["partial", "suspicious"]);
+    let behind = Some(Behind { snapshot: newest, at: at(48), earlier: at(2) });
+    kinds(JobFacts { behind, ..job(&[3, 2]) }, &["clock-set-back"]);
     let ahead = Some(Ahead { snapshot: newest, at: at(-48) });
     let zone = Some(crate::words::zone("Asia/Tokyo"));
     let ahead = JobFacts { ahead, zone, ..job(&[3, 2]) };

@@ -22,6 +22,8 @@ pub struct Selection {
     /// The snapshot has that directory itself, and so all that lay in it; not only some of what lies below.
     is_inside_whole: bool,
     notes: Vec<String>,
+    /// The command that lists the snapshot.
+    list: String,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ impl Selection {
     /// # Errors
     /// [`Invalid`](dozo_repository::Kind::Invalid) if a path is not there, with those that come nearest, or a pattern is none.
     pub async fn find(reader: &SnapshotReader, typed: &[String], inside: Option<&str>) -> Result<Self> {
-        let mut selection = Selection::all();
+        let mut selection = Selection { list: nearest::list(reader), ..Selection::all() };
         if let Some(inside) = inside.filter(|inside| !trimmed(inside).is_empty()) {
             selection = selection.of_content(reader, inside).await?;
         }
@@ -176,7 +178,10 @@ impl Selection {
             true => {
                 format!("a pattern with a `/` inside is a whole path: `**/{}` matches at any depth", trimmed(first))
             }
-            false => r"`dozo ls -r` shows what it has; `*`, `?` and `[` in a name are written `\*`, `\?`, `\[`".into(),
+            false => {
+                let list = &self.list;
+                format!(r"`{list} -r` shows what it has; `*`, `?` and `[` in a name are written `\*`, `\?`, `\[`")
+            }
         };
         Some(Error::invalid(format!("the snapshot has nothing under `{}`", typed.join("`, `"))).hinted(hint))
     }

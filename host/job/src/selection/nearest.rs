@@ -20,11 +20,16 @@ struct Found {
 /// The error for a typed path that is not there.
 pub(super) async fn missed(reader: &SnapshotReader, typed: &str) -> Error {
     let error = Error::invalid(format!("the snapshot has nothing under `{}`", path::shown(typed)));
-    let typed = typed.trim_matches('/');
+    let (typed, list) = (typed.trim_matches('/'), list(reader));
     error.hinted(match find(reader, typed).await {
-        Some(found) => found.hint(typed),
-        None => "`dozo ls` shows what it has".into(),
+        Some(found) => found.hint(typed, &list),
+        None => format!("`{list}` shows what it has"),
     })
+}
+
+/// The command that lists a snapshot.
+pub(super) fn list(reader: &SnapshotReader) -> String {
+    format!("dozo ls {}", reader.id().short())
 }
 
 /// Looks through the snapshot, as far as that can be done in a moment. None if it cannot be read.
@@ -62,13 +67,13 @@ impl Found {
         }
     }
 
-    fn hint(&self, typed: &str) -> String {
+    fn hint(&self, typed: &str, command: &str) -> String {
         let list = |paths: &mut dyn Iterator<Item = &String>| {
             let paths: Vec<String> = paths.map(|path| format!("`{}`", path::shown(path))).collect();
             paths.join(", ")
         };
         match (self.endings_count, self.alike.as_slice()) {
-            (0, []) => "`dozo ls` shows what it has; `dozo ls -r` all of it".into(),
+            (0, []) => format!("`{command}` shows what it has; `{command} -r` all of it"),
             (0, alike) => format!("did you mean {}?", list(&mut alike.iter().map(|(_, path)| path))),
             (1, _) => format!("did you mean {}?", list(&mut self.endings.iter())),
             (count, _) => {
@@ -86,7 +91,7 @@ mod tests {
     fn hint(paths: &[&str], typed: &str) -> String {
         let mut found = Found::default();
         paths.iter().for_each(|path| found.look_at(path, typed));
-        found.hint(typed)
+        found.hint(typed, "dozo ls 12345678")
     }
 
     #[test]
@@ -99,6 +104,6 @@ mod tests {
         );
         assert!(hint(&paths, "srv/app/confg.yml").starts_with("did you mean `srv/app/config.yml`"));
         assert!(hint(&paths, "hosst").starts_with("did you mean `etc/hosts`"));
-        assert!(hint(&paths, "zzz").starts_with("`dozo ls`"));
+        assert!(hint(&paths, "zzz").starts_with("`dozo ls 12345678`"));
     }
 }

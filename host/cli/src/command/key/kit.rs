@@ -11,6 +11,7 @@ use dozo_repository::{ObjectId, OwnerRow, Repository, View};
 use super::problems;
 use super::reached::Reached;
 use crate::args::{Global, KeyKitArgs};
+use crate::command::snapshots::window;
 use crate::config::{Loaded, mirror_store};
 use crate::context::{Context, SystemClock};
 use crate::exit::Exit;
@@ -105,6 +106,12 @@ impl Kit<'_> {
         };
         let owner: String = self.owners.iter().map(owner).collect();
         let read = format!("{} --repository-id {id} --identity owner.key", store.typed("--repository ", &beside));
+        let moment = match self.view.snapshots().iter().any(|(_, snapshot)| window(snapshot).is_some()) {
+            true => format!(
+                "To a moment that `dozo snapshots` shows behind `recovers to`, in the job's zone:\n  dozo restore JOB --at 'YYYY-MM-DD HH:MM:SS' --to restored {read}\n"
+            ),
+            false => String::new(),
+        };
         let export = store.environment.iter().map(|keys| format!("  export {keys}\n")).collect::<String>();
         let mirrors = self
             .mirrors
@@ -136,7 +143,7 @@ Try an owner's key every few months: `dozo key test --identity owner.key`. host.
 With dozo, on any machine, without a configuration (a passphrase: --identity passphrase:LABEL):
 {export}  dozo snapshots {read}
   dozo restore JOB --to restored {read}
-{mirrors}
+{moment}{mirrors}
 {}
 Without dozo, on any Linux:
   apt-get install age zstd jq

@@ -67,7 +67,7 @@ pub(super) async fn add(global: &Global, args: &KeyAddArgs) -> anyhow::Result<Ex
         0 => ui::line(format!("{} is an owner already", added.owner)),
         _ => ui::line(format!("{} is an owner: it reads every backup, old ones too", added.owner)),
     }
-    ui::line("Try its key before it is needed: `dozo key test --identity FILE`");
+    ui::advice("Try its key before it is needed: `dozo key test --identity FILE`");
     Ok(Exit::Done)
 }
 
@@ -131,7 +131,7 @@ fn print(context: &Context, changed: &Changed, old: &std::path::Path) {
     let (epoch, file) = (changed.key.epoch(), context.key_file());
     ui::line(format!("epoch {epoch}: this host's {} is of it, the old one is {}", file.display(), old.display()));
     changed.owners.iter().for_each(|owner| ui::line(format!("  {owner}")));
-    ui::line("Every other host seals to its old epoch until `dozo key refresh --identity FILE` there.");
+    ui::advice("Every other host seals to its old epoch until `dozo key refresh --identity FILE` there.");
 }
 
 pub(super) async fn test(global: &Global, args: &KeyTestArgs) -> anyhow::Result<Exit> {

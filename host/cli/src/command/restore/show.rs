@@ -87,16 +87,16 @@ fn print(report: &RestoreReport, to: &Target<'_>, zone: &TimeZone) {
     };
     let taken = words::time_in(report.taken, zone);
     let but = if report.outcome == Outcome::Partial { ", but not all of it" } else { "" };
-    ui::line(format!("{job}: snapshot {id} of {taken} restored into {to} in {took}{at}{but}"));
+    ui::result(format!("{job}: snapshot {id} of {taken} restored into {to} in {took}{at}{but}"));
     let whose = if report.outcome == Outcome::Partial { " of what was restored" } else { "" };
-    ui::line(format!("  {entries}, {bytes}; every chunk{whose} was checked"));
+    ui::result(format!("  {entries}, {bytes}; every chunk{whose} was checked"));
     if report.entries_deleted > 0 {
         let deleted = words::counted(report.entries_deleted, "entry", "entries");
-        ui::line(format!("  {deleted} deleted that the snapshot does not have, with all that lay in them"));
+        ui::result(format!("  {deleted} deleted that the snapshot does not have, with all that lay in them"));
     }
     if report.entries_left > 0 {
         let left = words::counted(report.entries_left, "entry", "entries");
-        ui::line(format!("  {left} left as found, because something was there already; content was not compared"));
+        ui::result(format!("  {left} left as found, because something was there already; content was not compared"));
     }
 }
 

@@ -107,6 +107,7 @@ impl Gathering<'_> {
             newest_is_partial: row.newest_is_partial,
             suspicion: row.suspicion.clone(),
             ahead: row.ahead,
+            behind: row.behind,
             zone: Some(row.zone.clone()),
             complete,
             last_run,

@@ -7,7 +7,7 @@ mod print;
 
 use std::collections::BTreeMap;
 
-use dozo_job::health::{Ahead, Facts, Finding, Last, Suspicion, judge};
+use dozo_job::health::{Ahead, Behind, Facts, Finding, Last, Suspicion, judge};
 use dozo_job::retention::Fact;
 use dozo_job::{Clock, tidy};
 use dozo_repository::format::snapshot::{Named, Status};
@@ -63,6 +63,12 @@ struct JobStatus {
     /// The snapshot of the last run, if its time is still to come.
     #[serde(skip)]
     ahead: Option<Ahead>,
+    /// The same, if its time is earlier than that of one before.
+    #[serde(skip)]
+    behind: Option<Behind>,
+    /// The latest time of any.
+    #[serde(skip)]
+    latest: Option<Timestamp>,
     /// What people are shown of its host: beside others of one name, which it is.
     #[serde(skip)]
     host_shown: String,
@@ -167,6 +173,8 @@ fn jobs(
         newest_is_partial: false,
         suspicion: None,
         ahead: None,
+        behind: None,
+        latest: None,
         zone,
     };
     let mine = Named { uid: repository.host(), name: context.host() };
@@ -189,6 +197,9 @@ fn jobs(
             row.future += 1;
             continue;
         }
+        let earlier = row.latest.filter(|latest| *latest > fact.started);
+        row.behind = earlier.map(|earlier| Behind { snapshot: *id, at: fact.started, earlier });
+        row.latest = row.latest.max(Some(fact.started));
         row.last = Some(fact.started);
         row.newest_is_partial = fact.status == Status::Partial;
         if !fact.is_trusted() {

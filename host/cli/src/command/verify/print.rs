@@ -41,15 +41,18 @@ pub(super) fn print(findings: &Findings, view: &View, args: &VerifyArgs) {
         (None, true) => format!("{read} ({bytes}) compared with their digests"),
         (None, false) => "content not read: `--scrub` or `--read-data` do".to_string(),
     };
-    let verdict = if findings.is_clean() { "whole" } else { "DAMAGED" };
-    ui::line(format!("{verdict}: {snapshots}, {entries}, {packs}; {depth}"));
-    if !findings.is_clean() {
+    let read = format!("{snapshots}, {entries}, {packs}; {depth}");
+    if findings.is_clean() {
+        ui::result(format!("whole: {read}"));
+    } else {
+        ui::line(format!("DAMAGED: {read}"));
         let next = match args.from.from {
             None => "; the next run stores again what it finds at the source",
             Some(_) => "",
         };
         ui::note(format!("hint: entries that are not named still restore{next}"));
-    } else if !findings.superseded.is_empty() {
+    }
+    if findings.is_clean() && !findings.superseded.is_empty() {
         let repair = view.repository().repair_command();
         ui::note(format!("hint: no snapshot needs what is superseded: `{repair}` removes it"));
     }
