@@ -23,6 +23,8 @@ pub(super) struct Holders(Mutex<HashMap<String, Holder>>);
 
 struct Holder {
     identity: Identity,
+    /// Names that it has in the snapshot.
+    links: u32,
     /// Names that may still come.
     names: u32,
 }
@@ -33,19 +35,19 @@ impl Holders {
         let links = entry.posix.as_ref().map_or(1, |posix| posix.links);
         let mut holders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if entry.kind != EntryKind::Directory && links > 1 && holders.len() < HOLDERS_MAX {
-            holders.insert(entry.path.clone(), Holder { identity: identity(stat), names: links - 1 });
+            holders.insert(entry.path.clone(), Holder { identity: identity(stat), links, names: links - 1 });
         }
     }
 
-    /// What was created for an entry; asked once for each other name.
-    pub(super) fn take_name(&self, path: &str) -> Option<Identity> {
+    /// What was created for an entry, and how many names it has in the snapshot; asked once for each other name.
+    pub(super) fn take_name(&self, path: &str) -> Option<(Identity, u32)> {
         let mut holders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let holder = holders.get_mut(path)?;
-        let identity = holder.identity;
+        let found = (holder.identity, holder.links);
         holder.names -= 1;
         if holder.names == 0 {
             holders.remove(path);
         }
-        Some(identity)
+        Some(found)
     }
 }

@@ -22,6 +22,9 @@ use super::{Directory, NewFile, errno_of, is_privilege, links, metadata};
 /// How temporary names begin; the numbers of the process and of the file come behind.
 pub(super) const TEMPORARY: &str = ".dozo-";
 
+const OTHER_NAMES: &str = "are names of a file that has one more, which the snapshot does not have: who writes to that, writes to these; \
+                           the same restore once more makes them a file of their own";
+
 /// Numbers the temporary names of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -261,7 +264,7 @@ impl Directory {
 
     /// Makes another name of what was created for `target`; tells whether it could. Not where something else lies there.
     fn create_link(&self, place: &Place, entry: &Entry, target: &str, conflict: Conflict) -> Result<bool> {
-        let Some(holder) = self.0.holders.take_name(target) else { return Ok(false) };
+        let Some((holder, links)) = self.0.holders.take_name(target) else { return Ok(false) };
         // What is not there any more, or not to be reached, gets no other name.
         let Ok(Place { parent, name }) = self.parent_to_write(target) else { return Ok(false) };
         let is_holder = |directory: &OwnedFd, name: &OsStr| {
@@ -287,6 +290,11 @@ impl Directory {
         };
         if !matches!(named, Ok(true)) {
             let _ = unlink(&place.parent, &temporary);
+        } else if fs::statat(&*place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|it| has_more(&it, links))
+        {
+            // It was kept before this name was missed: somebody had given the file another instead.
+            self.note(OTHER_NAMES, &entry.path);
         }
         named
     }
@@ -359,10 +367,13 @@ pub(super) fn regular(place: &Place) -> Option<(File, Stat)> {
 }
 
 /// Whether a file has no more names than its entry: one that has would be changed under those, too.
-#[allow(clippy::unnecessary_cast, reason = "its type differs from machine to machine")]
 pub(super) fn has_no_other_names(stat: &Stat, entry: &Entry) -> bool {
-    let names = entry.posix.as_ref().map_or(1, |posix| u64::from(posix.links.max(1)));
-    stat.st_nlink as u64 <= names
+    !has_more(stat, entry.posix.as_ref().map_or(1, |posix| posix.links.max(1)))
+}
+
+#[allow(clippy::unnecessary_cast, reason = "its type differs from machine to machine")]
+fn has_more(stat: &Stat, names: u32) -> bool {
+    stat.st_nlink as u64 > u64::from(names)
 }
 
 fn is_regular(stat: &Stat) -> bool {
