@@ -162,7 +162,7 @@ pub(crate) const PART_HELP: &str = "JOB (its newest that is not suspicious), JOB
 pub(crate) struct LsArgs {
     #[arg(help = PART_HELP, value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
-    /// A directory in it, or a pattern as in `exclude` [default: the directory that all of it lies in]
+    /// A directory in it, or a pattern as in `exclude` [default: the common parent directory of all entries]
     #[arg(value_name = "PATH", default_value = "")]
     pub(crate) path: String,
     /// Also what is below directories

@@ -129,8 +129,8 @@ pub(crate) fn wanted(loaded: &Loaded, typed: Option<&str>, owner: &OwnerKey) -> 
     Ok(wanted.ok_or_else(|| {
         Error::invalid("this owner key does not say which repository it is for").hinted(
             "`--repository-id ID`, or `id = \"ID\"` in [repository]: the recovery kit has it, and so has \
-             `dozo key kit` on another host. Where neither is left, `dozo.json` in the store names it: believe that if nobody \
-             but you could have put another repository there",
+             `dozo key kit` on another host. If both are lost, `dozo.json` in the store has it: trust that only if nobody \
+             else can write to the store",
         )
     })?)
 }

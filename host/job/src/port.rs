@@ -309,6 +309,11 @@ pub trait Intake: Send + Sync {
     fn tolerate(&self, path: String, why: Error) -> Result<()>;
     /// Something that was there when the source was listed, and was gone when it was to be read.
     fn vanished(&self, path: String) -> Result<()>;
+    /// The host itself found that an entry was gone between listing and looking. Unlike `vanished` this is not the source's
+    /// word, and settles nothing that the source still owes.
+    fn gone(&self, path: String) -> Result<()> {
+        self.vanished(path)
+    }
     /// Nothing at and under a path becomes part of the snapshot.
     fn discard_under(&self, prefix: String) -> Result<()>;
     /// What the previous snapshot has under a path, if its content can be kept.

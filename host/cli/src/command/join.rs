@@ -71,17 +71,20 @@ pub(crate) async fn join(global: &Global, args: &JoinArgs) -> anyhow::Result<Exi
     Ok(Exit::Done)
 }
 
-/// Two machines of one name are told apart by digits everywhere, which nobody wants to find out later. Whoever takes the place of
-/// a machine that is gone wants just that.
+/// Notes other hosts with the same name: their snapshots are addressed by uid. A machine that replaces another keeps its name on
+/// purpose, so this is no error.
 async fn tell_namesakes(repository: &Repository, stamp: &Stamp) {
-    let Ok(view) = repository.view().await else { return };
-    let Ok((rows, _)) = repository.hosts(&view, stamp.at).await else { return };
+    let rows = async { Ok::<_, Error>(repository.hosts(&repository.view().await?, stamp.at).await?.0) };
+    let rows = match rows.await {
+        Ok(rows) => rows,
+        Err(error) => return ui::note(format!("note: other hosts' names could not be read: {}", error.chain())),
+    };
     let is_namesake = |row: &HostRow| row.name == stamp.host.name && row.uid != stamp.host.uid && row.removed.is_none();
     for row in rows.iter().filter(|row| is_namesake(row)) {
         let (name, uid) = (&row.name, row.uid.short());
         ui::note(format!("note: another host ({uid}) is called {name}, too: its snapshots are `{uid}/JOB` here"));
         ui::note(format!(
-            "hint: if both are at work, give this one another name: `host` in [repository]. If that one is gone for good: \
+            "hint: if both are in use, set another `host` in [repository] here. If that one is gone for good: \
              `dozo key host-remove {uid}`"
         ));
     }

@@ -37,8 +37,7 @@ pub(crate) async fn ls(global: &Global, args: &LsArgs) -> anyhow::Result<Exit> {
     Ok(problems(&view))
 }
 
-/// The directory that all of the snapshot lies in, where a list begins that nobody gave a path: `srv/app` of what was backed up
-/// from there.
+/// The common parent directory of all entries, where a listing without a PATH begins.
 async fn shared(reader: &SnapshotReader) -> anyhow::Result<String> {
     let (mut after, mut shared) = (None::<String>, None::<String>);
     loop {

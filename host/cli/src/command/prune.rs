@@ -230,7 +230,7 @@ fn show(tidy: &Tidy, view: &View, args: &PruneArgs, zones: &Zones) {
     }
 }
 
-/// Snapshots that stay only because no rule is said for them: nobody would find out why the store does not shrink.
+/// Notes snapshots that stay because no retention rule covers their job: the reason why the store does not shrink.
 fn tell_of_others(tidy: &Tidy) {
     let fates = tidy.judgement.fates.values();
     let is_other = |fate: &&Fate| matches!(fate, Fate::Keep(reasons) if reasons.contains(&Reason::NotConfigured));

@@ -50,7 +50,8 @@ pub(crate) async fn snapshots(global: &Global, args: &SnapshotsArgs) -> anyhow::
         tell_suspicions(&view, &chosen);
     }
     unread.iter().for_each(|problem| ui::note(format!("damaged: a hold may be missing: {problem}")));
-    Ok(problems(&view))
+    let exit = if unread.is_empty() { Exit::Done } else { Exit::Damaged };
+    Ok(exit.worst(problems(&view)))
 }
 
 fn print((view, zones): (&View, &Zones), snapshots: &[&Found], held: &BTreeSet<ObjectId>, now: Timestamp) {

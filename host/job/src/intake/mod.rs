@@ -401,6 +401,12 @@ impl port::Intake for SharedIntake {
         Ok(())
     }
 
+    fn gone(&self, path: String) -> Result<()> {
+        path::check(&path).map_err(|e| self.0.broke(e))?;
+        self.0.state().vanished.add(&path);
+        Ok(())
+    }
+
     fn discard_under(&self, prefix: String) -> Result<()> {
         path::check(&prefix).map_err(|e| self.0.broke(e))?;
         self.0.state().unresolved.retain(|path, _| !path::is_under(path, &prefix));

@@ -68,7 +68,7 @@ impl tree::HostDirectory for State {
         let Ok((found, vanished)) = found else { return told(found.map(|_| Vec::new())) };
         // Where nothing is backed up, nothing is missing.
         if let Ok(intake) = self.intake() {
-            vanished.into_iter().try_for_each(|path| intake.vanished(path)).map_err(wasmtime::Error::from)?;
+            vanished.into_iter().try_for_each(|path| intake.gone(path)).map_err(wasmtime::Error::from)?;
         }
         Ok(Ok(found.into_iter().map(found_to_wit).collect()))
     }
